@@ -1,0 +1,99 @@
+"""Every error that evigraph raises on purpose.
+
+    EvidenceError                 exit code 1, the work failed
+    ├── UsageError                exit code 2, the request itself is wrong
+    │   ├── NotFoundError         an unknown name; carries near matches
+    │   └── AmbiguousError        a name that stands for several things; carries the candidates
+    ├── DataError                 images, labels or semantic maps that cannot be used
+    ├── ModelError                a network, its weights or its layers
+    ├── RunFolderError            a run folder that is locked, unfinished, damaged or of other settings
+    └── DatabaseError             a database file that is missing, foreign, newer or broken
+        └── InvariantError        `check` found a broken invariant
+
+A message is one line that names the value, the limit and the next step.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EvidenceError(Exception):
+    """Root of the tree: an expected failure, shown as one line without a traceback."""
+
+    exit_code = 1
+    code = "FAILED"
+
+
+class UsageError(EvidenceError):
+    """The request cannot be carried out as it was put."""
+
+    exit_code = 2
+    code = "BAD_USER_INPUT"
+
+
+class NotFoundError(UsageError):
+    """A name that stands for nothing, with the nearest names that do."""
+
+    code = "NOT_FOUND"
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        self.kind, self.name = kind, name
+        self.near = near_matches(name, known)
+        near = f"; did you mean {' or '.join(repr(n) for n in self.near)}?" if self.near else ""
+        super().__init__(f"no {kind} {name!r}{near}{f' {hint}' if hint else ''}")
+
+
+class AmbiguousError(UsageError):
+    """A name that stands for more than one thing, with the candidates."""
+
+    code = "AMBIGUOUS"
+
+    def __init__(self, kind: str, name: str, candidates: Iterable[str]) -> None:
+        self.kind, self.name, self.candidates = kind, name, list(candidates)
+        super().__init__(f"{kind} {name!r} is ambiguous: it may be {', '.join(self.candidates)}")
+
+
+class DataError(EvidenceError):
+    """Images, labels or semantic maps that cannot be used."""
+
+    code = "DATA"
+
+
+class ModelError(EvidenceError):
+    """A network that cannot be built, loaded or decomposed."""
+
+    code = "MODEL"
+
+
+class RunFolderError(EvidenceError):
+    """A run folder that is locked, unfinished, damaged, or made with other settings."""
+
+    code = "RUN_FOLDER"
+
+
+class DatabaseError(EvidenceError):
+    """A database file that is missing, foreign, newer than this program, or broken."""
+
+    code = "DATABASE"
+
+
+class InvariantError(DatabaseError):
+    """A published database breaks one of its own invariants."""
+
+    code = "INVARIANT"
+
+
+def near_matches(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
+    """The names most like `name`, best first, compared without case.
+
+    Names that hold `name` as a part count too, so that "crane" finds "crane, machine".
+    """
+    by_folded: dict[str, str] = {}
+    for candidate in known:
+        by_folded.setdefault(candidate.casefold(), candidate)
+    folded = name.casefold()
+    close = difflib.get_close_matches(folded, by_folded, n=limit, cutoff=0.6)
+    parts = [other for other in by_folded if len(folded) > 2 and folded in other and other not in close]
+    return [by_folded[key] for key in (close + sorted(parts, key=len))[:limit]]
