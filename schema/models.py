@@ -5,7 +5,7 @@ decisions (roots), each decision a set of edges. "source" is the lower layer (th
 upper one (what is explained), as information flows.
 
 No foreign keys are declared: DuckDB cannot alter a table that one refers to, and its indexes would double the
-fact table. `schema.checks` states the same rules as SQL. Integer widths are DuckDB's: SmallInteger is 16 bits.
+fact table. `schema.checks` states the same rules as SQL. SmallInteger is 16 bits wide.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Base(DeclarativeBase):
 
 
 def _key(*columns: str) -> dict[str, Any]:
-    """Mapper arguments for a table whose key is logical: SQLAlchemy knows it, DuckDB keeps no index for it."""
+    """Mapper arguments for a table whose key is logical: SQLAlchemy knows it, DuckDB has no index."""
     return {"primary_key": list(columns)}
 
 

@@ -1,0 +1,209 @@
+"""Random runs that obey every rule of DESIGN.md, written through the real shard writer.
+
+No network is involved: a class prefers some channels, a channel some places and context labels, and the
+numbers are drawn so that every invariant holds exactly as for a real run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from indexer.shards import (
+    SHARD_SCHEMAS,
+    ClassRow,
+    ContextLabelRow,
+    LayerRow,
+    RunDescription,
+    RunFolder,
+    ShardTables,
+)
+
+LAYERS = (
+    ("conv1_2", "features.2", 8, 32, 1),
+    ("conv2_2", "features.7", 12, 16, 2),
+    ("conv3_3", "features.14", 16, 8, 4),
+)
+"""(name, module, channels, side, stride) of the maps below the logits."""
+CLASS_NAMES = ("boat", "bird", "train", "sheep", "car", "horse", "plane", "tree frog", "crane", "maillot")
+CONTEXT_NAMES = ("sea", "sky", "track", "grass", "road")
+
+
+def describe(
+    *,
+    images: int = 40,
+    classes: int = 6,
+    name: str = "synthetic",
+    context: bool = True,
+    twins: bool = False,
+    top_n: int = 3,
+    shard_size: int = 16,
+    seed: int = 0,
+) -> RunDescription:
+    """The description of a synthetic run; with `twins` the last two classes bear the same name."""
+    names = [CLASS_NAMES[i] if i < len(CLASS_NAMES) else f"class {i}" for i in range(classes)]
+    if twins:
+        names[-1] = names[-2]
+    layers = [
+        LayerRow(i, name_, module, channels, side, side, stride, 4 * stride + 1)
+        for i, (name_, module, channels, side, stride) in enumerate(LAYERS)
+    ]
+    layers.append(LayerRow(len(LAYERS), "logits", "", classes, 1, 1, None, None))
+    labels = [ContextLabelRow(i + 1, label) for i, label in enumerate(CONTEXT_NAMES)] if context else []
+    return RunDescription(
+        name=name,
+        model="synthetic",
+        weights_sha256="0" * 64,
+        dataset="synthetic:",
+        dataset_sha256=f"{seed:064x}",
+        top_n=top_n,
+        mask_threshold=0.5,
+        settings={"root": "/data/synthetic", "seed": seed},
+        indexer_version="0.1.0",
+        layers=tuple(layers),
+        classes=tuple(ClassRow(i, f"n{i:08d}", n) for i, n in enumerate(names)),
+        context_labels=tuple(labels),
+        image_total=images,
+        shard_size=shard_size,
+    )
+
+
+def synthetic_run(
+    run_dir: Path,
+    *,
+    images: int = 40,
+    classes: int = 6,
+    seed: int = 0,
+    name: str = "synthetic",
+    context: bool = True,
+    twins: bool = False,
+    top_n: int = 3,
+    shard_size: int = 16,
+    finish: bool = True,
+) -> RunDescription:
+    """Write a whole run to `run_dir`: with skipped, unlabelled, right and wrong images.
+
+    Image 3, 20, 37 ... are skipped; 5, 16, 27 ... have no label. Every third of the others is wrong.
+    """
+    description = describe(
+        images=images, classes=classes, name=name, context=context, twins=twins, top_n=top_n,
+        shard_size=shard_size, seed=seed,
+    )  # fmt: skip
+    with RunFolder.open_for_writing(run_dir, description) as folder:
+        for shard in folder.pending_shards():
+            folder.write_shard(shard, synthetic_shard(description, folder.image_range(shard), seed))
+        if finish:
+            folder.finish()
+    return description
+
+
+def synthetic_shard(description: RunDescription, images: range, seed: int = 0) -> ShardTables:
+    """The rows of some images; they depend on the image and the seed alone."""
+    rows: dict[str, list[dict[str, Any]]] = {table: [] for table in SHARD_SCHEMAS}
+    for image_id in images:
+        rng = np.random.default_rng((seed, image_id))
+        uri = f"images/{image_id:05d}.png"
+        if image_id % 17 == 3:
+            rows["skipped_image"].append(
+                {"image_id": image_id, "uri": uri, "reason": "truncated after 12 bytes"}
+            )
+            continue
+        classes = len(description.classes)
+        logits = rng.normal(0, 2, classes)
+        true = int(rng.integers(classes) * rng.integers(1, 3) // 2)  # lower classes are likelier
+        unlabelled = image_id % 11 == 5
+        predicted = (true + 1) % classes if image_id % 3 == 1 else true
+        logits[predicted] = logits.max() + 1
+        probabilities = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+        label = None if unlabelled else true
+        rows["image"].append(
+            {"image_id": image_id, "uri": uri, "label_id": label, "predicted_id": predicted,
+             "probability": float(probabilities[predicted])}
+        )  # fmt: skip
+        roots = [(predicted, "predicted")]
+        if label is not None and label != predicted:
+            roots.append((label, "label"))
+        for class_id, role in roots:
+            decision_id = 2 * image_id + (role == "label")
+            rows["decision"].append(
+                {"decision_id": decision_id, "image_id": image_id, "class_id": class_id, "role": role,
+                 "logit": float(logits[class_id]), "probability": float(probabilities[class_id])}
+            )  # fmt: skip
+            rows["edge"] += _hierarchy(description, decision_id, class_id, rng)
+    return ShardTables(
+        **{table: pa.Table.from_pylist(rows[table], schema=SHARD_SCHEMAS[table]) for table in SHARD_SCHEMAS}
+    )
+
+
+def _hierarchy(
+    description: RunDescription, decision_id: int, class_id: int, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """All edges of one root, top layer first; nodes that two parents keep at one peak are shared."""
+    edges: list[dict[str, Any]] = []
+    top = len(description.layers) - 1
+    nodes = {(class_id, 0, 0): 1.0}
+    for target_layer in range(top, 0, -1):
+        below: dict[tuple[int, int, int], float] = {}
+        for (channel, y, x), importance in sorted(nodes.items()):
+            for edge in _decomposition(description, target_layer - 1, class_id, channel, rng):
+                edge |= {
+                    "decision_id": decision_id,
+                    "target_layer": target_layer, "target_channel": channel, "target_y": y, "target_x": x,
+                    "importance": importance * edge["share"],
+                }  # fmt: skip
+                edges.append(edge)
+                node = (edge["source_channel"], edge["source_y"], edge["source_x"])
+                below[node] = below.get(node, 0.0) + edge["importance"]
+        nodes = below
+    return edges
+
+
+def _decomposition(
+    description: RunDescription, source_layer: int, class_id: int, target: int, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """The kept channels of one decision, largest contribution first; now and then none is positive."""
+    layer = description.layers[source_layer]
+    positive = int(
+        rng.choice([0, 1, 2, description.top_n, description.top_n + 4], p=[0.02, 0.08, 0.1, 0.3, 0.5])
+    )
+    positive = min(positive, layer.channels)
+    # A long tail over channels that starts elsewhere for each class and target.
+    tail = 1.0 / (1 + (np.arange(layer.channels) - 3 * class_id - target) % layer.channels) ** 1.5
+    channels = rng.choice(layer.channels, size=positive, replace=False, p=tail / tail.sum())
+    contributions = np.sort(rng.lognormal(0, 1.5, positive).astype(np.float32))[::-1]
+    total = float(contributions.astype(np.float64).sum())
+    edges = []
+    for rank, (channel, contribution) in enumerate(
+        zip(channels[: description.top_n], contributions[: description.top_n], strict=True)
+    ):
+        label = _context_label(description, class_id, int(channel), rng)
+        edges.append(
+            {
+                "source_layer": source_layer,
+                "source_channel": int(channel),
+                "source_y": int(rng.integers(3)) * (layer.height - 1) // 2,
+                "source_x": int(rng.integers(3)) * (layer.width - 1) // 2,
+                "contribution": float(contribution),
+                "share": float(contribution) / total,
+                "rank": rank,
+                "feature": float(rng.lognormal()),
+                "activation": float(contribution * rng.uniform(1, 5)),
+                "context_label_id": label,
+                "context_iou": None if label is None else float(rng.uniform(0.05, 0.95)),
+            }
+        )
+    return edges
+
+
+def _context_label(
+    description: RunDescription, class_id: int, channel: int, rng: np.random.Generator
+) -> int | None:
+    """A label that goes with the class two times in three; None where there are no maps or no overlap."""
+    labels = description.context_labels
+    if not labels or rng.random() < 0.15:
+        return None
+    likely = (class_id + channel) % 2 + class_id
+    return labels[(likely if rng.random() < 0.67 else int(rng.integers(len(labels)))) % len(labels)].label_id
