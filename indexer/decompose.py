@@ -1,0 +1,133 @@
+"""gAP: one decision split over the channels of the layer below (Sec. 3.1).
+
+1. A = G * F, the activation maps, come from a segment (`indexer.record`).
+2. alpha_k = A[k].sum() / (H * W), the contribution of channel k (Eq. 4).
+3. Of the channels with alpha > 0 the N largest are kept, the lower channel first among equals.
+4. The peak of a kept channel is the place of the largest A[k] (Eq. 5), the first in row-major order among equals.
+5. share_k = alpha_k / the sum of all positive alpha: what is left out stays visible as the residual.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from indexer.decisions import ActivationMaps, Decisions, Segment
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The kept channels of some decisions, flat: one row an edge, by decision and then by rank.
+
+    Attributes:
+        decision: (edges,) int64, which decision the edge belongs to.
+        rank: (edges,) int64, 0 = the largest contribution.
+        channel, y, x: (edges,) int64, the source channel and its peak.
+        contribution: (edges,) alpha, in units of the decision.
+        share: (edges,) contribution / all positive contributions of the decision.
+        feature: (edges,) F at the peak.
+        activation: (edges,) A at the peak.
+        label: (edges,) int64, the context label; -1 where there is none.
+        iou: (edges,) its IoU with the edge's mask.
+    """
+
+    decision: Tensor
+    rank: Tensor
+    channel: Tensor
+    y: Tensor
+    x: Tensor
+    contribution: Tensor
+    share: Tensor
+    feature: Tensor
+    activation: Tensor
+    label: Tensor
+    iou: Tensor
+
+    def at(self, rows: Tensor) -> Evidence:
+        """These rows of it, in this order."""
+        return Evidence(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+
+class Labeller(Protocol):
+    """Finds the context label of edges."""
+
+    def label(self, image: Tensor, maps: Tensor, top: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
+        """Label and IoU of (edges, height, width) activation windows; label -1 where no region overlaps."""
+        ...
+
+
+def decompose(
+    segment: Segment, features: Tensor, decisions: Decisions, top_n: int, labeller: Labeller | None = None
+) -> Evidence:
+    """Decompose decisions of one layer over the layer below.
+
+    Args:
+        segment: the recorded way between the two layers.
+        features: (batch, channels, height, width), F of the lower layer.
+        decisions: values of the upper layer, sorted by image.
+        top_n: how many channels to keep of each.
+        labeller: finds context labels; None where the data has no semantic maps.
+
+    Returns:
+        The edges in order of decision and rank.
+    """
+    parts = [
+        _evidence(part, features, decisions.at(part.rows), top_n, labeller)
+        for part in segment.activation_maps(decisions)
+    ]
+    if not parts:
+        empty = features.new_zeros(0)
+        whole = empty.long()
+        return Evidence(whole, whole, whole, whole, whole, empty, empty, empty, empty, whole, empty)
+    joined = Evidence(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Evidence)))
+    return joined.at(torch.argsort(joined.decision * top_n + joined.rank))
+
+
+def contributions(maps: Tensor, area: int) -> Tensor:
+    """Contribution of each source channel to its decision (Eq. 4).
+
+    Args:
+        maps: (decisions, channels, height, width), activation maps or the windows outside of which they are zero.
+        area: height * width of the whole feature map.
+
+    Returns:
+        (decisions, channels), the mean over the whole map, in units of the decision.
+    """
+    return maps.sum((2, 3)) / area
+
+
+def _evidence(
+    part: ActivationMaps, features: Tensor, decisions: Decisions, top_n: int, labeller: Labeller | None
+) -> Evidence:
+    height, width = features.shape[2:]
+    alpha = contributions(part.maps, height * width)
+    positive = alpha.clamp(min=0).sum(1)
+    # A stable sort keeps the lower channel first among equals, which topk does not promise.
+    values, channels = torch.sort(alpha, dim=1, descending=True, stable=True)
+    row, rank = torch.nonzero(values[:, :top_n] > 0, as_tuple=True)
+    channel, contribution = channels[row, rank], values[row, rank]
+    kept = part.maps[row, channel]
+    place = kept.flatten(1).argmax(1)
+    y = place // kept.shape[2] + part.top[row]
+    x = place % kept.shape[2] + part.left[row]
+    image = decisions.image[row]
+    if labeller is None:
+        label, iou = torch.full_like(row, -1), torch.zeros_like(contribution)
+    else:
+        label, iou = labeller.label(image, kept, part.top[row], part.left[row])
+    return Evidence(
+        decision=part.rows[row],
+        rank=rank,
+        channel=channel,
+        y=y,
+        x=x,
+        contribution=contribution,
+        share=contribution / positive[row],
+        feature=features[image, channel, y, x],
+        activation=kept.flatten(1).gather(1, place[:, None])[:, 0],
+        label=label,
+        iou=iou,
+    )
