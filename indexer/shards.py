@@ -2,7 +2,7 @@
 
     RUN/run.json                     the run's description, written when the folder is made
     RUN/shards/00003.edge.parquet    the columns of schema.models less run_id; so too for the other tables
-    RUN/shards/00003.json            the shard's manifest entry, written last: rows, bytes, SHA-256 of each file
+    RUN/shards/00003.json            the shard's manifest entry, written last: bytes and SHA-256 of each file
     RUN/finished.json                written when every shard is there
     RUN/lock                         held while a process works on the folder
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -139,9 +140,7 @@ class RunFolder:
         except OSError as error:
             raise RunFolderError(f"run folder {path} cannot be read: {_reason(error)}") from error
         if lock is None:
-            raise RunFolderError(
-                f"run folder {path} is being written by `evigraph index`; wait for it to end"
-            )
+            raise RunFolderError(f"run folder {path} is being written by `evigraph index`; wait for it to end")
         try:
             description, created_at = _read_description(path)
         except BaseException:
@@ -193,10 +192,7 @@ class RunFolder:
             return f"{name} is missing or cannot be read"
         if entry.get("description") != self._digest:
             return f"{name} was made with other settings than run.json"
-        if (
-            entry.get("images") != [images.start, images.stop]
-            or entry.get("files", {}).keys() != SHARD_SCHEMAS.keys()
-        ):
+        if entry.get("images") != [images.start, images.stop] or entry.get("files", {}).keys() != SHARD_SCHEMAS.keys():
             return f"{name} is not a manifest entry of images {images.start} to {images.stop - 1}"
         for table, stated in entry["files"].items():
             file = self.shard_file(shard, table)
@@ -204,9 +200,7 @@ class RunFolder:
                 return f"shard file {file.name} is missing"
             size = file.stat().st_size
             if size != stated["bytes"]:
-                return (
-                    f"shard file {file.name} has {size} bytes where its manifest entry says {stated['bytes']}"
-                )
+                return f"shard file {file.name} has {size} bytes where its manifest entry says {stated['bytes']}"
             if durable.sha256_of(file) != stated["sha256"]:
                 return f"shard file {file.name} does not have the SHA-256 that its manifest entry says"
         return None
@@ -215,9 +209,25 @@ class RunFolder:
         """The shards still to be made: those that are missing or not as they were written."""
         return [shard for shard in range(self.shard_count) if self.fault(shard) is not None]
 
-    def missing_shards(self) -> list[int]:
-        """The shards without a manifest entry, found without reading their files."""
-        return [shard for shard in range(self.shard_count) if not self._manifest_file(shard).exists()]
+    def require_whole(self, progress: Callable[[int, int], None]) -> None:
+        """Read every shard and compare it with its manifest entry; `progress` gets (done, total).
+
+        Raises:
+            RunFolderError: shards are missing, or one is not as it was written.
+        """
+        missing = sum(not self._manifest_file(shard).exists() for shard in range(self.shard_count))
+        if missing or not self.is_finished():
+            raise RunFolderError(
+                f"run folder {self.path} is unfinished: {missing} of {self.shard_count} shards are missing; "
+                "run the same `evigraph index` command again to complete it"
+            )
+        for shard in range(self.shard_count):
+            progress(shard, self.shard_count)
+            fault = self.fault(shard)
+            if fault is not None:
+                raise RunFolderError(
+                    f"run folder {self.path}: {fault}; run the same `evigraph index` command again to remake it"
+                )
 
     def is_finished(self) -> bool:
         """Whether `finish` was called and no shard was written since."""
@@ -252,9 +262,7 @@ class RunFolder:
             )
         try:
             (self.path / "finished.json").unlink(missing_ok=True)
-            files = {
-                f.name: self._write_table(shard, f.name, getattr(tables, f.name)) for f in fields(tables)
-            }
+            files = {f.name: self._write_table(shard, f.name, getattr(tables, f.name)) for f in fields(tables)}
             entry = {"description": self._digest, "images": [images.start, images.stop], "files": files}
             durable.write_bytes(self._manifest_file(shard), _json_bytes(entry))
         except (OSError, pa.ArrowException) as error:
@@ -307,8 +315,7 @@ def _read_description(path: Path) -> tuple[RunDescription, datetime]:
         record = json.loads((path / "run.json").read_bytes())
         if record["format"] != FORMAT:
             raise RunFolderError(
-                f"run folder {path} has format {record['format']}, this program reads {FORMAT}; "
-                "index into a new folder"
+                f"run folder {path} has format {record['format']}, this program reads {FORMAT}; index into a new folder"
             )
         return RunDescription.from_json(record), datetime.fromisoformat(record["created_at"])
     except (OSError, ValueError, KeyError, TypeError) as error:

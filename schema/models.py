@@ -151,9 +151,7 @@ class Edge(Base):
     """A kept channel of one decomposition: the fact table, ordered by run and decision."""
 
     __tablename__ = "edge"
-    __mapper_args__ = _key(
-        "run_id", "decision_id", "target_layer", "target_channel", "target_y", "target_x", "rank"
-    )
+    __mapper_args__ = _key("run_id", "decision_id", "target_layer", "target_channel", "target_y", "target_x", "rank")
 
     run_id: Mapped[int]
     decision_id: Mapped[int]

@@ -107,9 +107,7 @@ def synthetic_shard(description: RunDescription, images: range, seed: int = 0) -
         rng = np.random.default_rng((seed, image_id))
         uri = f"images/{image_id:05d}.png"
         if image_id % 17 == 3:
-            rows["skipped_image"].append(
-                {"image_id": image_id, "uri": uri, "reason": "truncated after 12 bytes"}
-            )
+            rows["skipped_image"].append({"image_id": image_id, "uri": uri, "reason": "truncated after 12 bytes"})
             continue
         classes = len(description.classes)
         logits = rng.normal(0, 2, classes)
@@ -166,9 +164,7 @@ def _decomposition(
 ) -> list[dict[str, Any]]:
     """The kept channels of one decision, largest contribution first; now and then none is positive."""
     layer = description.layers[source_layer]
-    positive = int(
-        rng.choice([0, 1, 2, description.top_n, description.top_n + 4], p=[0.02, 0.08, 0.1, 0.3, 0.5])
-    )
+    positive = int(rng.choice([0, 1, 2, description.top_n, description.top_n + 4], p=[0.02, 0.08, 0.1, 0.3, 0.5]))
     positive = min(positive, layer.channels)
     # A long tail over channels that starts elsewhere for each class and target.
     tail = 1.0 / (1 + (np.arange(layer.channels) - 3 * class_id - target) % layer.channels) ** 1.5
@@ -198,9 +194,7 @@ def _decomposition(
     return edges
 
 
-def _context_label(
-    description: RunDescription, class_id: int, channel: int, rng: np.random.Generator
-) -> int | None:
+def _context_label(description: RunDescription, class_id: int, channel: int, rng: np.random.Generator) -> int | None:
     """A label that goes with the class two times in three; None where there are no maps or no overlap."""
     labels = description.context_labels
     if not labels or rng.random() < 0.15:

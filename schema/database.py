@@ -1,0 +1,100 @@
+"""Opening a published database: the pointer, the revision, and a read-only engine.
+
+`evidence.duckdb` is a symlink, the pointer, to a versioned file beside it (`evidence.20260102T030405-1a2b3c.duckdb`).
+`publish` moves the pointer; a reader resolves it and opens the file by its own name, because DuckDB keeps one
+instance per path in a process and would hand out the old database under the new content.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+
+from schema.errors import DatabaseError
+
+REVISIONS = ("0001",)
+"""Alembic revisions that this program knows, oldest first; a test holds them to those in `migrations/`."""
+
+_MAGIC = slice(8, 12)  # DuckDB's main header: an 8-byte checksum, then "DUCK"
+
+
+def resolve(path: Path) -> Path:
+    """The versioned file that `path` points to now (or `path` itself where it is a plain file).
+
+    Raises:
+        DatabaseError: there is no file, or it is not a DuckDB database.
+    """
+    found = path.resolve()
+    if not found.exists():
+        if path.is_symlink():
+            raise DatabaseError(f"database {path} points to {found.name}, which is gone; publish it again")
+        raise DatabaseError(f"no database {path}; make one with `evigraph publish RUN_DIR --db {path}`")
+    try:
+        with found.open("rb") as file:
+            header = file.read(_MAGIC.stop)
+    except OSError as error:
+        raise DatabaseError(f"database {path} cannot be read: {error.strerror}") from error
+    if header[_MAGIC] != b"DUCK":
+        raise DatabaseError(f"{path} is not a DuckDB database; name a file that `evigraph publish` made")
+    return found
+
+
+def open_read_only(path: Path) -> Engine:
+    """An engine on the version that `path` points to now; it stays on that version when the pointer moves.
+
+    Its connections read only, use one thread each, reach no other file, and cannot change that. Give each
+    thread a connection of its own: DuckDB 1.5.6 loses rows where two share one.
+
+    Raises:
+        DatabaseError: there is none, it is no evigraph database, or it is of another revision.
+    """
+    file = resolve(path)
+    settings = {"threads": 1, "enable_external_access": "false", "lock_configuration": "true"}
+    engine = create_engine(
+        URL.create("duckdb", database=str(file)), connect_args={"read_only": True, "config": settings}
+    )
+    try:
+        revision = read_revision(engine, path)
+        if revision != REVISIONS[-1]:
+            raise DatabaseError(
+                f"database {path} has the older revision {revision}, this program reads {REVISIONS[-1]}; "
+                f"bring it up to date with `evigraph publish RUN_DIR --db {path}`"
+            )
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def read_revision(engine: Engine, path: Path) -> str:
+    """The Alembic revision of a database; `path` is what messages call it.
+
+    Raises:
+        DatabaseError: it cannot be opened, is no evigraph database, or is newer than this program.
+    """
+    try:
+        with engine.connect() as connection:
+            tables = connection.exec_driver_sql("SELECT table_name FROM duckdb_tables()").scalars().all()
+            if not {"alembic_version", "run", "edge"} <= set(tables):
+                raise DatabaseError(
+                    f"{path} is a DuckDB database but not one of evigraph; name a file that `evigraph publish` made"
+                )
+            revision = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    except (DBAPIError, duckdb.Error) as error:
+        raise DatabaseError(f"database {path} cannot be opened: {one_line(error)}") from error
+    if revision not in REVISIONS:
+        raise DatabaseError(
+            f"database {path} has revision {revision}, newer than {REVISIONS[-1]} that this program knows; "
+            "use the version of evigraph that made it, or a later one"
+        )
+    return str(revision)
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of a database error, without SQLAlchemy's wrapping."""
+    origin = getattr(error, "orig", None) or error
+    return (str(origin).splitlines() or [type(origin).__name__])[0]
