@@ -1,0 +1,206 @@
+"""Image files and semantic maps, decoded to 8 bits; what cannot be is skipped, with a short stable reason.
+
+How each kind of file becomes RGB:
+  - CMYK, YCbCr, palette, grey and 1-bit: as Pillow converts them; CMYK JPEGs are
+    taken to be inverted, as Adobe's are.
+  - Transparency is dropped, as torchvision's image folders do, so that a network sees what it was trained on.
+  - 16-bit grey keeps its high byte, as Pillow does for 16-bit colour. 32-bit integers outside 0..65535 and
+    floating point have no known range and are skipped.
+  - EXIF orientation is applied; of an animation the first frame is taken.
+"""
+
+from __future__ import annotations
+
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from schema.errors import DataError
+
+MAX_PIXELS = 100_000_000
+"""Images of more pixels are skipped: 100 MP is 300 MB as RGB in every loader process."""
+
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+"""Tried on a file's content, whatever its name; Pillow's other decoders (EPS runs Ghostscript) are not."""
+
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each EXIF orientation; 1 is upright. From 5 on width and height change places."""
+
+
+class SkippedImage(DataError):  # noqa: N818  (an outcome that is recorded, not a failure of the run)
+    """One image that cannot be used; the run goes on without it.
+
+    Attributes:
+        reason: short and the same for all images with the same fault, so that reasons can be counted.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+@dataclass(frozen=True)
+class _Upright:
+    """A decoded image; `orientation` is what was undone, `stored_size` (width, height) before that."""
+
+    pixels: Image.Image
+    orientation: int
+    stored_size: tuple[int, int]
+
+
+def load_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode an image file.
+
+    Args:
+        path: any file.
+        max_pixels: the most pixels (width x height) that are decoded.
+
+    Returns:
+        Mode RGB, upright.
+
+    Raises:
+        SkippedImage: it is no image that can be used.
+    """
+    with _decoding():
+        return _load_upright(path, max_pixels).pixels
+
+
+def load_image_and_map(
+    image_path: Path, map_path: Path, max_pixels: int = MAX_PIXELS
+) -> tuple[Image.Image, Image.Image]:
+    """Decode an image and its semantic map.
+
+    Annotation tools differ in whether they look at EXIF orientation. A map that has the size of the image as
+    stored is turned as the image is, one that has only the upright image's size is not. So for a square or
+    half-turned image, where both sizes are equal, the map is taken to be of the pixels as stored.
+
+    Returns:
+        The image (mode RGB) and its map (mode L, the mask values), both upright and of one size.
+
+    Raises:
+        SkippedImage: either cannot be used, or their sizes differ.
+    """
+    with _decoding():
+        image = _load_upright(image_path, max_pixels)
+        try:
+            semantic_map = _load_map(map_path, max_pixels)
+        except SkippedImage as skipped:
+            raise SkippedImage(f"semantic map: {skipped.reason}") from None
+    if semantic_map.size == image.stored_size and image.orientation in _TRANSPOSE:
+        semantic_map = semantic_map.transpose(_TRANSPOSE[image.orientation])
+    if semantic_map.size != image.pixels.size:
+        raise SkippedImage("semantic map: not of the image's size")
+    return image.pixels, semantic_map
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    """Keep Pillow's warnings (bombs, EXIF, transparency) quiet, and make any failure a skipped image."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except SkippedImage:
+        raise
+    except Image.DecompressionBombError:
+        raise SkippedImage("too many pixels") from None
+    except UnidentifiedImageError:
+        raise SkippedImage("not an image") from None
+    # Decoders of damaged files raise nearly anything: OSError, SyntaxError, struct.error, IndexError ...
+    except Exception:
+        raise SkippedImage("truncated or damaged") from None
+
+
+def _open(path: Path, max_pixels: int) -> Image.Image:
+    try:
+        # without this check a pipe would be waited on for ever
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise SkippedImage("not a file")
+        if status.st_size == 0:
+            raise SkippedImage("empty file")
+        with path.open("rb"):
+            pass
+    except FileNotFoundError:
+        raise SkippedImage("no such file") from None
+    except PermissionError:
+        raise SkippedImage("no permission to read") from None
+    except OSError:
+        raise SkippedImage("cannot be read") from None
+    image = Image.open(path, formats=FORMATS)
+    if image.width * image.height > max_pixels:
+        image.close()
+        raise SkippedImage("too many pixels")
+    return image
+
+
+def _load_upright(path: Path, max_pixels: int) -> _Upright:
+    with _open(path, max_pixels) as image:
+        noted = _orientation(image)
+        image.load()
+        stored_size = image.size
+        left = _orientation(image)
+        if noted in _TRANSPOSE and left not in _TRANSPOSE:  # Pillow turns TIFF files itself
+            stored_size = stored_size[::-1] if noted >= 5 else stored_size
+            return _Upright(_to_rgb(image), noted, stored_size)
+        rgb = _to_rgb(image)
+        if left in _TRANSPOSE:
+            rgb = rgb.transpose(_TRANSPOSE[left])
+        return _Upright(rgb, left, stored_size)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged EXIF says nothing about the pixels
+        return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image.copy()
+    if image.mode.startswith("I"):
+        return _from_wide(image).convert("RGB")
+    if image.mode in ("RGBa", "La", "PA"):  # these convert through RGBA (LA) only
+        image = image.convert("LA" if image.mode == "La" else "RGBA")
+    try:
+        if image.mode == "F":
+            raise ValueError
+        return image.convert("RGB")
+    except ValueError:
+        raise SkippedImage(f"pixel format {image.mode} is not supported") from None
+
+
+def _from_wide(image: Image.Image) -> Image.Image:
+    values: np.ndarray[Any, Any] = np.asarray(image)
+    if values.min() < 0 or values.max() > 65535:
+        raise SkippedImage("pixel format I is not supported")
+    return Image.fromarray((values.astype(np.uint16) >> 8).astype(np.uint8))
+
+
+def _load_map(path: Path, max_pixels: int) -> Image.Image:
+    with _open(path, max_pixels) as image:
+        orientation = _orientation(image)
+        image.load()
+        if image.mode not in ("P", "L", "1", "I", "I;16", "I;16B", "I;16L"):
+            raise SkippedImage("neither indexed nor grey")
+        values: np.ndarray[Any, Any] = np.asarray(image)
+        # mask values are 0..255; anything else is named by no class file, so void
+        values = np.where((values >= 0) & (values <= 255), values, 0)
+        upright = Image.fromarray(values.astype(np.uint8))
+        return upright.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else upright

@@ -1,0 +1,149 @@
+"""Batches of network inputs, decoded in worker processes; unusable images are named, not raised."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from indexer.data.images import MAX_PIXELS, SkippedImage, load_image, load_image_and_map
+from indexer.data.preprocess import Preprocessing
+from indexer.data.sources import DataSource, Sample
+from schema.errors import DataError
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some images of a source, in the order asked for.
+
+    Attributes:
+        image_ids: (images,) int64, those that could be used.
+        pixels: (images, 3, crop, crop) float32.
+        maps: (images, crop, crop) uint8 label ids, 0 = void, all void for an image without a map;
+            None where the source has no maps.
+        skipped: (image id, reason) of the others. A batch may be all skipped, with 0 images.
+    """
+
+    image_ids: Tensor
+    pixels: Tensor
+    maps: Tensor | None
+    skipped: tuple[tuple[int, str], ...]
+
+    def pin_memory(self) -> Batch:
+        """The same batch in page-locked memory; the DataLoader calls it where CUDA is used."""
+        maps = None if self.maps is None else self.maps.pin_memory()
+        return Batch(self.image_ids.pin_memory(), self.pixels.pin_memory(), maps, self.skipped)
+
+
+def iterate_batches(
+    source: DataSource,
+    preprocessing: Preprocessing,
+    image_ids: Sequence[int],
+    *,
+    batch_size: int = 32,
+    workers: int = 0,
+    pin_memory: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Iterator[Batch]:
+    """Decode and preprocess images; the batches are the same, bit for bit, for any number of workers.
+
+    Args:
+        source: the listing.
+        preprocessing: of the network.
+        image_ids: positions in `source.samples`, in the order wanted.
+        batch_size: images a batch, those skipped included.
+        workers: processes that decode; 0 decodes in this one.
+        pin_memory: return page-locked tensors, for copies to a GPU.
+        max_pixels: images of more pixels are skipped.
+
+    Raises:
+        DataError: a worker process died.
+    """
+    ids = list(image_ids)
+    chunks = [ids[start : start + batch_size] for start in range(0, len(ids), batch_size)]
+    with warnings.catch_warnings():
+        # more workers than cores is the user's choice
+        warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
+        loader = DataLoader(
+            _Decoded(source, preprocessing, max_pixels),
+            batch_sampler=chunks,
+            num_workers=workers,
+            collate_fn=_Collate(preprocessing.crop, source.has_maps),
+            pin_memory=pin_memory,
+        )
+        # Python 3.12 warns of any fork beside threads; the workers use neither torch's threads nor a database
+        warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
+        batches = iter(loader)
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise DataError(
+            f"a loader process died ({str(error).splitlines()[0]}); it may have run out of memory or of "
+            f"/dev/shm: give a smaller --batch-size, or --workers 0"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Item:
+    """What a worker makes of one image: pixels, or the reason why not."""
+
+    image_id: int
+    pixels: Tensor | None = None
+    semantic_map: Tensor | None = None
+    reason: str = ""
+
+
+class _Decoded(Dataset[_Item]):
+    def __init__(self, source: DataSource, preprocessing: Preprocessing, max_pixels: int) -> None:
+        self.source, self.preprocessing, self.max_pixels = source, preprocessing, max_pixels
+        self.lookup = torch.frombuffer(bytearray(source.map_lookup), dtype=torch.uint8)
+
+    def __getitem__(self, image_id: int) -> _Item:
+        try:
+            return self._decode(image_id, self.source.samples[image_id])
+        except SkippedImage as skipped:
+            return _Item(image_id, reason=skipped.reason)
+
+    def _decode(self, image_id: int, sample: Sample) -> _Item:
+        path = self.source.path(sample.uri)
+        semantic_map: Image.Image | None = None
+        if sample.map_uri is None:
+            image = load_image(path, self.max_pixels)
+        else:
+            image, semantic_map = load_image_and_map(path, self.source.path(sample.map_uri), self.max_pixels)
+        pixels = self.preprocessing.image(image, self.max_pixels)
+        if semantic_map is None:
+            return _Item(image_id, pixels)
+        labels = self.lookup[self.preprocessing.map(semantic_map, self.max_pixels).int()]
+        return _Item(image_id, pixels, labels)
+
+
+@dataclass(frozen=True)
+class _Collate:
+    crop: int
+    has_maps: bool
+
+    def __call__(self, items: list[_Item]) -> Batch:
+        used = [(item, item.pixels) for item in items if item.pixels is not None]
+        pixels = [pixels for _, pixels in used] or [torch.empty(0, 3, self.crop, self.crop)]
+        void = torch.zeros(self.crop, self.crop, dtype=torch.uint8)
+        maps = [void if item.semantic_map is None else item.semantic_map for item, _ in used]
+        return Batch(
+            image_ids=torch.tensor([item.image_id for item, _ in used], dtype=torch.int64),
+            pixels=torch.stack(pixels) if used else pixels[0],
+            maps=(torch.stack(maps) if maps else void.new_empty(0, self.crop, self.crop)) if self.has_maps else None,
+            skipped=tuple((item.image_id, item.reason) for item in items if item.pixels is None),
+        )
+
+
+def default_workers() -> int:
+    """Loader processes where the user names no number: one for each core beside the first, 4 at most."""
+    return min(4, max(0, len(os.sched_getaffinity(0)) - 1))
