@@ -46,11 +46,11 @@ def _walk(path: Path, uri: str, visited: set[tuple[int, int]]) -> Iterator[str]:
     pending = [(path, uri)]
     while pending:
         path, uri = pending.pop()
+        entries = sorted(_scan(path), key=lambda entry: entry.name)
         identity = _identity(path)
         if identity in visited:
             continue
         visited.add(identity)
-        entries = sorted(_scan(path), key=lambda entry: entry.name)
         for entry in entries:
             name = f"{uri}/{entry.name}" if uri else entry.name
             if _is_folder(entry):

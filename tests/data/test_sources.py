@@ -1,0 +1,281 @@
+"""Listings: their order, their labels and maps, and the errors of folders and files that cannot be used."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from indexer.data.classes import ClassEntry, ClassList
+from indexer.data.sources import DataSource, Sample, open_source
+from schema.errors import DataError, EvidenceError, UsageError
+
+CLASSES = ClassList(
+    (ClassEntry(0, "n01", "boat"), ClassEntry(1, "n02", "crane"), ClassEntry(2, "n03", "crane")),
+    Path("classes.csv"),
+)
+MSRC = Path(__file__).parents[3] / "shared" / "data" / "msrc_v2"
+
+
+def picture(path: Path, mode: str = "RGB") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, (4, 3)).save(path)
+
+
+def labels(source: DataSource) -> list[tuple[str, int | None]]:
+    return [(sample.uri, sample.label_id) for sample in source.samples]
+
+
+def error(spec: str, classes: ClassList | None = CLASSES, class_count: int = 3) -> str:
+    with pytest.raises(EvidenceError) as caught:
+        open_source(spec, classes, class_count)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+class TestImageFolder:
+    def test_folders_are_matched_by_key_then_name(self, tmp_path: Path) -> None:
+        for name in ("n03/b.png", "boat/nested/deep/a.JPG", "boat/nested-/a.png", "n03/notes.txt", "n03/.hid.png"):
+            picture(tmp_path / "x.png")
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(tmp_path / "x.png", tmp_path / name)
+        (tmp_path / "thumbnails").mkdir()
+        source = open_source(f"imagefolder:{tmp_path}", CLASSES, 3)
+        assert labels(source) == [("boat/nested-/a.png", 0), ("boat/nested/deep/a.JPG", 0), ("n03/b.png", 2)]
+        assert (source.class_list, source.labels_by, source.has_maps) == (CLASSES, "key or name", False)
+
+    def test_order_is_that_of_code_points_over_the_whole_uri(self, tmp_path: Path) -> None:
+        for name in ("n02/Z.png", "n02/a.png", "n02/é.png", "n02/a/1.png", "n02/a-1.png", "n02/😀.png"):
+            picture(tmp_path / name)
+        uris = [sample.uri for sample in open_source(f"imagefolder:{tmp_path}", CLASSES, 3).samples]
+        assert uris == sorted(uris)
+        assert uris == [f"n02/{name}.png" for name in ("Z", "a-1", "a", "a/1", "é", "😀")]
+
+    def test_without_classes_folders_are_the_classes_in_sorted_order(self, tmp_path: Path) -> None:
+        for name in ("10", "9", "a"):
+            picture(tmp_path / name / "1.png")
+        source = open_source(f"imagefolder:{tmp_path}", None, 3)
+        assert labels(source) == [("10/1.png", 0), ("9/1.png", 1), ("a/1.png", 2)]
+        assert [entry.key for entry in source.class_list.entries] == ["10", "9", "a"]
+        assert source.labels_by == "sorted folders"
+
+    def test_names_of_weights_give_way_to_sorted_folders_but_a_class_file_does_not(self, tmp_path: Path) -> None:
+        for name in ("n1", "n2", "n3"):
+            picture(tmp_path / name / "1.png")
+        names = ClassList.from_names(["tench", "shark", "ray"])
+        source = open_source(f"imagefolder:{tmp_path}", names, 3)
+        assert [label for _, label in labels(source)] == [0, 1, 2]
+        assert source.class_list is names
+        given = ClassList(names.entries, Path("mine.txt"))
+        assert "3 of 3 folders" in error(f"imagefolder:{tmp_path}", given)
+
+    def test_folders_that_match_no_class(self, tmp_path: Path) -> None:
+        for name in ("n01", "n04", "boats"):
+            picture(tmp_path / name / "1.png")
+        message = error(f"imagefolder:{tmp_path}")
+        assert "2 of 3 folders" in message
+        assert "'boats', 'n04'; near 'boats': 'boat'" in message
+        assert "--classes FILE (now classes.csv)" in message
+        assert "3 class folders and the network 9 outputs" in error(f"imagefolder:{tmp_path}", None, 9)
+
+    def test_shared_names_are_refused(self, tmp_path: Path) -> None:
+        picture(tmp_path / "crane" / "1.png")
+        assert "class name 'crane' is ambiguous" in error(f"imagefolder:{tmp_path}")
+
+    def test_missing_and_empty(self, tmp_path: Path) -> None:
+        assert "no folder" in error(f"imagefolder:{tmp_path / 'absent'}")
+        assert "has no class folders" in error(f"imagefolder:{tmp_path}")
+        picture(tmp_path / "1.png")
+        assert "has no class folders" in error(f"imagefolder:{tmp_path}")
+        assert "is no folder" in error(f"imagefolder:{tmp_path / '1.png'}")
+        (tmp_path / "n01").mkdir()
+        assert "no images in its 1 folders" in error(f"imagefolder:{tmp_path}")
+
+    def test_links(self, tmp_path: Path) -> None:
+        root = tmp_path / "data"
+        picture(root / "n01" / "1.png")
+        picture(tmp_path / "elsewhere" / "2.png")
+        (root / "n02").symlink_to(tmp_path / "elsewhere")
+        (root / "n01" / "up").symlink_to(root)
+        (root / "n01" / "self").symlink_to(root / "n01")
+        (root / "again").symlink_to(root)
+        (root / "n01" / "dangling.png").symlink_to(tmp_path / "absent.png")
+        (root / "n01" / "circle").symlink_to(root / "n01" / "circle")
+        source = open_source(f"imagefolder:{root}", CLASSES, 3)
+        assert labels(source) == [("n01/1.png", 0), ("n01/dangling.png", 0), ("n02/2.png", 1)]
+        assert len(source.digest()) == 64
+
+    def test_names_that_are_not_utf8(self, tmp_path: Path) -> None:
+        picture(tmp_path / "n01" / "1.png")
+        (tmp_path / "n01" / os.fsdecode(b"caf\xe9.png")).touch()
+        assert "is not UTF-8; rename the file" in error(f"imagefolder:{tmp_path}")
+
+    def test_unreadable_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(os, "scandir", refuse)
+        assert "cannot be read: Permission denied" in error(f"imagefolder:{tmp_path}")
+
+
+class TestList:
+    def written(self, tmp_path: Path, text: str) -> str:
+        (tmp_path / "list.csv").write_text(text, encoding="utf-8")
+        return f"list:{tmp_path / 'list.csv'}"
+
+    def test_labels_by_key_name_or_index(self, tmp_path: Path) -> None:
+        spec = self.written(tmp_path, "Label,URI\nn02,b/2.png\nboat,./b/1.png\n2,a.png\n\n,c.png\n")
+        source = open_source(spec, CLASSES, 3)
+        assert labels(source) == [("a.png", 2), ("b/1.png", 0), ("b/2.png", 1), ("c.png", None)]
+        assert source.path("a.png") == tmp_path / "a.png"
+
+    def test_without_classes_labels_are_indices(self, tmp_path: Path) -> None:
+        assert labels(open_source(self.written(tmp_path, "uri,label\na.png,2\n"), None, 3)) == [("a.png", 2)]
+        message = error(self.written(tmp_path, "uri,label\na.png,boat\n"), None)
+        assert "line 2: label: no class 'boat'" in message
+        assert "--classes FILE, or give indices" in message
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("file,label\na.png,0\n", "no column 'uri'"),
+            ("uri\na.png\n", "no column 'label'"),
+            ("uri,label\n", "lists no images"),
+            ("uri,label\na.png,0\n\n./a.png,1\n", "line 4: uri 'a.png' is given twice"),
+            ("uri,label\na.png,3\n", "line 2: label: no class '3'"),
+            ("uri,label\na.png,boot\n", "line 2: label: no class 'boot'; did you mean 'boat'"),
+            ("uri,label\na.png,crane\n", "line 2: label: class name 'crane' is ambiguous"),
+            ("uri,label\na/../../b.png,0\n", "line 2: uri 'a/../../b.png' lies outside"),
+            ("uri,label\n/etc/b.png,0\n", "line 2: uri '/etc/b.png' lies outside"),
+            ("uri,label\n,0\n", "line 2: an empty uri"),
+            ("uri,label\na.png\n", "line 2: 1 cells"),
+        ],
+    )
+    def test_errors_name_the_line(self, tmp_path: Path, text: str, message: str) -> None:
+        assert message in error(self.written(tmp_path, text))
+
+    def test_missing_file(self, tmp_path: Path) -> None:
+        assert "no file" in error(f"list:{tmp_path / 'absent.csv'}")
+
+
+class TestScenes:
+    def scenes(self, tmp_path: Path, classes: str = "mask_value,name,kind\n0,void,\n5,sea,stuff\n7,void,\n") -> str:
+        for name in ("a.png", "sub/b.jpg"):
+            picture(tmp_path / "images" / name)
+        picture(tmp_path / "masks" / "sub" / "b.png", "L")
+        (tmp_path / "classes.csv").write_text(classes)
+        return f"scenes:{tmp_path}"
+
+    def test_maps_are_found_by_stem_and_may_be_missing(self, tmp_path: Path) -> None:
+        source = open_source(self.scenes(tmp_path), CLASSES, 3)
+        assert source.samples == (
+            Sample("images/a.png", None, None),
+            Sample("images/sub/b.jpg", None, "masks/sub/b.png"),
+        )
+        assert source.context_labels == {5: "sea"}
+        assert (source.map_lookup[5], source.map_lookup[7], source.map_lookup[9]) == (5, 0, 0)
+
+    def test_a_label_stored_as_0_gets_another_id(self, tmp_path: Path) -> None:
+        source = open_source(self.scenes(tmp_path, "mask_value,name\n0,sky\n1,sea\n255,void\n"), CLASSES, 3)
+        assert source.context_labels == {1: "sea", 2: "sky"}
+        assert (source.map_lookup[0], source.map_lookup[1], source.map_lookup[255]) == (2, 1, 0)
+
+    @pytest.mark.parametrize("column", ["uri,label", "label,file"])
+    def test_labels(self, tmp_path: Path, column: str) -> None:
+        spec = self.scenes(tmp_path)
+        rows = {"images/a.png": "boat", "sub/b.jpg": "n02", "gone.png": "2"}
+        lines = [f"{u},{c}" if column.startswith("uri") else f"{c},{u}" for u, c in rows.items()]
+        (tmp_path / "labels.csv").write_text("\n".join([column, *lines]))
+        assert labels(open_source(spec, CLASSES, 3)) == [("images/a.png", 0), ("images/sub/b.jpg", 1)]
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("label\nboat\n", "no column 'uri' or 'file'"),
+            ("uri,label\na.png,0\nimages/a.png,1\n", "line 3: image 'images/a.png' is given twice"),
+            ("uri,label\na.png,boot\n", "line 2: label: no class 'boot'"),
+            ("uri,label\nc.png,boat\n", "names no image of"),
+        ],
+    )
+    def test_wrong_labels(self, tmp_path: Path, text: str, message: str) -> None:
+        spec = self.scenes(tmp_path)
+        (tmp_path / "labels.csv").write_text(text)
+        assert message in error(spec)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("value,name\n1,sea\n", "no column 'mask_value'"),
+            ("mask_value,name\n256,sea\n", "line 2: mask_value '256'"),
+            ("mask_value,name\n1,sea\n1,sky\n", "line 3: mask_value 1 is given twice"),
+            ("mask_value,name\n1,sea\n2,sea\n", "line 3: name 'sea' is given twice"),
+            ("mask_value,name\n1,\n", "line 2: name '' is empty"),
+            ("mask_value,name\n0,void\n", "names no label"),
+            ("mask_value,name\n" + "".join(f"{i},l{i}\n" for i in range(256)), "all 256 mask values"),
+        ],
+    )
+    def test_wrong_classes(self, tmp_path: Path, text: str, message: str) -> None:
+        assert message in error(self.scenes(tmp_path, text))
+
+    def test_missing_parts(self, tmp_path: Path) -> None:
+        spec = self.scenes(tmp_path)
+        (tmp_path / "masks" / "sub" / "b.png").unlink()
+        assert "none of the 2 images has a semantic map; 'images/a.png' needs 'masks/a.png'" in error(spec)
+        (tmp_path / "classes.csv").unlink()
+        assert "no file" in error(spec)
+        shutil.rmtree(tmp_path / "masks")
+        assert "no folder" in error(spec)
+        assert "no folder" in error(f"scenes:{tmp_path / 'absent'}")
+
+    @pytest.mark.skipif(not MSRC.exists(), reason="../shared/data is not here")
+    def test_msrc(self) -> None:
+        source = open_source(f"scenes:{MSRC}", None, 1000)
+        assert len(source.samples) == 591
+        assert all(sample.map_uri and sample.label_id is None for sample in source.samples)
+        assert (len(source.context_labels), source.context_labels[10]) == (23, "water")
+
+
+def test_unknown_kinds() -> None:
+    for spec in ("folder", "zip:data.zip", "imagefolder:", ""):
+        with pytest.raises(UsageError, match=r"none of imagefolder:DIR, list:FILE.csv, scenes:DIR"):
+            open_source(spec, CLASSES, 3)
+
+
+def test_classes_of_another_network() -> None:
+    assert "3 classes, but the network has 5 outputs" in error("imagefolder:anywhere", CLASSES, 5)
+
+
+def test_digest_notices_names_sizes_labels_and_maps(tmp_path: Path) -> None:
+    spec = TestScenes().scenes(tmp_path)
+    (tmp_path / "labels.csv").write_text("uri,label\na.png,boat\n")
+    seen = [open_source(spec, CLASSES, 3).digest()]
+    assert open_source(spec, CLASSES, 3).digest() == seen[0]
+    moved = shutil.copytree(tmp_path, tmp_path.parent / "moved")
+    assert open_source(f"scenes:{moved}", CLASSES, 3).digest() == seen[0]
+
+    def change(what: str) -> None:
+        seen.append(open_source(spec, CLASSES, 3).digest())
+        assert len(set(seen)) == len(seen), what
+
+    (tmp_path / "labels.csv").write_text("uri,label\na.png,n02\nsub/b.jpg,n01\n")
+    change("another label")
+    picture(tmp_path / "masks" / "a.png", "L")
+    change("a new map")
+    with (tmp_path / "masks" / "a.png").open("ab") as file:
+        file.write(b"0")
+    change("a longer map")
+    (tmp_path / "images" / "a.png").rename(tmp_path / "images" / "A.png")
+    change("a new name")
+    (tmp_path / "images" / "A.png").write_bytes(b"")
+    change("an emptied image")
+    (tmp_path / "classes.csv").write_text("mask_value,name\n5,ocean\n")
+    change("another name of a context label")
+
+
+def test_problems_are_data_errors_not_tracebacks(tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        open_source(f"list:{tmp_path}", CLASSES, 3)
