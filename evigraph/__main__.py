@@ -1,0 +1,5 @@
+"""`python -m evigraph`."""
+
+from evigraph.cli import main
+
+main()

@@ -1,0 +1,282 @@
+"""The console script `evigraph`. A command imports what it needs when it runs, so that `--help` loads no torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from schema.errors import EvidenceError, UsageError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    help="Precomputed evidence graphs of convolutional networks: index a dataset, publish a database, ask it.",
+    epilog="Errors are one line; `evigraph --debug COMMAND` shows the traceback.",
+)
+
+
+class Device(StrEnum):
+    """Where the network runs."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class ChannelOrder(StrEnum):
+    """Order of the input's colour channels."""
+
+    RGB = "rgb"
+    BGR = "bgr"
+
+
+Database = Annotated[Path, typer.Option("--db", help="The published database.", show_default=False)]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress and no summary.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")]
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001 (see main)
+) -> None:
+    if show_version:
+        print(f"evigraph {version('evigraph')}")
+        raise typer.Exit
+
+
+@app.command(epilog="Example:  evigraph demo --dir evigraph-demo")
+def demo(
+    directory: Annotated[Path, typer.Option("--dir", help="Where to put the data, the run and the database.")] = Path(
+        "evigraph-demo"
+    ),
+    images: Annotated[int, typer.Option(help="How many scenes to draw.", min=12, max=5000)] = 400,
+    quiet: Quiet = False,
+) -> None:
+    """Draw scenes, index a small trained network on them, publish, and answer two questions."""
+    from evigraph.demo import run_demo
+
+    run_demo(directory, images, quiet)
+
+
+@app.command(
+    epilog="Example:  evigraph index --model vgg16 --weights IMAGENET1K_V1 --data imagefolder:val "
+    "--classes classes.csv --run runs/vgg16"
+)
+def index(
+    model: Annotated[str, typer.Option(help="A torchvision name, timm:NAME, or package.module:factory.")],
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="A torchvision weights name, a .safetensors or .pth state dict, `random`, "
+            "or `own` for those that a factory's network comes with."
+        ),
+    ],
+    data: Annotated[str, typer.Option(help="imagefolder:DIR, list:FILE.csv (uri,label) or scenes:DIR.")],
+    run: Annotated[Path, typer.Option(help="The run folder; one that was begun goes on.")],
+    classes: Annotated[
+        Path | None, typer.Option(help="The network's classes: a name a line, or a CSV of index, key, name.")
+    ] = None,
+    layers: Annotated[str | None, typer.Option(help="Names or module paths, lowest first, comma-separated.")] = None,
+    top: Annotated[int, typer.Option(help="Channels kept of each decomposition.", min=1)] = 3,
+    mask_threshold: Annotated[float, typer.Option(help="Of the largest activation.")] = 0.5,
+    device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.CPU,
+    limit: Annotated[int | None, typer.Option(help="Only the first images of the sorted listing.", min=1)] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that decode images.", min=0)] = None,
+    batch_size: Annotated[int, typer.Option(help="Images run together.", min=1)] = 16,
+    shard_size: Annotated[int, typer.Option(help="Images a shard: the most that a kill costs.", min=1)] = 128,
+    name: Annotated[str | None, typer.Option(help="Of the run; the run folder's name if not given.")] = None,
+    resize: Annotated[int | None, typer.Option(help="Short side in pixels; 0 for none.", min=0)] = None,
+    crop: Annotated[int | None, typer.Option(help="Side of the centre crop in pixels.", min=1)] = None,
+    mean: Annotated[str | None, typer.Option(help="Three numbers, as .485,.456,.406.")] = None,
+    std: Annotated[str | None, typer.Option(help="Three numbers, as .229,.224,.225.")] = None,
+    channel_order: Annotated[ChannelOrder | None, typer.Option(help="Of the network's input.")] = None,
+    pixel_scale: Annotated[int | None, typer.Option(help="Pixels are 0..1 (1) or 0..255 (255).")] = None,
+    interpolation: Annotated[str | None, typer.Option(help="bilinear, bicubic or nearest.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Decompose every decision of a dataset into a run folder; a run that was stopped goes on."""
+    from evigraph.progress import IndexProgress
+    from indexer.pipeline import IndexSettings
+    from indexer.pipeline import index as index_run
+
+    settings = IndexSettings(
+        model=model,
+        weights=weights,
+        data=data,
+        run=run,
+        layers=_names("--layers", layers),
+        top_n=top,
+        mask_threshold=mask_threshold,
+        device=device.value,
+        limit=limit,
+        workers=workers,
+        batch_size=batch_size,
+        shard_size=shard_size,
+        name=name,
+        classes=classes,
+        preprocessing={
+            "resize": resize,
+            "crop": crop,
+            "mean": mean,
+            "std": std,
+            "channel_order": channel_order and channel_order.value,
+            "pixel_scale": pixel_scale,
+            "interpolation": interpolation,
+        },
+    )
+    with IndexProgress(quiet or as_json) as progress:
+        report = index_run(settings, progress)
+    outcome = report.to_json()
+    if as_json:
+        print(json.dumps(outcome))
+    elif not quiet:
+        skipped = ", ".join(f"{count} {reason}" for reason, count in report.skipped.items())
+        rate = report.new_image_count / report.seconds
+        print(f"run {report.name}: {report.image_total} images over {', '.join(report.layers)}")
+        print(f"  {report.new_image_count} indexed now in {report.seconds:.1f} s ({rate:.1f} images/s)")
+        print(f"  {report.edge_count} edges; {outcome['skipped_count']} skipped{f' ({skipped})' if skipped else ''}")
+        if outcome["accuracy"] is not None:
+            print(f"  accuracy {outcome['accuracy']:.4f} over {report.labelled_count} labelled images")
+        if report.untraceable:
+            print(f"  decomposed through hooks: {report.untraceable}")
+        print(f"next: evigraph publish {run} --db evidence.duckdb")
+
+
+@app.command(epilog="Example:  evigraph publish runs/vgg16 runs/resnet18 --db evidence.duckdb")
+def publish(
+    runs: Annotated[list[Path], typer.Argument(help="Finished run folders.", show_default=False)],
+    db: Database,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Build a database of runs, check it, and put it in the place of the old one."""
+    from evigraph.progress import StepProgress
+    from indexer.publish import publish as publish_runs
+
+    with StepProgress(quiet or as_json) as progress:
+        report = publish_runs(runs, db, progress)
+    if as_json:
+        print(json.dumps(asdict(report), default=str))
+    elif not quiet:
+        size = report.size_bytes / 1e6
+        print(f"published {', '.join(report.runs)} to {db}: {report.edge_count} edges of {report.image_count} images")
+        print(f"  {size:.1f} MB in {report.seconds:.1f} s, every invariant checked")
+        print(f"next: evigraph serve --db {db}")
+
+
+@app.command(epilog="Example:  evigraph serve --db evidence.duckdb --port 8000")
+def serve(
+    db: Database,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
+    quiet: Quiet = False,
+) -> None:
+    """Serve a database over GraphQL; a newly published version is taken up at once."""
+    from evigraph.server import run_server
+
+    run_server(db, host, port, quiet)
+
+
+@app.command(epilog="Example:  evigraph query --db evidence.duckdb '{ run { name imageCount accuracy } }'")
+def query(
+    db: Database,
+    text: Annotated[str, typer.Argument(metavar="GRAPHQL", help="The query; - reads it from standard input.")],
+    variables: Annotated[str | None, typer.Option(help="The query's variables, as a JSON object.")] = None,
+) -> None:
+    """Answer one GraphQL query without a server, as JSON. Exit code 1 if the answer has errors."""
+    from graphapi.query import execute
+
+    values = _json_object("--variables", variables) if variables is not None else None
+    answer = execute(db, sys.stdin.read() if text == "-" else text, values)
+    print(json.dumps(answer, indent=2, ensure_ascii=False))
+    if answer.get("errors"):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example:  evigraph check --db evidence.duckdb")
+def check(db: Database, quiet: Quiet = False, as_json: Json = False) -> None:
+    """Check every invariant of a database and recompute its rollups. Exit code 1 if one is broken."""
+    from schema.checks import run_checks
+    from schema.database import open_read_only
+
+    engine = open_read_only(db)
+    try:
+        with engine.connect() as connection:
+            results = run_checks(connection)
+    finally:
+        engine.dispose()
+    if as_json:
+        print(json.dumps([asdict(result) for result in results]))
+    for result in [] if as_json else results:
+        if not (quiet and result.ok):
+            print(f"{'ok    ' if result.ok else 'BROKEN'} {result.name}{'' if result.ok else f': {result.detail}'}")
+    if not all(result.ok for result in results):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example:  evigraph schema > schema.graphql")
+def schema() -> None:
+    """Print the GraphQL schema in SDL."""
+    from graphapi.schema import sdl
+
+    print(sdl(), end="")
+
+
+def main() -> NoReturn:
+    """Run the command line; expected errors become one line on standard error."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    # Its place does not matter: whoever asks for a traceback has typed the rest already.
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        app(args=arguments, prog_name="evigraph", standalone_mode=True)
+    except EvidenceError as error:
+        if debug:
+            raise
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command goes on where it stopped", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (OSError, RuntimeError, MemoryError) as error:
+        if debug:
+            raise
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        _fail(f"unexpected {type(error).__name__}: {reason}; --debug shows where", 1)
+    sys.exit(0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"evigraph: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _names(option: str, value: str | None) -> list[str] | None:
+    if value is None:
+        return None
+    names = [name.strip() for name in value.split(",")]
+    if not all(names):
+        raise UsageError(f"{option} {value!r} has an empty name; separate names by single commas")
+    return names
+
+
+def _json_object(option: str, value: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(value)
+    except ValueError as error:
+        raise UsageError(f'{option} {value!r} is no JSON ({error}); give an object as {{"class": "boat"}}') from error
+    if not isinstance(parsed, dict):
+        raise UsageError(f'{option} {value!r} is no JSON object; give one as {{"class": "boat"}}')
+    return parsed

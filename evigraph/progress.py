@@ -1,0 +1,81 @@
+"""Progress bars on standard error: shown on a terminal only, so that logs and pipes stay clean."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+
+class _ImageRate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f} images/s" if speed else "")
+
+
+class IndexProgress:
+    """Images indexed, images a second, time left, images skipped."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._bar = Progress(
+            TextColumn("indexing"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _ImageRate(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[skipped]} skipped"),
+            console=Console(file=sys.stderr),
+            disable=quiet or not sys.stderr.isatty(),
+        )
+        self._task = self._bar.add_task("indexing", total=None, skipped=0)
+        self._skipped = 0
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def start(self, total: int, done: int) -> None:
+        """Images of the run, and of those already indexed."""
+        # The rate is measured from here on, so what an earlier call did must not count as progress of this one.
+        self._bar.reset(self._task, total=total, completed=done)
+
+    def advance(self, images: int, skipped: int) -> None:
+        """Images just finished, and how many of them were skipped."""
+        self._skipped += skipped
+        self._bar.update(self._task, advance=images, skipped=self._skipped)
+
+
+class StepProgress:
+    """Named steps, each counted up to its total: what publishing goes through."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            console=Console(file=sys.stderr),
+            disable=quiet or not sys.stderr.isatty(),
+        )
+        self._task = self._bar.add_task("publishing", total=None)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        """So many parts of a step are done."""
+        self._bar.update(self._task, description=step, completed=done, total=total)

@@ -1,0 +1,86 @@
+"""Context labels: which region of an image's semantic map an edge's mask overlaps most (Sec. 4.3).
+
+1. The mask of an edge is A[k] > threshold * max(A[k]), at the layer's resolution.
+2. It is brought to the semantic map's resolution by nearest neighbour. Every pixel of the map then lies in one cell of
+   the layer's grid, so it is enough to count, once an image, the pixels of each label in each cell.
+3. The region of a label is all its pixels; void is none. The label with the largest IoU is the edge's, the lower id
+   among equals.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+VOID = 0
+
+
+class ContextMaps:
+    """The semantic maps of a batch, counted over one layer's grid."""
+
+    def __init__(self, maps: Tensor, grid: tuple[int, int], mask_threshold: float, label_count: int) -> None:
+        """Count labels by cell.
+
+        Args:
+            maps: (batch, height, width) integers, label ids; 0 is void.
+            grid: height and width of the layer's maps.
+            mask_threshold: of the largest activation, in 0..1.
+            label_count: label ids are below it.
+        """
+        self.grid, self.mask_threshold = grid, mask_threshold
+        batch, height, width = maps.shape
+        cells = grid[0] * grid[1]
+        row, column = _nearest(grid[0], height), _nearest(grid[1], width)
+        cell = (row[:, None] * grid[1] + column[None, :]).to(maps.device)
+        image = torch.arange(batch, device=maps.device)[:, None, None]
+        keys = (image * cells + cell) * label_count + maps.long()
+        counts = torch.bincount(keys.flatten(), minlength=batch * cells * label_count)
+        self.pixels = counts.view(batch, cells, label_count).float()
+        """(batch, cells, labels) pixels of each label in each cell."""
+        self.region = self.pixels.sum(1)
+        """(batch, labels) pixels of each label's region."""
+
+    def label(self, image: Tensor, maps: Tensor, top: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
+        """Context labels of edges.
+
+        Args:
+            image: (edges,) int64 rows of the batch.
+            maps: (edges, height, width) activation windows.
+            top: (edges,) int64, the row of the layer's grid where each window begins.
+            left: (edges,) int64, its column.
+
+        Returns:
+            (edges,) int64 label ids, -1 where no region overlaps the mask, and (edges,) IoU, 0 there.
+        """
+        label = torch.full_like(image, -1)
+        iou = torch.zeros(len(image), device=maps.device)
+        masks = maps > self.mask_threshold * maps.amax((1, 2), keepdim=True)
+        whole = maps.shape[1:] == self.grid
+        for current in torch.unique(image).tolist():
+            rows = torch.nonzero(image == current)[:, 0]
+            if whole:
+                overlap = masks[rows].flatten(1).float() @ self.pixels[current]
+            else:
+                overlap = self._window_overlap(current, masks[rows], top[rows], left[rows])
+            union = overlap.sum(1, keepdim=True) + self.region[current] - overlap
+            ious = torch.where(overlap > 0, overlap / union, 0.0)
+            ious[:, VOID] = 0.0
+            best = ious.max(1).values
+            first = (ious == best[:, None]).int().argmax(1)
+            label[rows] = torch.where(best > 0, first, -1)
+            iou[rows] = best
+        return label, iou
+
+    def _window_overlap(self, image: int, masks: Tensor, top: Tensor, left: Tensor) -> Tensor:
+        """(edges, labels) pixels of each label under masks that cover part of the grid."""
+        edge, y, x = torch.nonzero(masks, as_tuple=True)
+        y, x = y + top[edge], x + left[edge]
+        overlap = torch.zeros(len(masks), self.pixels.shape[2], device=masks.device)
+        return overlap.index_add_(0, edge, self.pixels[image, y * self.grid[1] + x])
+
+
+def _nearest(cells: int, pixels: int) -> Tensor:
+    """The cell of each pixel, as torch's nearest interpolation of a grid of cells to that many pixels has it."""
+    index = torch.arange(cells, dtype=torch.float32)
+    return F.interpolate(index[None, None], size=pixels, mode="nearest")[0, 0].long()

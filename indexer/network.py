@@ -1,0 +1,113 @@
+"""A network with its layers chosen and the way it is recorded: traced where torch.fx can, else by hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from indexer.graph import frozen, trace
+from indexer.layers import FeatureMap, check_logits, choose_layers, default_layers, feature_maps
+from indexer.operations import ACTIVATION_MODULES
+from indexer.record import HookedRecorder, Recorder, TracedRecorder
+from schema.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network to decompose.
+
+    Attributes:
+        model: the user's network, unchanged.
+        layers: S1..SL, lowest first.
+        class_count: its outputs.
+        recorder: runs and records it.
+        untraceable: why torch.fx could not trace it; None where it could.
+    """
+
+    model: nn.Module
+    layers: list[FeatureMap]
+    class_count: int
+    recorder: Recorder
+    untraceable: str | None
+
+
+def prepare(model: nn.Module, size: int, layers: Sequence[str] | None = None) -> Network:
+    """Find a network's layers by running it once.
+
+    Args:
+        model: any network of one (batch, 3, size, size) input and (batch, classes) output.
+        size: side of the input, in pixels.
+        layers: names or module paths of the layers, lowest first; None for the default ones.
+
+    Raises:
+        ModelError: the network cannot be run at this size, or has no layers.
+        UsageError: an unknown layer, or layers out of order.
+    """
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    pixels = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
+    with frozen(model):
+        logits = _run_once(model, pixels)
+        try:
+            graph, why = trace(model), None
+        except ModelError as error:
+            graph, why = None, str(error)
+        maps = feature_maps(graph, model, pixels) if graph else _hooked_maps(model, pixels)
+    chosen = choose_layers(maps, layers) if layers else default_layers(maps)
+    recorder = TracedRecorder(graph, chosen) if graph else HookedRecorder(model, chosen)
+    return Network(model, chosen, logits.shape[1], recorder, why)
+
+
+def _run_once(model: nn.Module, pixels: Tensor) -> Tensor:
+    try:
+        with torch.no_grad():
+            logits = model(pixels)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(
+            f"{type(model).__name__} cannot run on an input of {tuple(pixels.shape)}: {reason[:200]}; set --crop"
+        ) from error
+    check_logits(logits, 1)
+    checked: Tensor = logits
+    return checked
+
+
+def _hooked_maps(model: nn.Module, pixels: Tensor) -> list[FeatureMap]:
+    """The maps that are outputs of modules which run once, in order of execution."""
+    seen: dict[str, tuple[Tensor, bool]] = {}
+    twice: set[str] = set()
+    handles = []
+    for path, module in model.named_modules():
+        if not path:
+            continue
+
+        def note(module: nn.Module, _args: object, output: object, path: str = path) -> None:
+            if path in seen:
+                twice.add(path)
+            elif isinstance(output, Tensor) and output.ndim == 4:
+                seen[path] = (output, isinstance(module, ACTIVATION_MODULES))
+
+        handles.append(module.register_forward_hook(note))
+    try:
+        with torch.no_grad():
+            model(pixels)
+    finally:
+        for handle in handles:
+            handle.remove()
+    # Whether a shortcut bypasses a map cannot be told without a trace.
+    return [
+        FeatureMap(
+            module=path,
+            name=path,
+            aliases=(path,),
+            channels=output.shape[1],
+            height=output.shape[2],
+            width=output.shape[3],
+            post_activation=activation,
+            cut=True,
+        )
+        for path, (output, activation) in seen.items()
+        if path not in twice
+    ]

@@ -1,0 +1,282 @@
+"""`evigraph index`: from a folder of images to a run folder of shards.
+
+1. The network is loaded and its layers found, the data listed, and both written down as the run's description.
+2. Shard by shard, what is missing is made: images are decoded in worker processes, the network runs on a batch and is
+   recorded, its roots are decomposed down to the lowest layer, and the rows are written.
+3. When every shard is there the run is declared finished. A killed run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+
+from indexer.context import ContextMaps
+from indexer.data.classes import ClassList, read_classes
+from indexer.data.loader import Batch, default_workers, iterate_batches
+from indexer.data.preprocess import Preprocessing
+from indexer.data.sources import DataSource, open_source
+from indexer.graph import frozen
+from indexer.hierarchy import explain
+from indexer.models import LoadedModel, load_model
+from indexer.network import Network, prepare
+from indexer.record import Record
+from indexer.rows import ShardRows, decide
+from indexer.shards import ClassRow, ContextLabelRow, LayerRow, RunDescription, RunFolder
+from schema.errors import ModelError, UsageError
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """What `evigraph index` is asked to do. Only those of `description` determine rows.
+
+    Attributes:
+        model, weights, data, classes: as on the command line.
+        run: the run folder.
+        layers: names or module paths, lowest first; None for the default ones.
+        top_n: channels kept of each decomposition.
+        mask_threshold: of the largest activation.
+        device: "cpu" or "cuda".
+        limit: index only the first images of the listing.
+        workers: processes that decode images; None for one a core beside the first.
+        batch_size: images that are run together.
+        shard_size: images a shard: what a kill can cost.
+        name: of the run; None for the run folder's name.
+        preprocessing: parts to set otherwise than the weights ask for (`Preprocessing.with_options`).
+    """
+
+    model: str
+    weights: str
+    data: str
+    run: Path
+    layers: Sequence[str] | None = None
+    top_n: int = 3
+    mask_threshold: float = 0.5
+    device: str = "cpu"
+    limit: int | None = None
+    workers: int | None = None
+    batch_size: int = 16
+    shard_size: int = 128
+    name: str | None = None
+    classes: Path | None = None
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check numbers that no later step would name.
+
+        Raises:
+            UsageError: one is out of range.
+        """
+        for option, value, low in (
+            ("--top", self.top_n, 1),
+            ("--limit", self.limit, 1),
+            ("--workers", self.workers, 0),
+            ("--batch-size", self.batch_size, 1),
+            ("--shard-size", self.shard_size, 1),
+        ):
+            if value is not None and value < low:
+                raise UsageError(f"{option} {value} is too small; give {low} or more")
+        if not 0 <= self.mask_threshold < 1:
+            raise UsageError(f"--mask-threshold {self.mask_threshold} is out of range; give 0 or more and less than 1")
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What a finished run holds. Counts are of the whole run but for `new_image_count`, what this call indexed."""
+
+    run: str
+    name: str
+    layers: list[str]
+    image_total: int
+    new_image_count: int
+    skipped: dict[str, int]
+    labelled_count: int
+    correct_count: int
+    edge_count: int
+    seconds: float
+    untraceable: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, with the accuracy over the labelled images."""
+        accuracy = self.correct_count / self.labelled_count if self.labelled_count else None
+        return asdict(self) | {"accuracy": accuracy, "skipped_count": sum(self.skipped.values())}
+
+
+class Progress(Protocol):
+    """Is told how indexing goes on."""
+
+    def start(self, total: int, done: int) -> None:
+        """Images of the listing, and of those already indexed."""
+
+    def advance(self, images: int, skipped: int) -> None:
+        """Images just finished, and how many of them were skipped."""
+
+
+def index(settings: IndexSettings, progress: Progress | None = None) -> IndexReport:
+    """Index a dataset into a run folder, or go on with one.
+
+    Raises:
+        EvidenceError: the model, weights, data, layers or run folder cannot be used; the message says why.
+    """
+    device = _device(settings.device)
+    loaded = load_model(settings.model, settings.weights)
+    preprocessing = loaded.preprocessing.with_options(**settings.preprocessing)
+    model = loaded.model.to(device)
+    network = prepare(model, preprocessing.crop, settings.layers)
+    source = open_source(settings.data, _classes(settings, loaded, network), network.class_count)
+    description = describe(settings, loaded, preprocessing, network, source)
+    started = time.perf_counter()
+    with RunFolder.open_for_writing(settings.run, description) as folder, frozen(model):
+        pending = folder.pending_shards()
+        total = description.image_total
+        waiting = sum(len(folder.image_range(shard)) for shard in pending)
+        if progress:
+            progress.start(total, total - waiting)
+        for shard in pending:
+            rows = ShardRows(source)
+            batches = iterate_batches(
+                source,
+                preprocessing,
+                folder.image_range(shard),
+                batch_size=settings.batch_size,
+                workers=default_workers() if settings.workers is None else settings.workers,
+                pin_memory=device.type == "cuda",
+            )
+            for batch in batches:
+                index_batch(network, source, batch, settings, rows, device)
+                if progress:
+                    progress.advance(len(batch.image_ids) + len(batch.skipped), len(batch.skipped))
+            folder.write_shard(shard, rows.tables())
+        folder.finish()
+        return _report(folder, network, waiting, time.perf_counter() - started)
+
+
+def _report(folder: RunFolder, network: Network, new_image_count: int, seconds: float) -> IndexReport:
+    labelled = correct = edges = 0
+    skipped: Counter[str] = Counter()
+    for shard in range(folder.shard_count):
+        image = pq.read_table(folder.shard_file(shard, "image"), columns=["label_id", "predicted_id"])
+        labelled += image.num_rows - image["label_id"].null_count
+        correct += pc.sum(pc.equal(image["label_id"], image["predicted_id"])).as_py() or 0
+        edges += pq.read_metadata(folder.shard_file(shard, "edge")).num_rows
+        skipped.update(pq.read_table(folder.shard_file(shard, "skipped_image"))["reason"].to_pylist())
+    return IndexReport(
+        run=str(folder.path),
+        name=folder.description.name,
+        layers=[layer.name for layer in network.layers],
+        image_total=folder.description.image_total,
+        new_image_count=new_image_count,
+        skipped=dict(skipped.most_common()),
+        labelled_count=labelled,
+        correct_count=correct,
+        edge_count=edges,
+        seconds=seconds,
+        untraceable=network.untraceable,
+    )
+
+
+def index_batch(
+    network: Network,
+    source: DataSource,
+    batch: Batch,
+    settings: IndexSettings,
+    rows: ShardRows,
+    device: torch.device,
+) -> None:
+    """Run, record and decompose one batch and add its rows; images whose logits are not finite are skipped."""
+    rows.skipped.extend(batch.skipped)
+    if not len(batch.image_ids):
+        return
+    record = network.recorder.record(batch.pixels.to(device, non_blocking=True))
+    finite = record.logits.isfinite().all(1).cpu()
+    if not finite.all():
+        rows.skipped.extend((i, "the network's output is not finite") for i in batch.image_ids[~finite].tolist())
+        maps = None if batch.maps is None else batch.maps[finite]
+        rest = Batch(batch.image_ids[finite], batch.pixels[finite], maps, ())
+        index_batch(network, source, rest, settings, rows, device)
+        return
+    labels = torch.tensor([_label(source, i) for i in batch.image_ids.tolist()], device=device)
+    decided = decide(batch.image_ids.to(device), labels, record.logits)
+    labellers = _labellers(record, batch, source, settings, device)
+    rows.add(decided, explain(record, decided.roots, settings.top_n, labellers))
+
+
+def describe(
+    settings: IndexSettings,
+    loaded: LoadedModel,
+    preprocessing: Preprocessing,
+    network: Network,
+    source: DataSource,
+) -> RunDescription:
+    """Everything that determines the rows of a run."""
+    layers = [
+        LayerRow(level, m.name, m.module, m.channels, m.height, m.width, m.stride, m.receptive_field)
+        for level, m in enumerate(network.layers)
+    ]
+    side = preprocessing.crop
+    layers.append(LayerRow(len(layers), "logits", "", network.class_count, 1, 1, side, side))
+    total = len(source.samples) if settings.limit is None else min(settings.limit, len(source.samples))
+    return RunDescription(
+        name=settings.name or settings.run.resolve().name,
+        model=settings.model,
+        weights_sha256=loaded.weights_sha256,
+        dataset=settings.data,
+        dataset_sha256=source.digest(),
+        top_n=settings.top_n,
+        mask_threshold=settings.mask_threshold,
+        settings={
+            "weights": settings.weights,
+            "data": {"root": str(source.root.resolve()), "labels_by": source.labels_by},
+            "classes": str(settings.classes) if settings.classes else None,
+            "limit": settings.limit,
+            "preprocessing": preprocessing.to_settings(),
+            "torch": version("torch"),
+        },
+        indexer_version=version("evigraph"),
+        layers=tuple(layers),
+        classes=tuple(ClassRow(e.index, e.key, e.name) for e in source.class_list.entries),
+        context_labels=tuple(ContextLabelRow(i, name) for i, name in sorted(source.context_labels.items())),
+        image_total=total,
+        shard_size=settings.shard_size,
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name not in {"cpu", "cuda"}:
+        raise UsageError(f"unknown device {name!r}; give cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ModelError("no CUDA device can be used here; give --device cpu, or install its driver")
+    return torch.device(name)
+
+
+def _classes(settings: IndexSettings, loaded: LoadedModel, network: Network) -> ClassList | None:
+    if settings.classes is not None:
+        return read_classes(settings.classes, network.class_count)
+    if loaded.class_names is not None and len(loaded.class_names) == network.class_count:
+        return ClassList.from_names(loaded.class_names)
+    return None
+
+
+def _label(source: DataSource, image_id: int) -> int:
+    label = source.samples[image_id].label_id
+    return -1 if label is None else label
+
+
+def _labellers(
+    record: Record, batch: Batch, source: DataSource, settings: IndexSettings, device: torch.device
+) -> list[ContextMaps] | None:
+    if batch.maps is None:
+        return None
+    maps = batch.maps.to(device, non_blocking=True)
+    count = max(source.context_labels) + 1
+    grids = [(features.shape[2], features.shape[3]) for features in record.features]
+    return [ContextMaps(maps, grid, settings.mask_threshold, count) for grid in grids]

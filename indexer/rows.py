@@ -1,0 +1,153 @@
+"""From decomposed batches to the rows of a shard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from indexer.data.sources import DataSource
+from indexer.hierarchy import LevelEdges, Roots
+from indexer.shards import SHARD_SCHEMAS, ShardTables
+
+Columns = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What the network said of a batch.
+
+    Attributes:
+        image_ids: (images,) int64.
+        labels: (images,) int64, -1 where unlabelled.
+        predicted: (images,) int64, the class of the largest logit, the lower one among equals.
+        roots: the logits to explain: of each image the predicted class and, where it differs, the label's.
+        logit, probability: (roots,) of each root; probability after softmax.
+    """
+
+    image_ids: Tensor
+    labels: Tensor
+    predicted: Tensor
+    roots: Roots
+    logit: Tensor
+    probability: Tensor
+
+
+def decide(image_ids: Tensor, labels: Tensor, logits: Tensor) -> Decided:
+    """The roots of a batch; logits are (images, classes), the ids and labels on their device."""
+    predicted = logits.argmax(1)
+    wrong = (labels >= 0) & (labels != predicted)
+    row = torch.arange(len(logits), device=logits.device)
+    image = torch.repeat_interleave(row, 1 + wrong.long())
+    is_label = torch.zeros_like(image, dtype=torch.bool)
+    is_label[1:] = image[1:] == image[:-1]
+    class_id = torch.where(is_label, labels[image], predicted[image])
+    probability = logits.softmax(1)[image, class_id]
+    return Decided(image_ids, labels, predicted, Roots(image, class_id), logits[image, class_id], probability)
+
+
+@dataclass
+class ShardRows:
+    """Collects the rows of one shard, batch by batch, in order of image."""
+
+    source: DataSource
+    image: list[Columns] = field(default_factory=list)
+    decision: list[Columns] = field(default_factory=list)
+    edge: list[Columns] = field(default_factory=list)
+    skipped: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, decided: Decided, levels: Sequence[LevelEdges]) -> None:
+        """Add a batch."""
+        ids, labels, predicted = (c.cpu().numpy() for c in (decided.image_ids, decided.labels, decided.predicted))
+        roots = decided.roots.image.cpu().numpy()
+        is_label = np.zeros(len(roots), dtype=bool)
+        is_label[1:] = roots[1:] == roots[:-1]
+        decision_ids = 2 * ids[roots] + is_label
+        probability = decided.probability.cpu().numpy()
+        self.image.append(
+            {
+                "image_id": ids,
+                "uri": [self.source.samples[i].uri for i in ids],
+                "label_id": pa.array(labels, mask=labels < 0),
+                "predicted_id": predicted,
+                "probability": probability[~is_label],
+            }
+        )
+        self.decision.append(
+            {
+                "decision_id": decision_ids,
+                "image_id": ids[roots],
+                "class_id": decided.roots.class_id.cpu().numpy(),
+                "role": np.where(is_label, "label", "predicted"),
+                "logit": decided.logit.cpu().numpy(),
+                "probability": probability,
+            }
+        )
+        self.edge.append(_edge_columns(decision_ids, levels))
+
+    def tables(self) -> ShardTables:
+        """All rows as the tables of a shard."""
+        uris = [self.source.samples[i].uri for i, _ in self.skipped]
+        skipped = {"image_id": [i for i, _ in self.skipped], "uri": uris, "reason": [r for _, r in self.skipped]}
+        return ShardTables(
+            image=_table("image", self.image),
+            skipped_image=_table("skipped_image", [skipped]),
+            decision=_table("decision", self.decision),
+            edge=_table("edge", self.edge),
+        )
+
+
+def _edge_columns(decision_ids: NDArray[Any], levels: Sequence[LevelEdges]) -> Columns:
+    """Edge columns of a batch: by decision, the highest layer first, then by target node and rank."""
+    parts = [_level_columns(decision_ids, level) for level in levels]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    order = np.lexsort((-columns["target_layer"], columns["decision_id"]))
+    columns = {name: values[order] for name, values in columns.items()}
+    label, iou = columns["context_label_id"], columns["context_iou"]
+    columns["context_iou"] = pa.array(iou, mask=label < 0)
+    columns["context_label_id"] = pa.array(label, mask=label < 0)
+    return columns
+
+
+def _level_columns(decision_ids: NDArray[Any], level: LevelEdges) -> Columns:
+    target, e = level.target, level.evidence
+    node = level.node
+    columns = {
+        "decision_id": target.root[node],
+        "target_layer": torch.full_like(node, level.source_layer + 1),
+        "target_channel": target.channel[node],
+        "target_y": target.y[node],
+        "target_x": target.x[node],
+        "source_layer": torch.full_like(node, level.source_layer),
+        "source_channel": e.channel,
+        "source_y": e.y,
+        "source_x": e.x,
+        "contribution": e.contribution,
+        "share": e.share,
+        "rank": e.rank,
+        "feature": e.feature,
+        "activation": e.activation,
+        "importance": level.importance,
+        "context_label_id": e.label,
+        "context_iou": e.iou,
+    }
+    arrays = {name: column.cpu().numpy() for name, column in columns.items()}
+    arrays["decision_id"] = decision_ids[arrays["decision_id"]]
+    return arrays
+
+
+def _table(name: str, parts: Sequence[Columns]) -> pa.Table:
+    schema = SHARD_SCHEMAS[name]
+    if not parts:
+        return schema.empty_table()
+    tables = [
+        pa.table({column: pa.array(part[column]).cast(schema.field(column).type) for column in schema.names})
+        for part in parts
+    ]
+    return pa.concat_tables(tables).cast(schema)
