@@ -10,8 +10,9 @@ Killed or failing before the pointer has moved, the served version is untouched;
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +25,11 @@ from sqlalchemy.pool import NullPool
 
 from indexer import load
 from indexer.shards import RunFolder
-from indexer.versions import VersionedFile, remove
+from indexer.versions import VersionedFile
 from migrations import migrate
-from schema.database import one_line, open_read_only, resolve
-from schema.errors import DatabaseError, UsageError
+from schema.checks import CheckResult, check_rollups, check_tables
+from schema.database import REVISIONS, one_line, resolve, revision_of
+from schema.errors import DatabaseError, InvariantError, UsageError
 from schema.models import BASE_TABLES, ROLLUP_TABLES, Base
 from schema.rollups import build_rollups
 
@@ -77,15 +79,17 @@ def publish(run_dirs: Sequence[Path], db: Path, progress: Progress | None = None
             _scan(building, report)
             report("swap", 0, 1)
             version = files.promote(building)
-        except (OSError, DBAPIError, duckdb.Error) as error:
+        except BaseException as error:
+            with suppress(OSError):
+                files.clean(served, files.previous_to(served))
+            if not isinstance(error, (OSError, DBAPIError, duckdb.Error)):
+                raise
             raise DatabaseError(
                 f"the next version of {db} could not be built: {one_line(error)}; "
                 "the served version is as it was, and nothing is left of the new one"
             ) from error
-        finally:
-            remove(building)
-        with suppress(OSError):
-            files.clean(version, served)
+        with suppress(OSError):  # it is published; what could not be removed now is removed the next time
+            files.clean(version, served if served in files.versions() else files.previous_to(version))
         report("swap", 1, 1)
     return PublishReport(
         db=db,
@@ -106,7 +110,7 @@ def _build(building: Path, served: Path | None, folders: list[RunFolder], report
         connection.commit()
         old_names: dict[str, int] = {}
         if served is not None:
-            load.attach(connection, served)
+            load.attach(connection, _of_this_revision(served, building))
             rows = connection.exec_driver_sql("SELECT name, run_id FROM old.run").all()
             old_names = {row.name: row.run_id for row in rows}
         # In ascending order of run, as the file is ordered.
@@ -123,10 +127,12 @@ def _build(building: Path, served: Path | None, folders: list[RunFolder], report
             else:
                 load.load_run(connection, source, run_id, lambda done, total: report("load", done, total))
             connection.commit()
+        _require_all(check_tables(connection), report)
         for done, run_id in enumerate(new_ids):
             report("rollups", done, len(new_ids))
             build_rollups(connection, run_id)
             connection.commit()
+        _require_all(check_rollups(connection), report)
         if served is not None:
             connection.exec_driver_sql("DETACH old")
         counts = connection.exec_driver_sql(
@@ -136,6 +142,28 @@ def _build(building: Path, served: Path | None, folders: list[RunFolder], report
         connection.commit()
         connection.exec_driver_sql("CHECKPOINT")
     return int(counts[0]), int(counts[1])
+
+
+def _require_all(results: Iterable[CheckResult], report: Progress) -> None:
+    for done, result in enumerate(results, start=1):
+        report("checks", done, done)
+        if not result.ok:
+            raise InvariantError(
+                f"not published, as invariant {result.name} is broken: {result.detail}; "
+                "index again, or report this as a bug"
+            )
+
+
+def _of_this_revision(served: Path, building: Path) -> Path:
+    """The served version, or a copy of it brought up to this program's revision."""
+    if revision_of(served) == REVISIONS[-1]:
+        return served
+    copy = building.with_name(building.name + ".old")
+    shutil.copyfile(served, copy)
+    with _writing(copy) as connection:
+        migrate(connection)
+        connection.commit()
+    return copy
 
 
 @contextmanager
@@ -169,7 +197,7 @@ def _served_version(db: Path) -> Path | None:
     """The version served now; None where there is none yet."""
     if not db.is_symlink() and not db.exists():
         return None
-    open_read_only(db).dispose()
+    revision_of(db)
     return resolve(db)
 
 

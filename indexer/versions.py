@@ -30,8 +30,8 @@ class VersionedFile:
     """One database path and the versions behind it. Make changes only inside `locked()`."""
 
     def __init__(self, pointer: Path) -> None:
-        self.pointer = pointer
-        self._folder = pointer.parent
+        self._folder = pointer.parent.resolve()
+        self.pointer = self._folder / pointer.name
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -94,9 +94,8 @@ class VersionedFile:
 
     def clean(self, current: Path | None, previous: Path | None = None) -> None:
         """Remove what a killed publish left and every version but these two."""
-        kept = {path.name for path in (current, previous) if path is not None}
         for version in self.versions():
-            if version.name not in kept:
+            if version not in (current, previous):
                 remove(version)
         leftover = re.compile(rf"{re.escape(self.pointer.stem)}\.({_VERSION}){re.escape(BUILDING_SUFFIX)}.*")
         for path in self._folder.iterdir():
@@ -104,9 +103,12 @@ class VersionedFile:
                 remove(path)
 
     def previous_to(self, current: Path | None) -> Path | None:
-        """The newest version older than the served one."""
-        older = [path for path in self.versions() if current is not None and path.name < current.name]
-        return older[-1] if older else None
+        """The version before a given one; None where that is itself no version, as a plain file."""
+        versions = self.versions()
+        if current not in versions:
+            return None
+        position = versions.index(current)
+        return versions[position - 1] if position else None
 
 
 def remove(path: Path) -> None:

@@ -52,13 +52,9 @@ def open_read_only(path: Path) -> Engine:
     Raises:
         DatabaseError: there is none, it is no evigraph database, or it is of another revision.
     """
-    file = resolve(path)
-    settings = {"threads": 1, "enable_external_access": "false", "lock_configuration": "true"}
-    engine = create_engine(
-        URL.create("duckdb", database=str(file)), connect_args={"read_only": True, "config": settings}
-    )
+    engine = _engine(resolve(path))
     try:
-        revision = read_revision(engine, path)
+        revision = _read_revision(engine, path)
         if revision != REVISIONS[-1]:
             raise DatabaseError(
                 f"database {path} has the older revision {revision}, this program reads {REVISIONS[-1]}; "
@@ -70,12 +66,25 @@ def open_read_only(path: Path) -> Engine:
     return engine
 
 
-def read_revision(engine: Engine, path: Path) -> str:
-    """The Alembic revision of a database; `path` is what messages call it.
+def revision_of(path: Path) -> str:
+    """The Alembic revision of a database, which may be older than this program's.
 
     Raises:
         DatabaseError: it cannot be opened, is no evigraph database, or is newer than this program.
     """
+    engine = _engine(resolve(path))
+    try:
+        return _read_revision(engine, path)
+    finally:
+        engine.dispose()
+
+
+def _engine(file: Path) -> Engine:
+    settings = {"threads": 1, "enable_external_access": "false", "lock_configuration": "true"}
+    return create_engine(URL.create("duckdb", database=str(file)), connect_args={"read_only": True, "config": settings})
+
+
+def _read_revision(engine: Engine, path: Path) -> str:
     try:
         with engine.connect() as connection:
             tables = connection.exec_driver_sql("SELECT table_name FROM duckdb_tables()").scalars().all()
