@@ -1,0 +1,80 @@
+"""The service as a Starlette application.
+
+/graphql    GraphQL over HTTP; GraphiQL for a browser that asks for a page
+/           to /graphql
+/healthz    whether the database answers, which version of it, and its runs
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from graphapi.encoding import to_json
+from graphapi.execution import Service
+from graphapi.graphiql import STATIC, page
+from graphapi.settings import Settings
+from graphapi.view import GRAPHQL_JSON, HTML, JSON, accepted, serve_graphql
+
+
+def create_app(database: Path, *, settings: Settings | None = None) -> Starlette:
+    """The service over one database, which is opened here.
+
+    Args:
+        database: The pointer that `publish` moves, or a single file.
+        settings: Limits and switches.
+
+    Raises:
+        DatabaseError: The database is missing, foreign, of another revision, or broken.
+    """
+    settings = settings or Settings()
+    service = Service(database, settings)
+
+    async def graphql(request: Request) -> Response:
+        wants_page = accepted(request.headers, (JSON, GRAPHQL_JSON, HTML)) == HTML
+        if settings.graphiql and request.method == "GET" and wants_page and "query" not in request.query_params:
+            async with service.database.request() as version:
+                return page(version.runs)
+        return await serve_graphql(service, request)
+
+    async def healthz(_: Request) -> Response:
+        async with service.database.request() as version:
+            runs = [{"name": run.name, "images": run.image_count} for run in version.runs]
+            body = {"status": "ok", "database": version.file.name, "runs": runs}
+            return Response(to_json(body), media_type=JSON, headers={"Cache-Control": "no-store"})
+
+    async def root(_: Request) -> Response:
+        return RedirectResponse("graphql")
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        service.close()
+
+    middleware = []
+    if settings.cors_origins:
+        middleware.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(settings.cors_origins),
+                allow_methods=["GET", "POST"],
+                allow_headers=["content-type"],
+            )
+        )
+    routes: list[Route | Mount] = [
+        Route("/graphql", graphql, methods=None),
+        Route("/healthz", healthz),
+        Route("/", root),
+    ]
+    if settings.graphiql:
+        routes.append(Mount("/static", StaticFiles(directory=STATIC)))
+    return Starlette(routes=routes, middleware=middleware, lifespan=lifespan)

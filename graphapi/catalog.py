@@ -1,0 +1,120 @@
+"""What is small and named in a database: its runs, their layers, classes and context labels.
+
+Read once when a version is opened, since every request needs it and a version never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, select
+
+from schema.models import Class, ClassStat, ContextLabel, Layer, Run
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """A row of `layer`; lengths in input pixels."""
+
+    layer_id: int
+    name: str
+    module: str
+    channels: int
+    height: int
+    width: int
+    stride: int | None
+    receptive_field: int | None
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """A row of `class` with its counts of labelled images."""
+
+    class_id: int
+    key: str
+    name: str
+    image_count: int
+    correct_count: int
+
+
+@dataclass(frozen=True, eq=False)
+class RunInfo:
+    """A row of `run` with its layers (lowest first), classes (by index) and context labels."""
+
+    run_id: int
+    name: str
+    model: str
+    weights_sha256: str
+    dataset: str
+    dataset_sha256: str
+    top_n: int
+    mask_threshold: float
+    indexer_version: str
+    created_at: datetime
+    finished_at: datetime
+    image_count: int
+    skipped_count: int
+    decision_count: int
+    edge_count: int
+    labelled_count: int
+    correct_count: int
+    layers: tuple[LayerInfo, ...]
+    classes: dict[int, ClassInfo]
+    context_labels: dict[int, str]
+
+    def layer(self, layer_id: int) -> LayerInfo:
+        """The layer of this id, which need not be its place in the list."""
+        return next(layer for layer in self.layers if layer.layer_id == layer_id)
+
+
+def read_catalog(connection: Connection) -> tuple[RunInfo, ...]:
+    """All runs, the newest first; four statements, whatever the number of runs."""
+    run = Run.__table__.c
+    columns = [run[name] for name in RunInfo.__annotations__ if name in run]
+    runs = connection.execute(select(*columns).order_by(run.created_at.desc(), run.run_id.desc())).all()
+    layers = _by_run(
+        connection.execute(
+            select(Layer.run_id, *(getattr(Layer, name) for name in LayerInfo.__annotations__)).order_by(
+                Layer.run_id, Layer.layer_id
+            )
+        ).all()
+    )
+    stat = and_(ClassStat.run_id == Class.run_id, ClassStat.class_id == Class.class_id)
+    classes = _by_run(
+        connection.execute(
+            select(
+                Class.run_id,
+                Class.class_id,
+                Class.key,
+                Class.name,
+                ClassStat.image_count,
+                ClassStat.correct_count,
+            )
+            .outerjoin(ClassStat, stat)
+            .order_by(Class.run_id, Class.class_id)
+        ).all()
+    )
+    labels = _by_run(connection.execute(select(ContextLabel.run_id, ContextLabel.label_id, ContextLabel.name)).all())
+    return tuple(
+        RunInfo(
+            **row._mapping,
+            layers=tuple(LayerInfo(*values) for values in layers.get(row.run_id, ())),
+            classes={
+                class_id: ClassInfo(class_id, key, name, images or 0, correct or 0)
+                for class_id, key, name, images, correct in classes.get(row.run_id, ())
+            },
+            context_labels=dict(labels.get(row.run_id, ())),
+        )
+        for row in runs
+    )
+
+
+def _by_run(rows: Iterable[Row[*tuple[Any, ...]]]) -> dict[int, list[tuple[Any, ...]]]:
+    """Rows under their first column, the run, without it."""
+    grouped: dict[int, list[tuple[Any, ...]]] = {}
+    for run_id, *values in rows:
+        grouped.setdefault(run_id, []).append(tuple(values))
+    return grouped

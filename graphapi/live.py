@@ -1,0 +1,131 @@
+"""The database that is served, and its replacement while requests run.
+
+`publish` moves a pointer to a new file. Each request asks which file the pointer names; the first to see a new
+one opens it, and from then on requests use it. A request keeps the version that it began with, and a version
+that was replaced is closed when its last request ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine
+
+from graphapi.catalog import RunInfo, read_catalog
+from schema.database import open_read_only, resolve
+from schema.errors import DatabaseError
+
+logger = logging.getLogger("graphapi")
+
+_OPEN_ATTEMPTS = 5
+"""Publishing twice in a row may remove a file between naming and opening it."""
+_RETRY_S = 1.0
+"""How long a new version that could not be opened is left alone while the old one is served."""
+
+
+class Version:
+    """One published file, opened read-only; `users` counts the requests that use it."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.engine: Engine = open_read_only(file)
+        try:
+            # Kept open: DuckDB drops a database with its last connection, and the file may be gone by then.
+            self._anchor: Connection = self.engine.connect()
+            self.runs: tuple[RunInfo, ...] = read_catalog(self._anchor)
+            self._anchor.rollback()
+        except BaseException:
+            self.engine.dispose()
+            raise
+        self.users = 0
+
+    def run(self, run_id: int) -> RunInfo:
+        """The run of this id."""
+        return next(run for run in self.runs if run.run_id == run_id)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._anchor.close()
+        self.engine.dispose()
+
+
+class LiveDatabase:
+    """The newest version behind a pointer; may be used from several threads and event loops."""
+
+    def __init__(self, pointer: Path) -> None:
+        """Open the version that is published now.
+
+        Raises:
+            DatabaseError: It is missing, foreign, of another revision, or broken.
+        """
+        self.pointer = pointer
+        self._lock = threading.Lock()  # guards _current and every `users`
+        self._opening = threading.Lock()  # one thread at a time opens a version
+        self._refused: tuple[Path, float] | None = None
+        self._current = self._open_newest()
+
+    @asynccontextmanager
+    async def request(self) -> AsyncIterator[Version]:
+        """The newest version, kept open until the block ends."""
+        if self._is_stale():
+            await asyncio.to_thread(self._move)
+        with self._lock:
+            version = self._current
+            version.users += 1
+        try:
+            yield version
+        finally:
+            with self._lock:
+                version.users -= 1
+                done = version is not self._current and version.users == 0
+            if done:
+                version.close()
+
+    def close(self) -> None:
+        """Close the current version; no request may be running."""
+        self._current.close()
+
+    def _is_stale(self) -> bool:
+        # Only links are followed here: opening and closing the file, as `schema.database.resolve` does, would
+        # drop the lock that DuckDB holds on it (POSIX locks go with any descriptor of the process).
+        newest = self.pointer.resolve()
+        if not newest.exists():
+            return False  # what is open still answers
+        if self._refused is not None and self._refused[0] == newest:
+            return time.monotonic() > self._refused[1]
+        return newest != self._current.file
+
+    def _move(self) -> None:
+        """Open the newest version and make it current; keep the old one if it cannot be opened."""
+        with self._opening:
+            if not self._is_stale():
+                return
+            try:
+                version = self._open_newest()
+            except DatabaseError as error:
+                logger.error("the new version is not served: %s; still serving %s", error, self._current.file)
+                return
+            self._refused = None
+            with self._lock:
+                old, self._current = self._current, version
+                unused = old.users == 0
+            logger.info("now serving %s", version.file)
+            if unused:
+                old.close()
+
+    def _open_newest(self) -> Version:
+        for attempt in range(_OPEN_ATTEMPTS):
+            file = resolve(self.pointer)
+            try:
+                return Version(file)
+            except DatabaseError:
+                if attempt + 1 == _OPEN_ATTEMPTS or resolve(self.pointer) == file:
+                    self._refused = (file, time.monotonic() + _RETRY_S)
+                    raise
+        raise DatabaseError(f"{self.pointer}: replaced too often to be opened; try again")

@@ -1,0 +1,131 @@
+"""Dataloaders: what a request asks for one object at a time is fetched for all of them in one statement."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import FromClause, Row, select
+from strawberry.dataloader import DataLoader
+
+from graphapi.cursors import Key
+from graphapi.evidence import Graph, GraphNode, evidence_statement, graph
+from graphapi.paging import Builder, Parent, count_statement, matches, page_statement
+from graphapi.session import Session
+from schema.models import ChannelDegree, Decision, Image
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+Rows = list[Row[Any]]
+
+
+class PageKey(NamedTuple):
+    """One page of one listing under one parent; all but the parent is shared within a statement."""
+
+    build: Builder
+    arguments: tuple[Any, ...]
+    after: Key | None
+    limit: int
+    parent: Parent
+
+
+class EvidenceKey(NamedTuple):
+    """The evidence of one root; logit and class_id are its own, root_layer the id of `logits`."""
+
+    run_id: int
+    root_layer: int
+    max_depth: int | None
+    top: int | None
+    decision_id: int
+    class_id: int
+    logit: float
+
+
+class Context:
+    """The session of a request and its dataloaders: the context of every resolver."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.pages: DataLoader[PageKey, Rows] = DataLoader(self._load_pages)
+        self.counts: DataLoader[PageKey, int] = DataLoader(self._load_counts)
+        self.evidence: DataLoader[EvidenceKey, Graph] = DataLoader(self._load_evidence)
+        self.images = self._rows_by(Image.__table__, "run_id", "image_id")
+        self.decisions = self._rows_by(Decision.__table__, "run_id", "decision_id")
+        self.decisions_of_image = self._rows_by(Decision.__table__, "run_id", "image_id")
+        self.degrees = self._rows_by(ChannelDegree.__table__, "run_id", "layer_id", "channel")
+
+    def _rows_by(self, table: FromClause, *key: str) -> DataLoader[tuple[int, ...], Rows]:
+        """A loader of the rows whose key columns hold the key, ordered by the table's first two columns."""
+
+        async def load(keys: list[tuple[int, ...]]) -> Sequence[Rows]:
+            wanted = matches([table.c[name] for name in key], keys)
+            statement = select(*table.c).where(wanted).order_by(*list(table.c)[:2])
+            found = _grouped(await self.session.rows(statement), key)
+            return [found.get(values, []) for values in keys]
+
+        return DataLoader(load)
+
+    async def _load_pages(self, keys: list[PageKey]) -> Sequence[Rows | BaseException]:
+        async def load(group: list[PageKey]) -> dict[PageKey, Rows]:
+            listing = group[0].build(*group[0].arguments)
+            parents = [key.parent for key in group]
+            statement = page_statement(listing, parents, group[0].after, group[0].limit)
+            found = _grouped(await self.session.rows(statement), listing.parent)
+            return {key: found.get(key.parent, []) for key in group}
+
+        return await _in_groups(keys, lambda key: key[:-1], load)
+
+    async def _load_counts(self, keys: list[PageKey]) -> Sequence[int | BaseException]:
+        async def load(group: list[PageKey]) -> dict[PageKey, int]:
+            listing = group[0].build(*group[0].arguments)
+            rows = await self.session.rows(count_statement(listing, [key.parent for key in group]))
+            totals: dict[Parent, int] = {tuple(row[:-1]): row.total for row in rows}
+            return {key: totals.get(key.parent, 0) for key in group}
+
+        return await _in_groups(keys, lambda key: key[:-1], load)
+
+    async def _load_evidence(self, keys: list[EvidenceKey]) -> Sequence[Graph | BaseException]:
+        async def load(group: list[EvidenceKey]) -> dict[EvidenceKey, Graph]:
+            first = group[0]
+            statement = evidence_statement(
+                first.run_id,
+                sorted({key.decision_id for key in group}),
+                first.root_layer,
+                first.max_depth,
+                first.top,
+                self.session.settings.max_evidence_edges,
+            )
+            found = _grouped(await self.session.rows(statement), ["decision_id"])
+            graphs = {}
+            for key in group:
+                root = GraphNode((key.root_layer, key.class_id, 0, 0), key.logit, 1.0)
+                graphs[key] = graph(root, found.get((key.decision_id,), []))
+                self.session.spend(len(graphs[key].nodes))
+            return graphs
+
+        return await _in_groups(keys, lambda key: key[:4], load)
+
+
+async def _in_groups(
+    keys: list[K], group_of: Callable[[K], Hashable], load: Callable[[list[K]], Awaitable[dict[K, V]]]
+) -> list[V | BaseException]:
+    """Load each group of keys by one call, all at the same time; an error fails its own group only."""
+    groups: dict[Hashable, list[K]] = {}
+    for key in keys:
+        groups.setdefault(group_of(key), []).append(key)
+    outcomes = await asyncio.gather(*(load(group) for group in groups.values()), return_exceptions=True)
+    found: dict[K, V | BaseException] = {}
+    for group, outcome in zip(groups.values(), outcomes, strict=True):
+        for key in group:
+            found[key] = outcome if isinstance(outcome, BaseException) else outcome[key]
+    return [found[key] for key in keys]
+
+
+def _grouped(rows: Sequence[Row[Any]], names: Sequence[str]) -> dict[tuple[Any, ...], Rows]:
+    """Rows under the values of the named columns, in their order."""
+    grouped: dict[tuple[Any, ...], Rows] = {}
+    for row in rows:
+        values = row._mapping
+        grouped.setdefault(tuple(values[name] for name in names), []).append(row)
+    return grouped

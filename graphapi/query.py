@@ -1,0 +1,39 @@
+"""A query in process, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from graphapi.encoding import plain
+from graphapi.execution import Service
+from graphapi.settings import Settings
+
+
+def execute(
+    database: Path, query: str, variables: dict[str, Any] | None = None, *, settings: Settings | None = None
+) -> dict[str, Any]:
+    """Answer one GraphQL query from a database file.
+
+    Args:
+        database: The published file or pointer.
+        query: GraphQL text.
+        variables: Values of its variables.
+        settings: Limits; those of the service by default.
+
+    Returns:
+        {"data": ..., "errors": [...]} as the service answers, of plain JSON types; "errors" only if there are any.
+
+    Raises:
+        DatabaseError: The database is missing, foreign, of another revision, or broken.
+    """
+    service = Service(database, settings or Settings())
+    try:
+        # On a thread of its own, since the caller may run inside an event loop (a notebook does).
+        with ThreadPoolExecutor(1) as thread:
+            answer = thread.submit(lambda: asyncio.run(service.answer(query, variables))).result()
+        return plain(answer.body)
+    finally:
+        service.close()

@@ -1,0 +1,48 @@
+"""The GraphQL schema and its SDL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.extensions import AddValidationRules, MaxTokensLimiter, ParserCache, ValidationCache
+from strawberry.schema.config import StrawberryConfig
+
+from graphapi.guards import size_rule
+from graphapi.query_root import Query
+from graphapi.settings import Settings
+from graphapi.types_base import BIG_INT, BigInt
+from graphapi.types_channel import Channel
+from graphapi.types_image import Decision, Image
+
+
+class Schema(strawberry.Schema):
+    """Strawberry's schema, which leaves errors to `graphapi.errors`: expected ones are not logged."""
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: Any = None) -> None:
+        """Do nothing: every answer passes through `graphapi.execution`, which logs what is unforeseen."""
+
+
+def build_schema(settings: Settings) -> Schema:
+    """The schema under the limits of one service.
+
+    The rule is built here, once: a rule class of its own for each request would never hit the cache.
+    """
+    rule = size_rule(settings.max_depth, settings.max_fields)
+    return Schema(
+        Query,
+        types=[Image, Decision, Channel],
+        config=StrawberryConfig(scalar_map={BigInt: BIG_INT}),
+        extensions=[
+            lambda: MaxTokensLimiter(max_token_count=settings.max_tokens),
+            lambda: AddValidationRules([rule]),
+            ParserCache,
+            ValidationCache,
+        ],
+    )
+
+
+def sdl() -> str:
+    """The schema in GraphQL's definition language, as committed in graphapi/schema.graphql."""
+    return build_schema(Settings()).as_str() + "\n"

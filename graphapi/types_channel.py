@@ -1,0 +1,250 @@
+"""GraphQL types of channels: what they support, feed, are fed by, and localize."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import strawberry
+from sqlalchemy import Row
+
+from graphapi import listings
+from graphapi.catalog import LayerInfo, RunInfo
+from graphapi.loaders import Rows
+from graphapi.names import find_class
+from graphapi.types_base import (
+    UNSET,
+    After,
+    ClassName,
+    Connection,
+    DecisionRole,
+    First,
+    Info,
+    NodeInterface,
+    Outcome,
+    Role,
+    SupportOrder,
+    described,
+    given,
+    listed,
+    role_of,
+)
+from graphapi.types_image import Decision, Image, decision_node, image_node
+from graphapi.types_run_parts import Class, Layer, class_by_id, layer_node
+
+
+@strawberry.type(description="A channel of a layer, over the whole dataset.")
+class Channel(NodeInterface):
+    run: strawberry.Private[RunInfo]
+    layer_info: strawberry.Private[LayerInfo]
+    index: int
+
+    @strawberry.field
+    def layer(self) -> Layer:
+        return layer_node(self.run, self.layer_info)
+
+    @described("max_c N_c / sum_c N_c over edges of rank < 3 of predicted roots; null where there are none.")
+    async def discriminative_degree(self, info: Info) -> float | None:
+        rows = await info.context.degrees.load(self._key())
+        return rows[0].discriminative_degree if rows else None
+
+    @described("The classes that it supports, most first.")
+    async def support(
+        self,
+        info: Info,
+        role: Role = DecisionRole.PREDICTED,
+        outcome: Outcome | None = UNSET,
+        order_by: SupportOrder | None = SupportOrder.DECISIONS,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[ChannelSupport]:
+        arguments = (role_of(role), outcome_of(outcome), order_of(order_by))
+        return await listed(
+            info.context, listings.classes_of_channel, arguments, self._key(), first, after, self._supports
+        )
+
+    @described("The context labels that its masks overlap best, most edges first.")
+    async def context_labels(
+        self,
+        info: Info,
+        class_: ClassName = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[ContextLabelSupport]:
+        def nodes(rows: Rows) -> list[ContextLabelSupport]:
+            return [context_label_node(self.run, row) for row in rows]
+
+        arguments = (class_id_of(self.run, class_), role_of(role))
+        return await listed(info.context, listings.context_labels, arguments, self._key(), first, after, nodes)
+
+    @described("Lower channels that feed it, most decisions first.")
+    async def supporters(
+        self,
+        info: Info,
+        class_: ClassName = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[ChannelEdge]:
+        return await self._edges(info, "target", class_, role, first, after)
+
+    @described("Upper channels that it feeds, most decisions first.")
+    async def supports(
+        self,
+        info: Info,
+        class_: ClassName = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[ChannelEdge]:
+        return await self._edges(info, "source", class_, role, first, after)
+
+    @described("Images and places where it contributes most; the largest are kept.")
+    async def peaks(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Peak]:
+        def nodes(rows: Rows) -> list[Peak]:
+            return [peak_node(self.run, row) for row in rows]
+
+        return await listed(info.context, listings.peaks, (), self._key(), first, after, nodes)
+
+    def id_parts(self) -> tuple[str | int, ...]:
+        return (self.run.name, self.layer_info.name, self.index)
+
+    def _key(self) -> tuple[int, int, int]:
+        return (self.run.run_id, self.layer_info.layer_id, self.index)
+
+    def _supports(self, rows: Rows) -> list[ChannelSupport]:
+        return [support_node(self.run, row) for row in rows]
+
+    async def _edges(
+        self, info: Info, end: str, class_: str | None, role: DecisionRole | None, first: Any, after: Any
+    ) -> Connection[ChannelEdge]:
+        def nodes(rows: Rows) -> list[ChannelEdge]:
+            return [channel_edge_node(self.run, row, end) for row in rows]
+
+        arguments = (end, class_id_of(self.run, class_), role_of(role))
+        return await listed(info.context, listings.channel_edges, arguments, self._key(), first, after, nodes)
+
+
+@strawberry.type(description="One channel's support for one class, or for all (class is null).")
+class ChannelSupport:
+    channel: Channel
+    class_: Class | None = strawberry.field(name="class")
+    decisions: int = strawberry.field(description="Roots of that class whose hierarchy holds the channel.")
+    rate: float = strawberry.field(description="decisions / all roots of that class, same role and outcome.")
+    edges: int = strawberry.field(description="Edges into the channel from those roots.")
+    mean_share: float = strawberry.field(description="Share, over edges.")
+    mean_importance: float = strawberry.field(description="Importance, per supporting root.")
+
+
+@strawberry.type(description="A context label that a channel localizes.")
+class ContextLabelSupport:
+    label: str
+    edges: int = strawberry.field(description="Edges into the channel whose mask overlaps the label best.")
+    rate: float = strawberry.field(description="edges / all edges into the channel from the same roots.")
+    mean_iou: float = strawberry.field(description="IoU of mask and region, over those edges.")
+
+
+@strawberry.type(description="Evidence that flows from one channel to another, over the whole dataset.")
+class ChannelEdge:
+    channel: Channel = strawberry.field(description="The other end, as seen from the channel that was asked.")
+    target: Channel = strawberry.field(description="The upper channel, which is explained.")
+    source: Channel = strawberry.field(description="The lower channel, its evidence.")
+    decisions: int = strawberry.field(description="Roots whose hierarchy holds such an edge.")
+    rate: float = strawberry.field(description="decisions / all roots of the class, same role.")
+    edges: int
+    mean_share: float = strawberry.field(description="Share, over edges.")
+    mean_importance: float = strawberry.field(description="Importance, per root that holds such an edge.")
+
+
+@strawberry.type(description="A place of an image where a channel contributes much.")
+class Peak:
+    run: strawberry.Private[RunInfo]
+    row: strawberry.Private[Row[Any]]
+    y: int
+    x: int
+    contribution: float = strawberry.field(description="The largest of all edges into the channel there.")
+    share: float
+    feature: float
+    activation: float
+
+    @strawberry.field
+    async def image(self, info: Info) -> Image:
+        (row,) = await info.context.images.load((self.run.run_id, self.row.image_id))
+        return image_node(self.run, row)
+
+    @described("The root that this contribution belongs to.")
+    async def decision(self, info: Info) -> Decision:
+        (row,) = await info.context.decisions.load((self.run.run_id, self.row.decision_id))
+        return decision_node(self.run, row)
+
+
+def outcome_of(outcome: Outcome | None) -> str | None:
+    """The outcome as stored; None for any."""
+    outcome = given(outcome)
+    return None if outcome is None else outcome.value
+
+
+def order_of(order_by: SupportOrder | None) -> str:
+    """The column to sort by; DECISIONS where none is given."""
+    column: str = (given(order_by) or SupportOrder.DECISIONS).value
+    return column
+
+
+def class_id_of(run: RunInfo, name: str | None) -> int | None:
+    """The id of a class by name, key or index; None where none is named."""
+    name = given(name)
+    return None if name is None else find_class(run, name).class_id
+
+
+def channel_node(run: RunInfo, layer_id: int, index: int) -> Channel:
+    """The GraphQL object of a channel."""
+    return Channel(run=run, layer_info=run.layer(layer_id), index=index)
+
+
+def support_node(run: RunInfo, row: Row[Any]) -> ChannelSupport:
+    """The GraphQL object of a row of a channel-support listing."""
+    return ChannelSupport(
+        channel=channel_node(run, row.layer_id, row.channel),
+        class_=class_by_id(run, row.class_id),
+        decisions=row.decisions,
+        rate=row.rate,
+        edges=row.edges,
+        mean_share=row.mean_share,
+        mean_importance=row.mean_importance,
+    )
+
+
+def context_label_node(run: RunInfo, row: Row[Any]) -> ContextLabelSupport:
+    """The GraphQL object of a row of the context-label listing."""
+    label = run.context_labels[row.label_id]
+    return ContextLabelSupport(label=label, edges=row.edges, rate=row.rate, mean_iou=row.mean_iou)
+
+
+def channel_edge_node(run: RunInfo, row: Row[Any], end: str) -> ChannelEdge:
+    """The GraphQL object of a channel-edge row; `end` is the end that was asked, "target" or "source"."""
+    target = channel_node(run, row.target_layer, row.target_channel)
+    source = channel_node(run, row.source_layer, row.source_channel)
+    return ChannelEdge(
+        channel=source if end == "target" else target,
+        target=target,
+        source=source,
+        decisions=row.decisions,
+        rate=row.rate,
+        edges=row.edges,
+        mean_share=row.mean_share,
+        mean_importance=row.mean_importance,
+    )
+
+
+def peak_node(run: RunInfo, row: Row[Any]) -> Peak:
+    """The GraphQL object of a row of `channel_peak`."""
+    return Peak(
+        run=run,
+        row=row,
+        y=row.y,
+        x=row.x,
+        contribution=row.contribution,
+        share=row.share,
+        feature=row.feature,
+        activation=row.activation,
+    )

@@ -1,0 +1,193 @@
+"""GraphQL types of images, their decisions (roots), and the evidence of a decision."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import strawberry
+from sqlalchemy import Row
+
+from graphapi.catalog import RunInfo
+from graphapi.evidence import Graph
+from graphapi.loaders import EvidenceKey
+from graphapi.types_base import UNSET, DecisionRole, Info, NodeInterface, described, given
+from graphapi.types_run_parts import Class, class_by_id, class_node
+from schema.errors import UsageError
+
+
+@strawberry.type(description="A node of the hierarchy: a channel at a place. Places are in the layer's map.")
+class EvidenceNode:
+    layer: str
+    channel: int
+    y: int
+    x: int
+    feature: float | None = strawberry.field(description="The map's value at the place; of the root, the logit.")
+    importance: float = strawberry.field(
+        description="1 at the root; else the sum over all incoming edges of the whole hierarchy."
+    )
+
+
+@strawberry.type(description="A kept channel of one decomposition. target and source are indices into nodes.")
+class EvidenceEdge:
+    target: int = strawberry.field(description="The upper node, which is explained.")
+    source: int = strawberry.field(description="The lower node, its evidence.")
+    contribution: float
+    share: float
+    rank: int
+    activation: float
+    importance: float = strawberry.field(description="Importance of the target node times the share.")
+    context_label: str | None
+    context_iou: float | None
+
+
+@strawberry.type(description="The evidence graph of one decision; node 0 is the root.")
+class Evidence:
+    nodes: list[EvidenceNode]
+    edges: list[EvidenceEdge]
+    truncated: bool = strawberry.field(description="Whether maxDepth, top or the size bound left edges out.")
+
+
+@strawberry.type(description="A root: one logit of one image.")
+class Decision(NodeInterface):
+    run: strawberry.Private[RunInfo]
+    row: strawberry.Private[Row[Any]]
+    role: DecisionRole
+    logit: float
+    probability: float
+
+    @described("The class that is explained.", name="class")
+    def class_(self) -> Class:
+        return class_node(self.run, self.run.classes[self.row.class_id])
+
+    @strawberry.field
+    async def image(self, info: Info) -> Image:
+        (row,) = await info.context.images.load((self.run.run_id, self.row.image_id))
+        return image_node(self.run, row)
+
+    @described("The hierarchy below this root, from its own edges.")
+    async def evidence(
+        self,
+        info: Info,
+        max_depth: Annotated[
+            int | None, strawberry.argument(description="Layers below the root; all if null.")
+        ] = UNSET,
+        top: Annotated[
+            int | None, strawberry.argument(description="Edges of each decomposition; all kept ones if null.")
+        ] = UNSET,
+    ) -> Evidence:
+        key = EvidenceKey(
+            run_id=self.run.run_id,
+            root_layer=self.run.layers[-1].layer_id,
+            max_depth=_at_least_one("maxDepth", given(max_depth)),
+            top=_at_least_one("top", given(top)),
+            decision_id=self.row.decision_id,
+            class_id=self.row.class_id,
+            logit=self.row.logit,
+        )
+        return _evidence(self.run, await info.context.evidence.load(key))
+
+    def id_parts(self) -> tuple[str | int, ...]:
+        return (self.run.name, self.row.decision_id)
+
+
+@strawberry.type(description="An indexed image; its uri is relative to the data's root.")
+class Image(NodeInterface):
+    run: strawberry.Private[RunInfo]
+    row: strawberry.Private[Row[Any]]
+    index: int = strawberry.field(description="Its position in the sorted listing of the data.")
+    uri: str
+    probability: float = strawberry.field(description="Of the predicted class.")
+
+    @strawberry.field
+    def label(self) -> Class | None:
+        return class_by_id(self.run, self.row.label_id)
+
+    @strawberry.field
+    def predicted(self) -> Class:
+        return class_node(self.run, self.run.classes[self.row.predicted_id])
+
+    @described("Whether the prediction is the label; null where there is no label.")
+    def correct(self) -> bool | None:
+        return None if self.row.label_id is None else bool(self.row.label_id == self.row.predicted_id)
+
+    @described("Of the predicted class, and of the label where it differs.")
+    async def decisions(self, info: Info) -> list[Decision]:
+        rows = await info.context.decisions_of_image.load((self.run.run_id, self.row.image_id))
+        return [decision_node(self.run, row) for row in rows]
+
+    def id_parts(self) -> tuple[str | int, ...]:
+        return (self.run.name, self.row.image_id)
+
+
+@strawberry.type(description="An image that could not be used, and why.")
+class SkippedImage:
+    uri: str
+    reason: str
+
+
+@strawberry.type(description="Images of one label that were predicted as another class.")
+class Confusion:
+    label: Class
+    predicted: Class
+    images: int
+    rate: float = strawberry.field(description="Of all images with that label.")
+
+
+def image_node(run: RunInfo, row: Row[Any]) -> Image:
+    """The GraphQL object of a row of `image`."""
+    return Image(run=run, row=row, index=row.image_id, uri=row.uri, probability=row.probability)
+
+
+def decision_node(run: RunInfo, row: Row[Any]) -> Decision:
+    """The GraphQL object of a row of `decision`."""
+    role = DecisionRole(row.role)
+    return Decision(run=run, row=row, role=role, logit=row.logit, probability=row.probability)
+
+
+def confusion_node(run: RunInfo, row: Row[Any]) -> Confusion:
+    """The GraphQL object of a row of `confusion`."""
+    label, predicted = run.classes[row.label_id], run.classes[row.predicted_id]
+    return Confusion(
+        label=class_node(run, label),
+        predicted=class_node(run, predicted),
+        images=row.images,
+        rate=row.images / label.image_count,
+    )
+
+
+def _at_least_one(name: str, value: int | None) -> int | None:
+    if value is not None and value < 1:
+        raise UsageError(f"{name}: {value} is below 1; leave it out for all")
+    return value
+
+
+def _evidence(run: RunInfo, graph: Graph) -> Evidence:
+    names = {layer.layer_id: layer.name for layer in run.layers}
+    return Evidence(
+        nodes=[
+            EvidenceNode(
+                layer=names[node.key[0]],
+                channel=node.key[1],
+                y=node.key[2],
+                x=node.key[3],
+                feature=node.feature,
+                importance=node.importance,
+            )
+            for node in graph.nodes
+        ],
+        edges=[
+            EvidenceEdge(
+                target=target,
+                source=source,
+                contribution=row.contribution,
+                share=row.share,
+                rank=row.rank,
+                activation=row.activation,
+                importance=row.importance,
+                context_label=None if row.context_label_id is None else run.context_labels[row.context_label_id],
+                context_iou=row.context_iou,
+            )
+            for target, source, row in graph.edges
+        ],
+        truncated=graph.truncated,
+    )

@@ -1,0 +1,152 @@
+"""The GraphQL type of a run: the way in to everything that was indexed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import strawberry
+
+from graphapi import listings
+from graphapi.catalog import RunInfo
+from graphapi.loaders import Rows
+from graphapi.names import check_channel, find_layer
+from graphapi.types_base import (
+    UNSET,
+    After,
+    BigInt,
+    ClassName,
+    Connection,
+    DecisionRole,
+    First,
+    Info,
+    NodeInterface,
+    Outcome,
+    Role,
+    SupportOrder,
+    described,
+    listed,
+    listed_here,
+    role_of,
+)
+from graphapi.types_channel import (
+    Channel,
+    ChannelSupport,
+    channel_node,
+    class_id_of,
+    order_of,
+    outcome_of,
+    support_node,
+)
+from graphapi.types_image import Confusion, Image, SkippedImage, confusion_node, image_node
+from graphapi.types_run_parts import Class, Layer, class_node, layer_node
+
+
+@strawberry.type(description="One dataset indexed with one network and one set of settings.")
+class Run(NodeInterface):
+    run: strawberry.Private[RunInfo]
+    name: str
+    model: str
+    weights_sha256: str = strawberry.field(name="weightsSha256")
+    dataset: str
+    dataset_sha256: str = strawberry.field(name="datasetSha256")
+    top_n: int
+    mask_threshold: float
+    image_count: int = strawberry.field(description="Images that were indexed.")
+    skipped_count: int = strawberry.field(description="Images that could not be used.")
+    decision_count: int
+    edge_count: BigInt
+    created_at: datetime
+    finished_at: datetime
+    indexer_version: str
+
+    @described("Rightly predicted images of those with a label; null where none has one.")
+    def accuracy(self) -> float | None:
+        return self.run.correct_count / self.run.labelled_count if self.run.labelled_count else None
+
+    @described("The lowest first; the last is `logits`.")
+    def layers(self) -> list[Layer]:
+        return [layer_node(self.run, layer) for layer in self.run.layers]
+
+    @described("By index.")
+    def classes(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Class]:
+        nodes = [class_node(self.run, entry) for entry in self.run.classes.values()]
+        return listed_here(info.context, "classes", nodes, lambda node: (node.index,), first, after)
+
+    @described("A layer goes by its name or its module path.")
+    def channel(self, layer: str, index: int) -> Channel | None:
+        found = find_layer(self.run, layer)
+        check_channel(self.run, found, index)
+        return channel_node(self.run, found.layer_id, index)
+
+    @described("The channels of a layer that support a class, or all classes, most first.")
+    async def channel_support(
+        self,
+        info: Info,
+        layer: str,
+        class_: ClassName = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        outcome: Outcome | None = UNSET,
+        order_by: SupportOrder | None = SupportOrder.DECISIONS,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[ChannelSupport]:
+        def nodes(rows: Rows) -> list[ChannelSupport]:
+            return [support_node(self.run, row) for row in rows]
+
+        arguments = (class_id_of(self.run, class_), role_of(role), outcome_of(outcome), order_of(order_by))
+        parent = (self.run.run_id, find_layer(self.run, layer).layer_id)
+        return await listed(info.context, listings.channels_of_class, arguments, parent, first, after, nodes)
+
+    @described("In the data's order. label and predicted are classes by name, key or index.")
+    async def images(
+        self,
+        info: Info,
+        label: str | None = UNSET,
+        predicted: str | None = UNSET,
+        outcome: Outcome | None = UNSET,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[Image]:
+        def nodes(rows: Rows) -> list[Image]:
+            return [image_node(self.run, row) for row in rows]
+
+        arguments = (class_id_of(self.run, label), class_id_of(self.run, predicted), outcome_of(outcome))
+        return await listed(info.context, listings.images, arguments, (self.run.run_id,), first, after, nodes)
+
+    @described("In the data's order.")
+    async def skipped_images(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[SkippedImage]:
+        def nodes(rows: Rows) -> list[SkippedImage]:
+            return [SkippedImage(uri=row.uri, reason=row.reason) for row in rows]
+
+        return await listed(info.context, listings.skipped_images, (), (self.run.run_id,), first, after, nodes)
+
+    @described("Wrongly predicted images per label and predicted class, most first.")
+    async def confusions(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Confusion]:
+        def nodes(rows: Rows) -> list[Confusion]:
+            return [confusion_node(self.run, row) for row in rows]
+
+        return await listed(info.context, listings.confusions, (), (self.run.run_id,), first, after, nodes)
+
+    def id_parts(self) -> tuple[str | int, ...]:
+        return (self.run.name,)
+
+
+def run_node(run: RunInfo) -> Run:
+    """The GraphQL object of a run."""
+    return Run(
+        run=run,
+        name=run.name,
+        model=run.model,
+        weights_sha256=run.weights_sha256,
+        dataset=run.dataset,
+        dataset_sha256=run.dataset_sha256,
+        top_n=run.top_n,
+        mask_threshold=run.mask_threshold,
+        image_count=run.image_count,
+        skipped_count=run.skipped_count,
+        decision_count=run.decision_count,
+        edge_count=BigInt(run.edge_count),
+        created_at=run.created_at,
+        finished_at=run.finished_at,
+        indexer_version=run.indexer_version,
+    )

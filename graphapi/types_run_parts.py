@@ -1,0 +1,75 @@
+"""GraphQL types of what a run consists of: layers and classes, both held in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import strawberry
+
+from graphapi.catalog import ClassInfo, LayerInfo, RunInfo
+from graphapi.types_base import NodeInterface, described
+
+
+@strawberry.type(description="A feature map that was decomposed; lengths in input pixels.")
+class Layer(NodeInterface):
+    run: strawberry.Private[RunInfo]
+    index: int = strawberry.field(description="0 is the lowest; the highest is `logits`.")
+    name: str
+    module: str
+    channels: int
+    height: int
+    width: int
+    stride: int | None
+    receptive_field: int | None
+
+    def id_parts(self) -> tuple[str | int, ...]:
+        return (self.run.name, self.name)
+
+
+def layer_node(run: RunInfo, layer: LayerInfo) -> Layer:
+    """The GraphQL object of a layer."""
+    return Layer(
+        run=run,
+        index=layer.layer_id,
+        name=layer.name,
+        module=layer.module,
+        channels=layer.channels,
+        height=layer.height,
+        width=layer.width,
+        stride=layer.stride,
+        receptive_field=layer.receptive_field,
+    )
+
+
+@strawberry.type(description="An output of the network. `key` is what folder names are matched to.")
+class Class(NodeInterface):
+    run: strawberry.Private[RunInfo]
+    correct_count: strawberry.Private[int]
+    index: int
+    key: str
+    name: str
+    image_count: int = strawberry.field(description="Images whose label it is.")
+
+    @described("Rightly predicted images of those with this label; null where there are none.")
+    def accuracy(self) -> float | None:
+        return self.correct_count / self.image_count if self.image_count else None
+
+    def id_parts(self) -> tuple[str | int, ...]:
+        return (self.run.name, self.index)
+
+
+def class_node(run: RunInfo, entry: ClassInfo) -> Class:
+    """The GraphQL object of a class."""
+    return Class(
+        run=run,
+        correct_count=entry.correct_count,
+        index=entry.class_id,
+        key=entry.key,
+        name=entry.name,
+        image_count=entry.image_count,
+    )
+
+
+def class_by_id(run: RunInfo, class_id: Any) -> Class | None:
+    """The class of a nullable column; None for null and for the row over all classes."""
+    return None if class_id is None or class_id < 0 else class_node(run, run.classes[class_id])
