@@ -73,7 +73,7 @@ INVARIANTS: tuple[Invariant, ...] = (
         "runs whose layers are not 0 to L with `logits`, one channel a class, last",
         """
         SELECT run_id FROM run LEFT JOIN (
-            SELECT run_id, count(*) AS layers, min(layer_id) AS lowest, max(layer_id) AS highest,
+            SELECT run_id, count(DISTINCT layer_id) AS layers, min(layer_id) AS lowest, max(layer_id) AS highest,
                    arg_max(name, layer_id) AS last, arg_max(channels, layer_id) AS outputs,
                    arg_max(height * width, layer_id) AS places
             FROM layer GROUP BY run_id) USING (run_id)
@@ -192,7 +192,7 @@ INVARIANTS: tuple[Invariant, ...] = (
         f"""
         SELECT {_DECOMPOSITION} FROM {{edge}} GROUP BY ALL
         HAVING min("rank") <> 0 OR max("rank") <> count(DISTINCT "rank") - 1
-            OR max("rank") >= (SELECT top_n FROM run WHERE run_id = $run_id)
+            OR max("rank") >= (SELECT max(top_n) FROM run WHERE run_id = $run_id)
         """,
     ),
     Invariant(

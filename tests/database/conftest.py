@@ -1,0 +1,59 @@
+"""A published synthetic database, made once, and a copy that a test may change."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
+
+from indexer.publish import publish
+from schema.database import open_read_only, resolve
+from schema.models import BASE_TABLES, ROLLUP_TABLES, Base
+from tests.support.synthetic import synthetic_run
+
+
+@pytest.fixture(scope="session")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run folder of 40 images in three shards; not to be changed."""
+    path = tmp_path_factory.mktemp("runs") / "run"
+    synthetic_run(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def published(run_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run above, published; not to be changed."""
+    db = tmp_path_factory.mktemp("published") / "evidence.duckdb"
+    publish([run_dir], db)
+    return db
+
+
+@pytest.fixture
+def writable(published: Path, tmp_path: Path) -> Iterator[Connection]:
+    """A connection to a copy that may be broken."""
+    copy = tmp_path / "copy.duckdb"
+    shutil.copyfile(resolve(published), copy)
+    engine = create_engine(URL.create("duckdb", database=str(copy)), poolclass=NullPool)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def rows_of(db: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table, sorted, less the moments at which a run was made."""
+    engine = open_read_only(db)
+    found = {}
+    with engine.connect() as connection:
+        for table in BASE_TABLES + ROLLUP_TABLES:
+            names = [c.name for c in Base.metadata.tables[table].columns if c.name not in ("created_at", "finished_at")]
+            columns = ", ".join(f'"{name}"' for name in names)
+            rows = connection.exec_driver_sql(f'SELECT {columns} FROM "{table}" ORDER BY ALL').all()
+            found[table] = [tuple(str(v) if isinstance(v, dict) else v for v in row) for row in rows]
+    engine.dispose()
+    return found

@@ -1,0 +1,169 @@
+"""Each invariant is broken in turn, and it alone must notice."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Connection
+
+from schema.checks import check_rollups, check_tables, run_checks
+from schema.invariants import INVARIANTS
+from schema.models import ROLLUP_TABLES
+from schema.rollups import ROLLUPS, build_rollups
+
+# A decomposition at the bottom of a hierarchy: nothing hangs on its edges.
+LOWEST = "source_layer = 0"
+A_ROOT = "(SELECT min(decision_id) FROM edge)"
+ONE_EDGE = "rowid = (SELECT min(rowid) FROM edge WHERE {})"
+WRONG = "(SELECT min(image_id) FROM image WHERE label_id <> predicted_id)"
+RIGHT = "(SELECT min(image_id) FROM image WHERE label_id = predicted_id)"
+COPY_EDGES = "INSERT INTO edge SELECT * REPLACE ({}) FROM edge WHERE {}"
+WHOLE = f"""(
+    SELECT rowid FROM edge JOIN (
+        SELECT decision_id, target_channel, target_y, target_x FROM edge WHERE {LOWEST}
+        GROUP BY ALL HAVING count(*) = 3 AND sum(share) + min(share) < 1 ORDER BY ALL LIMIT 1
+    ) USING (decision_id, target_channel, target_y, target_x) WHERE {LOWEST} ORDER BY "rank" LIMIT 3)"""
+"""The three edges of one decomposition into the lowest layer, by rank."""
+
+# Name of the invariant to (statements that break it, and it alone).
+BREAKS: dict[str, list[str]] = {
+    "unique-run": ["INSERT INTO run SELECT * REPLACE ('twin' AS name) FROM run"],
+    "unique-layer": ["INSERT INTO layer SELECT * FROM layer WHERE layer_id = 1"],
+    "unique-class": [
+        "INSERT INTO class SELECT * FROM class WHERE class_id = 1",
+        "UPDATE layer SET channels = channels + 1 WHERE name = 'logits'",
+    ],
+    "unique-image": [f"INSERT INTO image SELECT * FROM image WHERE image_id = {RIGHT}"],
+    "unique-skipped_image": ["INSERT INTO skipped_image SELECT * FROM skipped_image LIMIT 1"],
+    "unique-decision": [
+        "INSERT INTO decision SELECT * FROM decision WHERE decision_id = 2 * (SELECT min(image_id) FROM image)"
+    ],
+    "unique-edge": [f"INSERT INTO edge SELECT * FROM edge WHERE rowid = (SELECT max(rowid) FROM {WHOLE})"],
+    "unique-context_label": ["INSERT INTO context_label SELECT * FROM context_label LIMIT 1"],
+    "of-a-run": ["INSERT INTO context_label VALUES (9, 1, 'sea')"],
+    "finite-run": ["UPDATE run SET mask_threshold = 'inf'::REAL"],
+    "finite-image": [f"UPDATE image SET probability = 'nan'::REAL WHERE image_id = {RIGHT}"],
+    "finite-decision": [f"UPDATE decision SET logit = '-inf'::REAL WHERE decision_id = {A_ROOT}"],
+    "finite-edge": [f"UPDATE edge SET feature = 'nan'::REAL WHERE {ONE_EDGE.format('TRUE')}"],
+    "layer-order": ["UPDATE layer SET name = 'outputs' WHERE name = 'logits'"],
+    "image-class": [
+        "UPDATE image SET label_id = 99 WHERE image_id = (SELECT min(image_id) FROM image WHERE label_id IS NULL)",
+        "INSERT INTO decision SELECT run_id, decision_id + 1, image_id, 99, 'label', 0, 0 FROM decision "
+        "JOIN image USING (run_id, image_id) WHERE label_id = 99",
+    ],
+    "image-or-skipped": ["UPDATE skipped_image SET image_id = 0 WHERE image_id = 3"],
+    "probability": [f"UPDATE image SET probability = 1.5 WHERE image_id = {RIGHT}"],
+    "decision-image": [f"DELETE FROM image WHERE image_id = {RIGHT}"],
+    "decision-id": [
+        f"UPDATE decision SET decision_id = 9001 WHERE decision_id = 2 * {RIGHT}",
+        f"UPDATE edge SET decision_id = 9001 WHERE decision_id = 2 * {RIGHT}",
+    ],
+    "decision-role": [
+        f"INSERT INTO decision SELECT * REPLACE (2 * image_id + 1 AS decision_id, 'label' AS role) FROM decision "
+        f"WHERE image_id = {RIGHT}"
+    ],
+    "decision-complete": [
+        f"DELETE FROM edge WHERE decision_id = 2 * {WRONG} + 1",
+        f"DELETE FROM decision WHERE decision_id = 2 * {WRONG} + 1",
+    ],
+    "edge-decision": [COPY_EDGES.format("9000 AS decision_id", f"decision_id = {A_ROOT}")],
+    "edge-layers": [f"UPDATE edge SET source_layer = 2, source_y = 1, source_x = 1 WHERE {ONE_EDGE.format(LOWEST)}"],
+    "edge-bounds": [f"UPDATE edge SET source_x = 32 WHERE {ONE_EDGE.format(LOWEST)}"],
+    "root-target": [
+        f"UPDATE edge SET target_channel = (target_channel + 1) % 6 WHERE target_layer = 3 AND decision_id = {A_ROOT}"
+    ],
+    "target-is-source": [
+        COPY_EDGES.format("(target_y + 1) % 16 AS target_y", f"rowid IN {WHOLE}"),
+    ],
+    "rank": [f'UPDATE edge SET "rank" = "rank" + 1 WHERE rowid IN {WHOLE} AND "rank" > 0'],
+    "source-once": [
+        f"UPDATE edge SET source_channel = (SELECT any_value(source_channel) FROM edge WHERE rowid IN {WHOLE} "
+        f'AND "rank" = 0) WHERE rowid IN {WHOLE} AND "rank" = 1'
+    ],
+    "contribution": [
+        f'UPDATE edge SET contribution = 9 - 3 * (2 - "rank"), share = 0.09 - 0.03 * (2 - "rank"), '
+        f'importance = importance / share * (0.09 - 0.03 * (2 - "rank")) WHERE rowid IN {WHOLE}'
+    ],
+    "share": [
+        f"UPDATE edge SET share = 0.5, contribution = 1, importance = importance / share * 0.5 WHERE rowid IN {WHOLE}"
+    ],
+    "share-ratio": [
+        f'UPDATE edge SET share = share * 0.9, importance = importance * 0.9 WHERE rowid IN {WHOLE} AND "rank" = 0'
+    ],
+    "importance": [f"UPDATE edge SET importance = importance * 1.01 WHERE {ONE_EDGE.format(LOWEST)}"],
+    "activation": [f"UPDATE edge SET activation = 0 WHERE {ONE_EDGE.format('TRUE')}"],
+    "context-label": [f"UPDATE edge SET context_label_id = 77, context_iou = 0.5 WHERE {ONE_EDGE.format('TRUE')}"],
+    "context-iou": [f"UPDATE edge SET context_label_id = 1, context_iou = NULL WHERE {ONE_EDGE.format('TRUE')}"],
+    "run-counts": ["UPDATE run SET edge_count = edge_count + 1"],
+}
+
+COUNTS = """
+    UPDATE run SET image_count = (SELECT count(*) FROM image), decision_count = (SELECT count(*) FROM decision),
+        skipped_count = (SELECT count(*) FROM skipped_image), edge_count = (SELECT count(*) FROM edge),
+        labelled_count = (SELECT count(label_id) FROM image),
+        correct_count = (SELECT count(*) FROM image WHERE label_id = predicted_id)
+"""
+
+
+def test_a_good_database_keeps_every_invariant(writable: Connection) -> None:
+    seen: list[tuple[int, int]] = []
+    results = run_checks(writable, lambda done, total: seen.append((done, total)))
+    assert [(r.name, r.violations, r.detail) for r in results if not r.ok] == []
+    assert len({r.name for r in results}) == len(results) == len(seen)
+    assert seen[-1] == (len(results), len(results))
+
+
+def test_every_invariant_is_broken_below() -> None:
+    assert set(BREAKS) == {rule.name for rule in INVARIANTS}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_broken_invariant_is_found_and_no_other(writable: Connection, name: str) -> None:
+    for statement in BREAKS[name]:
+        assert writable.exec_driver_sql(statement).rowcount != 0, statement
+    if name != "run-counts":
+        writable.exec_driver_sql(COUNTS)
+    build_rollups(writable, 1)
+    broken = [result for result in run_checks(writable) if not result.ok]
+    assert [result.name for result in broken] == [name]
+    assert broken[0].violations > 0
+    assert broken[0].detail.startswith(f"{broken[0].violations} ")
+
+
+@pytest.mark.parametrize("table", ROLLUP_TABLES)
+@pytest.mark.parametrize("change", ["lost", "doubled", "other"])
+def test_a_wrong_rollup_is_found_and_no_other(writable: Connection, table: str, change: str) -> None:
+    number = {"channel_context": "edges", "channel_peak": "y", "channel_degree": "edges", "confusion": "images"}
+    column = number.get(table, "image_count" if table == "class_stat" else "decisions")
+    writable.exec_driver_sql(
+        {
+            "lost": f"DELETE FROM {table} WHERE rowid = 0",
+            "doubled": f"INSERT INTO {table} SELECT * FROM {table} WHERE rowid = 0",
+            "other": f"UPDATE {table} SET {column} = {column} + 1 WHERE rowid = 0",
+        }[change]
+    )
+    broken = [result.name for result in run_checks(writable) if not result.ok]
+    assert broken == [f"rollup-{table}"]
+
+
+def test_channels_are_sampled_in_a_large_run(writable: Connection) -> None:
+    """With one channel in n compared, a good database passes and a rollup that is wrong throughout does not."""
+    assert all(result.ok for result in check_rollups(writable, sample_above_edges=300))
+    writable.exec_driver_sql("UPDATE channel_peak SET x = x + 1")
+    sampled, whole = (
+        next(r for r in check_rollups(writable, sample_above_edges=limit) if r.name == "rollup-channel_peak")
+        for limit in (300, 10**9)
+    )
+    assert 0 < sampled.violations < whole.violations
+
+
+def test_rules_on_edges_hold_in_every_range(writable: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A violation counts once however the decisions are divided."""
+    writable.exec_driver_sql(f"UPDATE edge SET activation = -1 WHERE {LOWEST}")
+    whole = next(r for r in check_tables(writable) if r.name == "activation")
+    monkeypatch.setattr("schema.checks.EDGES_PER_RANGE", 100)
+    divided = next(r for r in check_tables(writable) if r.name == "activation")
+    assert divided.violations == whole.violations > 100
+
+
+def test_rollups_have_a_select_each() -> None:
+    assert tuple(ROLLUPS) == ROLLUP_TABLES
