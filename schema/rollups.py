@@ -1,8 +1,9 @@
 """The rollups, each stated once: a SELECT over the base tables with the parameter `$run_id`.
 
 `publish` fills the tables from these, and `check` computes them again and compares: they must give the same
-rows every time. So sums are taken over decimals, whose sum does not depend on the order of the threads (12
-places: below the resolution of a float32 share), and every tie is broken.
+rows every time. So sums are taken over decimals, whose sum does not depend on the order of the threads, and
+every tie is broken. 12 places lose nothing that a float32 share holds; the cast goes through DOUBLE, as
+DuckDB scales a REAL in float32 (measured: 3e-8 off on a sum of 20).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _ROOT = """
 
 def _sum(column: str) -> str:
     """A sum that is the same in any order; a value that no share or IoU can have gives NULL, not an error."""
-    return f"coalesce(sum(TRY_CAST({column} AS DECIMAL(18, 12))), 0)::DOUBLE"
+    return f"coalesce(sum(TRY_CAST({column}::DOUBLE AS DECIMAL(18, 12))), 0)::DOUBLE"
 
 
 _CLASS = f"coalesce(class_id, {ALL_CLASSES})::INTEGER AS class_id"
@@ -47,8 +48,8 @@ ROLLUPS: dict[str, str] = {
     "channel_support": f"""
         WITH used AS (
             SELECT run_id, decision_id, source_layer, source_channel, count(*) AS edges,
-                   sum(TRY_CAST(share AS DECIMAL(18, 12))) AS share,
-                   sum(TRY_CAST(importance AS DECIMAL(18, 12))) AS importance
+                   sum(TRY_CAST(share::DOUBLE AS DECIMAL(18, 12))) AS share,
+                   sum(TRY_CAST(importance::DOUBLE AS DECIMAL(18, 12))) AS importance
             FROM edge WHERE run_id = $run_id GROUP BY ALL
         )
         SELECT run_id, source_layer AS layer_id, source_channel AS channel, {_CLASS}, role, {_OUTCOME},
@@ -62,8 +63,8 @@ ROLLUPS: dict[str, str] = {
         WITH used AS (
             SELECT run_id, decision_id, target_layer, target_channel, source_layer, source_channel,
                    count(*) AS edges,
-                   sum(TRY_CAST(share AS DECIMAL(18, 12))) AS share,
-                   sum(TRY_CAST(importance AS DECIMAL(18, 12))) AS importance
+                   sum(TRY_CAST(share::DOUBLE AS DECIMAL(18, 12))) AS share,
+                   sum(TRY_CAST(importance::DOUBLE AS DECIMAL(18, 12))) AS importance
             FROM edge WHERE run_id = $run_id GROUP BY ALL
         )
         SELECT run_id, target_layer, target_channel, source_layer, source_channel, {_CLASS}, role,

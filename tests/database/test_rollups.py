@@ -1,0 +1,169 @@
+"""Every rollup against a slow one written in Python from its definition."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schema.database import open_read_only
+from schema.models import ROLLUP_TABLES, Base
+
+Rows = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def tables(published: Path) -> dict[str, Rows]:
+    """Every table as a list of dicts."""
+    engine = open_read_only(published)
+    with engine.connect() as connection:
+        found = {
+            table: [dict(r) for r in connection.exec_driver_sql(f'SELECT * FROM "{table}"').mappings()]
+            for table in Base.metadata.tables
+        }
+    engine.dispose()
+    return found
+
+
+@pytest.fixture(scope="module")
+def edges(tables: dict[str, Rows]) -> Rows:
+    """Edges with what their root and image say."""
+    images = {image["image_id"]: image for image in tables["image"]}
+    roots = {root["decision_id"]: root for root in tables["decision"]}
+    return [
+        edge | roots[edge["decision_id"]] | {"image": images[roots[edge["decision_id"]]["image_id"]]}
+        for edge in tables["edge"]
+    ]
+
+
+def _outcome(image: dict[str, Any]) -> str:
+    if image["label_id"] is None:
+        return "unlabelled"
+    return "correct" if image["label_id"] == image["predicted_id"] else "wrong"
+
+
+def _stored(tables: dict[str, Rows], name: str, key: tuple[str, ...]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    rows = tables[name]
+    by_key = {tuple(row[column] for column in key): row for row in rows}
+    assert len(by_key) == len(rows) > 0
+    return by_key
+
+
+def test_class_roots(tables: dict[str, Rows]) -> None:
+    images = {image["image_id"]: image for image in tables["image"]}
+    wanted: Counter[tuple[Any, ...]] = Counter()
+    for root in tables["decision"]:
+        for class_id in (root["class_id"], -1):
+            for outcome in (_outcome(images[root["image_id"]]), "any"):
+                wanted[class_id, root["role"], outcome] += 1
+    stored = _stored(tables, "class_roots", ("class_id", "role", "outcome"))
+    assert {key: row["decisions"] for key, row in stored.items()} == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "of_edge"),
+    [
+        (
+            "channel_support",
+            ("layer_id", "channel", "class_id", "role", "outcome"),
+            lambda e: [
+                (e["source_layer"], e["source_channel"], class_id, e["role"], outcome)
+                for class_id in (e["class_id"], -1)
+                for outcome in (_outcome(e["image"]), "any")
+            ],
+        ),
+        (
+            "channel_edge",
+            ("target_layer", "target_channel", "source_layer", "source_channel", "class_id", "role"),
+            lambda e: [
+                (e["target_layer"], e["target_channel"], e["source_layer"], e["source_channel"], c, e["role"])
+                for c in (e["class_id"], -1)
+            ],
+        ),
+    ],
+)
+def test_sums_over_edges(tables: dict[str, Rows], edges: Rows, name: str, key: Any, of_edge: Any) -> None:
+    roots, count = defaultdict(set), Counter()
+    shares, importances = defaultdict(float), defaultdict(float)
+    for edge in edges:
+        for group in of_edge(edge):
+            roots[group].add(edge["decision_id"])
+            count[group] += 1
+            shares[group] += edge["share"]
+            importances[group] += edge["importance"]
+    stored = _stored(tables, name, key)
+    assert stored.keys() == count.keys()
+    for group, row in stored.items():
+        assert (row["decisions"], row["edges"]) == (len(roots[group]), count[group])
+        assert row["share_sum"] == pytest.approx(shares[group], abs=1e-9)
+        assert row["importance_sum"] == pytest.approx(importances[group], abs=1e-9)
+
+
+def test_channel_context(tables: dict[str, Rows], edges: Rows) -> None:
+    count, ious = Counter(), defaultdict(float)
+    for edge in edges:
+        if edge["context_label_id"] is not None:
+            for class_id in (edge["class_id"], -1):
+                group = edge["source_layer"], edge["source_channel"], class_id, edge["role"], edge["context_label_id"]
+                count[group] += 1
+                ious[group] += edge["context_iou"]
+    stored = _stored(tables, "channel_context", ("layer_id", "channel", "class_id", "role", "label_id"))
+    assert {key: row["edges"] for key, row in stored.items()} == count
+    assert all(row["iou_sum"] == pytest.approx(ious[key], abs=1e-9) for key, row in stored.items())
+
+
+def test_channel_peak(tables: dict[str, Rows], edges: Rows) -> None:
+    best: dict[tuple[int, ...], dict[str, Any]] = {}
+    for edge in sorted(edges, key=lambda e: (-e["contribution"], e["decision_id"])):
+        place = (
+            edge["source_layer"], edge["source_channel"], edge["image_id"], edge["source_y"], edge["source_x"],
+        )  # fmt: skip
+        best.setdefault(place, edge)
+    by_channel = defaultdict(list)
+    for (layer, channel, image, y, x), edge in best.items():
+        by_channel[layer, channel].append((-edge["contribution"], image, y, x, edge["decision_id"], edge["share"]))
+    stored = _stored(tables, "channel_peak", ("layer_id", "channel", "position"))
+    wanted = {
+        (*channel, position): place
+        for channel, places in by_channel.items()
+        for position, place in enumerate(sorted(places)[:64])
+    }
+    assert max(position for _, _, position in wanted) == 63, "no channel has too many places: draw more images"
+    assert wanted == {
+        key: (-r["contribution"], r["image_id"], r["y"], r["x"], r["decision_id"], r["share"])
+        for key, r in stored.items()
+    }
+
+
+def test_channel_degree(tables: dict[str, Rows], edges: Rows) -> None:
+    counts: defaultdict[tuple[int, int], Counter[int]] = defaultdict(Counter)
+    for edge in edges:
+        if edge["rank"] < 3 and edge["role"] == "predicted" and edge["image"]["label_id"] is not None:
+            counts[edge["source_layer"], edge["source_channel"]][edge["image"]["label_id"]] += 1
+    stored = _stored(tables, "channel_degree", ("layer_id", "channel"))
+    assert stored.keys() == counts.keys()
+    for key, row in stored.items():
+        assert row["edges"] == counts[key].total()
+        assert row["discriminative_degree"] == pytest.approx(max(counts[key].values()) / counts[key].total())
+
+
+def test_confusion_and_class_stat(tables: dict[str, Rows]) -> None:
+    images = tables["image"]
+    pairs = Counter((i["label_id"], i["predicted_id"]) for i in images if _outcome(i) == "wrong")
+    stored = _stored(tables, "confusion", ("label_id", "predicted_id"))
+    assert {key: row["images"] for key, row in stored.items()} == pairs
+    stats = _stored(tables, "class_stat", ("class_id",))
+    assert len(stats) == len(tables["class"])
+    for (class_id,), row in stats.items():
+        assert row["image_count"] == sum(i["label_id"] == class_id for i in images)
+        assert row["predicted_count"] == sum(i["predicted_id"] == class_id for i in images)
+        assert row["correct_count"] == sum(i["label_id"] == class_id == i["predicted_id"] for i in images)
+
+
+def test_every_rollup_is_tested() -> None:
+    assert set(ROLLUP_TABLES) == {
+        "class_roots", "channel_support", "channel_edge", "channel_context", "channel_peak", "channel_degree",
+        "confusion", "class_stat",
+    }  # fmt: skip
