@@ -24,6 +24,7 @@ from graphapi.execution import Service
 from graphapi.graphiql import STATIC, page
 from graphapi.settings import Settings
 from graphapi.view import GRAPHQL_JSON, HTML, JSON, accepted, serve_graphql
+from schema.database import REVISIONS
 
 
 def create_app(database: Path, *, settings: Settings | None = None) -> Starlette:
@@ -49,7 +50,7 @@ def create_app(database: Path, *, settings: Settings | None = None) -> Starlette
     async def healthz(_: Request) -> Response:
         async with service.database.request() as version:
             runs = [{"name": run.name, "images": run.image_count} for run in version.runs]
-            body = {"status": "ok", "database": version.file.name, "runs": runs}
+            body = {"status": "ok", "database": version.file.name, "revision": REVISIONS[-1], "runs": runs}
             return Response(to_json(body), media_type=JSON, headers={"Cache-Control": "no-store"})
 
     async def root(_: Request) -> Response:
@@ -71,7 +72,8 @@ def create_app(database: Path, *, settings: Settings | None = None) -> Starlette
             )
         )
     routes: list[Route | Mount] = [
-        Route("/graphql", graphql, methods=None),
+        # All of them, so that a refusal has the shape of every other error.
+        Route("/graphql", graphql, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         Route("/healthz", healthz),
         Route("/", root),
     ]

@@ -10,6 +10,7 @@ from typing import Any
 from graphql import GraphQLError
 from strawberry.exceptions import MissingQueryError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.execution import PreExecutionError
 
 from graphapi.errors import BAD_USER_INPUT, VALIDATION_FAILED, formatted
 from graphapi.live import LiveDatabase
@@ -52,7 +53,8 @@ class Service:
                 return _refused([GraphQLError(str(reason))], BAD_USER_INPUT)
         # Errors without a place in the answer were found before anything ran.
         if result.data is None and all(error.path is None for error in result.errors or ()):
-            return _refused(result.errors or [], VALIDATION_FAILED)
+            code = VALIDATION_FAILED if isinstance(result, PreExecutionError) else BAD_USER_INPUT
+            return _refused(result.errors or [], code)
         body: dict[str, Any] = {"data": result.data}
         if result.errors:
             body["errors"] = [formatted(error, BAD_USER_INPUT) for error in result.errors]

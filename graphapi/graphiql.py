@@ -6,11 +6,14 @@ The page opens with a query that answers on the database at hand.
 from __future__ import annotations
 
 import html
+import json
 from pathlib import Path
 
 from starlette.responses import HTMLResponse
 
-from graphapi.catalog import RunInfo
+from graphapi.catalog import ClassInfo, RunInfo
+from graphapi.names import find_class
+from schema.errors import AmbiguousError
 
 STATIC = Path(__file__).parent / "static"
 _POLICY = (
@@ -41,15 +44,16 @@ def example(runs: tuple[RunInfo, ...]) -> str:
         return _EMPTY_EXAMPLE.replace("no run yet", "no layer or class")
     # The last but one map, as conv4_3 of VGG-16: the paper's own example.
     layer = maps[max(0, len(maps) - 2)]
-    class_index = max(run.classes.values(), key=lambda entry: (entry.image_count, -entry.class_id)).class_id
-    question = f"Which channels of {layer.name} most often support class {run.classes[class_index].name!r},"
+    entry = max(run.classes.values(), key=lambda entry: (entry.image_count, -entry.class_id))
+    name = json.dumps(_unambiguous(run, entry))
+    question = f"Which channels of {layer.name} most often support class {entry.name},"
     return f"""# {question}
 # and what context labels do they localize?
 {{
   run {{
     name
     accuracy
-    channelSupport(layer: "{layer.name}", class: "index:{class_index}", first: 5) {{
+    channelSupport(layer: "{layer.name}", class: {name}, first: 5) {{
       nodes {{
         decisions
         rate
@@ -57,7 +61,7 @@ def example(runs: tuple[RunInfo, ...]) -> str:
         channel {{
           index
           discriminativeDegree
-          contextLabels(class: "index:{class_index}", first: 3) {{
+          contextLabels(class: {name}, first: 3) {{
             nodes {{
               label
               rate
@@ -70,3 +74,12 @@ def example(runs: tuple[RunInfo, ...]) -> str:
   }}
 }}
 """
+
+
+def _unambiguous(run: RunInfo, entry: ClassInfo) -> str:
+    """The class's name, or its index where another class bears that name."""
+    try:
+        find_class(run, entry.name)
+    except AmbiguousError:
+        return f"index:{entry.class_id}"
+    return entry.name

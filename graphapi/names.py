@@ -19,7 +19,7 @@ def find_run(runs: Sequence[RunInfo], name: str) -> RunInfo:
     for run in runs:
         if run.name == name:
             return run
-    raise NotFoundError("run", name, [run.name for run in runs], "; `runs` lists what there is")
+    raise NotFoundError("run", name, [run.name for run in runs], "(`runs` lists what there is)")
 
 
 def find_layer(run: RunInfo, name: str) -> LayerInfo:

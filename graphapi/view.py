@@ -40,9 +40,12 @@ class _Parameters:
 
 async def serve_graphql(service: Service, request: Request) -> Response:
     """Answer one HTTP request."""
-    media_type = accepted(request.headers, (GRAPHQL_JSON, JSON)) or JSON
+    # The new media type changes status codes, so it is for those alone who name it.
+    named = GRAPHQL_JSON in request.headers.get("accept", "")
+    wanted = accepted(request.headers, (GRAPHQL_JSON, JSON) if named else (JSON, GRAPHQL_JSON))
+    media_type = wanted or JSON
     try:
-        if accepted(request.headers, (GRAPHQL_JSON, JSON)) is None:
+        if wanted is None:
             raise _Refused(406, f"accept {GRAPHQL_JSON} or {JSON}")
         parameters = await _parameters(request, service.settings.max_body_bytes)
     except _Refused as refused:
