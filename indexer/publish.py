@@ -86,7 +86,8 @@ def publish(run_dirs: Sequence[Path], db: Path, progress: Progress | None = None
                 raise
             raise DatabaseError(
                 f"the next version of {db} could not be built: {one_line(error)}; "
-                "the served version is as it was, and nothing is left of the new one"
+                f"{'nothing is published' if served is None else 'the served version is as it was'}, "
+                "so mend that and publish again"
             ) from error
         with suppress(OSError):  # it is published; what could not be removed now is removed the next time
             files.clean(version, served if served in files.versions() else files.previous_to(version))
@@ -170,10 +171,15 @@ def _of_this_revision(served: Path, building: Path) -> Path:
 def _writing(file: Path) -> Iterator[Connection]:
     """The one connection to a database that is being built; closed, with its engine, at the end."""
     engine = create_engine(URL.create("duckdb", database=str(file)), poolclass=NullPool)
+    connection = engine.connect()
     try:
-        with engine.connect() as connection:
-            yield connection
+        yield connection
+    except BaseException:
+        # Not rolled back: after a failed write DuckDB refuses even that, which would hide the first error.
+        connection.invalidate()
+        raise
     finally:
+        connection.close()
         engine.dispose()
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from schema.database import one_line
 from schema.errors import DatabaseError
 from schema.invariants import INVARIANTS, Invariant
 from schema.models import ROLLUP_TABLES, Base
@@ -120,7 +121,7 @@ def _count(connection: Connection, name: str, sql: str, parameters: dict[str, in
             f"SELECT count(*), min(CAST(broken AS VARCHAR)) FROM ({sql}) AS broken", parameters
         ).one()
     except DBAPIError as error:
-        raise DatabaseError(f"check {name} could not be carried out: {str(error.orig).splitlines()[0]}") from error
+        raise DatabaseError(f"check {name} could not be carried out: {one_line(error)}") from error
     return int(row[0]), row[1]
 
 

@@ -7,6 +7,7 @@ instance per path in a process and would hand out the old database under the new
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import duckdb
@@ -104,6 +105,7 @@ def _read_revision(engine: Engine, path: Path) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of a database error, without SQLAlchemy's wrapping."""
+    """The first line of a database error, without SQLAlchemy's wrapping and DuckDB's kind of error."""
     origin = getattr(error, "orig", None) or error
-    return (str(origin).splitlines() or [type(origin).__name__])[0]
+    line = (str(origin).splitlines() or [type(origin).__name__])[0]
+    return re.sub(r"^[A-Za-z]+ Error: ", "", line)

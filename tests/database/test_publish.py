@@ -1,0 +1,268 @@
+"""Publishing: what a database holds afterwards, what is refused, and that a refusal changes nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from indexer.publish import publish
+from indexer.shards import RunFolder
+from schema.database import open_read_only, resolve
+from schema.errors import DatabaseError, EvidenceError, InvariantError, RunFolderError, UsageError
+from tests.database.conftest import rows_of
+from tests.support.synthetic import describe, synthetic_run, synthetic_shard
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file() and not p.name.endswith(".lock")}
+
+
+def _refused(run_dirs: list[Path], db: Path, error: type[EvidenceError], message: str) -> None:
+    before = _files(db.parent)
+    with pytest.raises(error, match=message) as caught:
+        publish(run_dirs, db)
+    assert "\n" not in str(caught.value)
+    assert _files(db.parent) == before
+
+
+@pytest.fixture
+def own(run_dir: Path, tmp_path: Path) -> Path:
+    """A published database of this test's own."""
+    db = tmp_path / "own" / "evidence.duckdb"
+    publish([run_dir], db)
+    return db
+
+
+def test_the_report_and_the_pointer(run_dir: Path, tmp_path: Path) -> None:
+    stages: list[str] = []
+    db = tmp_path / "new folder" / "evidence.duckdb"
+    report = publish([run_dir], db, lambda stage, _done, _total: stages.append(stage))
+    assert list(dict.fromkeys(stages)) == ["verify", "load", "checks", "rollups", "scan", "swap"]
+    assert report.runs == ("synthetic",)
+    assert report.version == resolve(db)
+    assert db.is_symlink()
+    assert str(db.readlink()) == report.version.name  # relative: the folder can be moved
+    assert report.size_bytes == report.version.stat().st_size
+    run = rows_of(db)["run"][0]
+    assert (report.image_count, report.edge_count) == (run[10], run[13])
+    moved = tmp_path / "moved"
+    db.parent.rename(moved)
+    assert rows_of(moved / "evidence.duckdb")["run"] == [run]
+
+
+def test_the_rows_are_those_of_the_shards(published: Path, run_dir: Path) -> None:
+    rows = rows_of(published)
+    with duckdb.connect() as connection:
+        for table in ("image", "skipped_image", "decision", "edge"):
+            files = str(run_dir / "shards" / f"*.{table}.parquet")
+            wanted = connection.execute("SELECT 1, * FROM read_parquet(?) ORDER BY ALL", [files]).fetchall()
+            assert rows[table] == wanted
+    assert [row[1:3] for row in rows["layer"]] == [(0, "conv1_2"), (1, "conv2_2"), (2, "conv3_3"), (3, "logits")]
+
+
+def test_edges_lie_in_the_order_of_their_roots(own: Path, tmp_path: Path) -> None:
+    synthetic_run(tmp_path / "second", name="second", seed=1)
+    publish([tmp_path / "second"], own)
+    engine = open_read_only(own)
+    with engine.connect() as connection:
+        key = 'run_id, decision_id, -target_layer, target_channel, target_y, target_x, "rank"'
+        rows = connection.exec_driver_sql(f"SELECT {key} FROM edge").all()
+    engine.dispose()
+    assert [tuple(row) for row in rows] == sorted(tuple(row) for row in rows)
+
+
+def test_runs_added_one_by_one_or_at_once_give_the_same_rows(run_dir: Path, tmp_path: Path) -> None:
+    for name in ("b", "c"):
+        synthetic_run(tmp_path / name, name=name, seed=ord(name), context=False, twins=True)
+    for run in (run_dir, tmp_path / "b", tmp_path / "c"):
+        publish([run], tmp_path / "one.duckdb")
+    publish([run_dir, tmp_path / "b", tmp_path / "c"], tmp_path / "all.duckdb")
+    assert rows_of(tmp_path / "one.duckdb") == rows_of(tmp_path / "all.duckdb")
+
+
+def test_a_run_of_the_same_name_is_replaced_and_keeps_its_id(own: Path, tmp_path: Path) -> None:
+    synthetic_run(tmp_path / "b", name="b", seed=1)
+    publish([tmp_path / "b"], own)
+    b_rows = rows_of(own)
+    synthetic_run(tmp_path / "again", seed=7, images=20)
+    publish([tmp_path / "again"], own)
+    rows = rows_of(own)
+    assert [row[:2] for row in rows["run"]] == [(1, "synthetic"), (2, "b")]
+    assert rows["run"][0][10:12] == (19, 1)
+    for table in rows:
+        assert [r for r in rows[table] if r[0] == 2] == [r for r in b_rows[table] if r[0] == 2]
+
+
+def test_the_version_before_is_kept_until_the_next_publish(own: Path, run_dir: Path) -> None:
+    versions = [resolve(own)]
+    for _ in range(3):
+        publish([run_dir], own)
+        versions.append(resolve(own))
+        assert sorted(p.name for p in own.parent.iterdir()) == sorted(
+            [*(v.name for v in versions[-2:]), "evidence.duckdb", "evidence.duckdb.lock"]
+        )
+
+
+def test_leftovers_of_a_killed_publish_are_removed(own: Path, run_dir: Path) -> None:
+    stamp = "evidence.29990101T000000.000000-abcdef"
+    for suffix in (".building", ".building.wal", ".building.old", ".building.partial", ".duckdb", ".duckdb.wal"):
+        (own.parent / (stamp + suffix)).write_bytes(b"left")
+    (own.parent / f"{stamp}.building.tmp").mkdir()
+    (own.parent / f"{stamp}.building.tmp" / "x.tmp").touch()
+    others = ("evidence.notes.duckdb", "other.29990101T000000.000000-abcdef.duckdb")
+    for name in others:
+        (own.parent / name).touch()
+    publish([run_dir], own)
+    assert not list(own.parent.glob(f"{stamp}*"))
+    assert all((own.parent / name).exists() for name in others)
+
+
+def test_a_stale_log_is_never_replayed(own: Path, run_dir: Path) -> None:
+    """DuckDB replays `X.wal` into whatever file is called X."""
+    foreign = own.parent / "foreign.duckdb"
+    connection = duckdb.connect(str(foreign))
+    connection.execute("PRAGMA disable_checkpoint_on_shutdown")
+    connection.execute("CREATE TABLE intruder AS SELECT 1 AS x")
+    wal = foreign.with_name("foreign.duckdb.wal")
+    assert wal.exists()
+    shutil.copyfile(wal, own.parent / "evidence.duckdb.wal")
+    connection.close()
+    publish([run_dir], own)
+    assert not list(own.parent.glob("evidence*.wal"))
+    with duckdb.connect(str(own), read_only=True) as reader:
+        assert reader.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'intruder'").fetchone() == (0,)
+
+
+def test_a_plain_database_file_is_taken_over_and_kept_once(own: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain" / "evidence.duckdb"
+    plain.parent.mkdir()
+    shutil.copyfile(resolve(own), plain)
+    content = plain.read_bytes()
+    synthetic_run(tmp_path / "b", name="b", seed=1)
+    publish([tmp_path / "b"], plain)
+    assert plain.is_symlink()
+    assert [row[1] for row in rows_of(plain)["run"]] == ["synthetic", "b"]
+    kept = [p for p in plain.parent.glob("evidence.*.duckdb") if p != resolve(plain)]
+    assert [p.read_bytes() for p in kept] == [content]
+    publish([tmp_path / "b"], plain)
+    assert not kept[0].exists()
+
+
+def test_a_link_to_a_database_elsewhere_is_taken_over(own: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link" / "evidence.duckdb"
+    link.parent.mkdir()
+    link.symlink_to(resolve(own))
+    synthetic_run(tmp_path / "b", name="b", seed=1)
+    before = _files(own.parent)
+    publish([tmp_path / "b"], link)
+    assert [row[1] for row in rows_of(link)["run"]] == ["synthetic", "b"]
+    assert _files(own.parent) == before
+
+
+def test_refusals_of_run_folders_change_nothing(own: Path, run_dir: Path, tmp_path: Path) -> None:
+    _refused([], own, UsageError, "no run folder given")
+    _refused([tmp_path / "none"], own, RunFolderError, "is no run folder")
+    _refused([run_dir, run_dir], own, UsageError, "both hold a run named 'synthetic'")
+    with RunFolder.open_for_writing(tmp_path / "half", describe(name="half")) as folder:
+        folder.write_shard(1, synthetic_shard(folder.description, folder.image_range(1)))
+        _refused([tmp_path / "half"], own, RunFolderError, "is being written by")
+    unfinished = "2 of 3 shards are missing; run the same `evigraph index` command again"
+    _refused([run_dir, tmp_path / "half"], own, RunFolderError, unfinished)
+    synthetic_run(tmp_path / "open", finish=False)
+    _refused([tmp_path / "open"], own, RunFolderError, "0 of 3 shards are missing; run the same")
+
+
+def _cut(run: Path) -> None:
+    file = run / "shards" / "00001.edge.parquet"
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def _flip(run: Path) -> None:
+    file = run / "shards" / "00002.image.parquet"
+    content = bytearray(file.read_bytes())
+    content[50] ^= 4
+    file.write_bytes(content)
+
+
+def _other_run(run: Path) -> None:
+    description = run / "run.json"
+    description.write_text(description.read_text().replace('"top_n": 3', '"top_n": 4'))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_cut, r"00001\.edge\.parquet has \d+ bytes where its manifest entry says \d+; .*to remake it"),
+        (_flip, r"00002\.image\.parquet does not have the SHA-256 .*to remake it"),
+        (_other_run, r"shard 00000\.json was made with other settings than run\.json"),
+    ],
+)
+def test_a_damaged_shard_is_named(
+    own: Path, run_dir: Path, tmp_path: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    shutil.copytree(run_dir, tmp_path / "run")
+    damage(tmp_path / "run")
+    _refused([tmp_path / "run"], own, RunFolderError, message)
+
+
+def test_a_broken_invariant_is_named_and_not_published(own: Path, tmp_path: Path) -> None:
+    with RunFolder.open_for_writing(tmp_path / "run", describe(name="bad")) as folder:
+        for shard in folder.pending_shards():
+            tables = synthetic_shard(folder.description, folder.image_range(shard))
+            importance = tables.edge.schema.get_field_index("importance")
+            doubled = pc.multiply(tables.edge["importance"], pa.scalar(2, pa.float32()))
+            tables.edge = tables.edge.set_column(importance, tables.edge.schema.field(importance), doubled)
+            folder.write_shard(shard, tables)
+        folder.finish()
+    message = r"not published, as invariant importance is broken: \d+ edges whose importance"
+    _refused([tmp_path / "run"], own, InvariantError, message)
+
+
+def test_a_file_that_is_damaged_on_the_disk_is_not_published(own: Path, run_dir: Path) -> None:
+    """DuckDB checks a block only when it reads it, so the whole new file is read."""
+
+    def damage(stage: str, done: int, _total: int) -> None:
+        if (stage, done) == ("scan", 0):
+            (building,) = own.parent.glob("*.building")
+            with building.open("r+b") as file:
+                for offset in range(3 * 4096 + 100, building.stat().st_size, 262144):
+                    file.seek(offset)
+                    file.write(b"\xa5" * 64)
+
+    before = _files(own.parent)
+    with pytest.raises(DatabaseError, match=r"could not be built: .*the served version is as it was") as caught:
+        publish([run_dir], own, damage)
+    assert "\n" not in str(caught.value)
+    assert _files(own.parent) == before
+
+
+def test_two_publishers_exclude_each_other(own: Path, run_dir: Path) -> None:
+    refusals: list[str] = []
+
+    def second(stage: str, _done: int, _total: int) -> None:
+        if stage == "rollups":
+            with pytest.raises(DatabaseError, match=r"another publish to .* is at work; wait") as caught:
+                publish([run_dir], own)
+            refusals.append(str(caught.value))
+
+    publish([run_dir], own, second)
+    assert len(refusals) == 1
+    assert len(rows_of(own)["run"]) == 1
+
+
+def test_an_interrupted_publish_leaves_nothing(own: Path, run_dir: Path) -> None:
+    before = _files(own.parent)
+
+    def interrupt(stage: str, _done: int, _total: int) -> None:
+        if stage == "scan":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        publish([run_dir], own, interrupt)
+    assert _files(own.parent) == before
