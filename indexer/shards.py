@@ -12,25 +12,21 @@ worker may make any shard in any order. A shard without a true manifest entry is
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-import sqlalchemy as sa
 
 from indexer import durable
 from indexer.description import ClassRow, ContextLabelRow, LayerRow, RunDescription
+from indexer.shard_files import SHARD_SCHEMAS, ShardTables, fault_in_files, shard_file, write_files
 from schema.errors import RunFolderError
-from schema.models import Base
 
 __all__ = [
     "SHARD_SCHEMAS",
@@ -44,44 +40,6 @@ __all__ = [
 
 FORMAT = 1
 """Version of the folder's layout; a folder of another version is refused."""
-
-_ARROW_TYPES: tuple[tuple[type[sa.types.TypeEngine[Any]], pa.DataType], ...] = (
-    (sa.SmallInteger, pa.int16()),
-    (sa.BigInteger, pa.int64()),
-    (sa.Integer, pa.int32()),
-    (sa.REAL, pa.float32()),
-    (sa.String, pa.string()),
-)
-
-
-def _arrow_schema(table: str) -> pa.Schema:
-    columns = [column for column in Base.metadata.tables[table].columns if column.name != "run_id"]
-    return pa.schema(
-        [
-            pa.field(
-                column.name,
-                next(arrow for kind, arrow in _ARROW_TYPES if isinstance(column.type, kind)),
-                nullable=bool(column.nullable),
-            )
-            for column in columns
-        ]
-    )
-
-
-SHARD_SCHEMAS: dict[str, pa.Schema] = {
-    table: _arrow_schema(table) for table in ("image", "skipped_image", "decision", "edge")
-}
-"""Arrow schema of each table of a shard: the columns of `schema.models` in their order, less run_id."""
-
-
-@dataclass
-class ShardTables:
-    """The rows of one shard, each of its schema in `SHARD_SCHEMAS`, in ascending order of image."""
-
-    image: pa.Table
-    skipped_image: pa.Table
-    decision: pa.Table
-    edge: pa.Table
 
 
 class RunFolder:
@@ -174,7 +132,7 @@ class RunFolder:
 
     def shard_file(self, shard: int, table: str) -> Path:
         """Where a shard keeps a table."""
-        return self.path / "shards" / f"{shard:05d}.{table}.parquet"
+        return shard_file(self.path / "shards", shard, table)
 
     def manifest(self, shard: int) -> dict[str, Any] | None:
         """The shard's manifest entry, or None where there is none that can be read."""
@@ -194,16 +152,7 @@ class RunFolder:
             return f"{name} was made with other settings than run.json"
         if entry.get("images") != [images.start, images.stop] or entry.get("files", {}).keys() != SHARD_SCHEMAS.keys():
             return f"{name} is not a manifest entry of images {images.start} to {images.stop - 1}"
-        for table, stated in entry["files"].items():
-            file = self.shard_file(shard, table)
-            if not file.is_file():
-                return f"shard file {file.name} is missing"
-            size = file.stat().st_size
-            if size != stated["bytes"]:
-                return f"shard file {file.name} has {size} bytes where its manifest entry says {stated['bytes']}"
-            if durable.sha256_of(file) != stated["sha256"]:
-                return f"shard file {file.name} does not have the SHA-256 that its manifest entry says"
-        return None
+        return fault_in_files(self.path / "shards", shard, entry["files"])
 
     def pending_shards(self) -> list[int]:
         """The shards still to be made: those that are missing or not as they were written."""
@@ -262,7 +211,7 @@ class RunFolder:
             )
         try:
             (self.path / "finished.json").unlink(missing_ok=True)
-            files = {f.name: self._write_table(shard, f.name, getattr(tables, f.name)) for f in fields(tables)}
+            files = write_files(self.path / "shards", shard, tables)
             entry = {"description": self._digest, "images": [images.start, images.stop], "files": files}
             durable.write_bytes(self._manifest_file(shard), _json_bytes(entry))
         except (OSError, pa.ArrowException) as error:
@@ -295,19 +244,6 @@ class RunFolder:
 
     def _manifest_file(self, shard: int) -> Path:
         return self.path / "shards" / f"{shard:05d}.json"
-
-    def _write_table(self, shard: int, name: str, table: pa.Table) -> dict[str, Any]:
-        schema = SHARD_SCHEMAS[name]
-        sink = pa.BufferOutputStream()
-        # A shard is small enough to be encoded in memory, which gives its digest without reading it back.
-        pq.write_table(table.select(schema.names).cast(schema), sink, compression="zstd")
-        content = memoryview(sink.getvalue())
-        durable.write_bytes(self.shard_file(shard, name), content)
-        return {
-            "rows": table.num_rows,
-            "bytes": content.nbytes,
-            "sha256": hashlib.sha256(content).hexdigest(),
-        }
 
 
 def _read_description(path: Path) -> tuple[RunDescription, datetime]:

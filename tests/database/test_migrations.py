@@ -93,7 +93,7 @@ def test_an_older_revision_is_refused_for_reading_and_brought_up_by_publish(
         "def downgrade():\n    op.drop_table('note')\n"
     )
     monkeypatch.setattr(migrations, "FOLDER", folder)
-    for module in ("schema.database", "indexer.publish"):
+    for module in ("schema.database", "indexer.build"):
         monkeypatch.setattr(f"{module}.REVISIONS", ("0001", "0002"))
     with pytest.raises(DatabaseError, match=r"older revision 0001, this program reads 0002; bring it up"):
         open_read_only(own)

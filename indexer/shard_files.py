@@ -1,0 +1,92 @@
+"""The Parquet files of one shard: their schemas, writing them, and whether they are still as written."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+
+from indexer import durable
+from schema.models import Base
+
+_ARROW_TYPES: tuple[tuple[type[sa.types.TypeEngine[Any]], pa.DataType], ...] = (
+    (sa.SmallInteger, pa.int16()),
+    (sa.BigInteger, pa.int64()),
+    (sa.Integer, pa.int32()),
+    (sa.REAL, pa.float32()),
+    (sa.String, pa.string()),
+)
+
+
+def _arrow_schema(table: str) -> pa.Schema:
+    columns = [column for column in Base.metadata.tables[table].columns if column.name != "run_id"]
+    return pa.schema(
+        [
+            pa.field(
+                column.name,
+                next(arrow for kind, arrow in _ARROW_TYPES if isinstance(column.type, kind)),
+                nullable=bool(column.nullable),
+            )
+            for column in columns
+        ]
+    )
+
+
+SHARD_SCHEMAS: dict[str, pa.Schema] = {
+    table: _arrow_schema(table) for table in ("image", "skipped_image", "decision", "edge")
+}
+"""Arrow schema of each table of a shard: the columns of `schema.models` in their order, less run_id."""
+
+
+@dataclass
+class ShardTables:
+    """The rows of one shard, each of its schema in `SHARD_SCHEMAS`, in ascending order of image."""
+
+    image: pa.Table
+    skipped_image: pa.Table
+    decision: pa.Table
+    edge: pa.Table
+
+
+def shard_file(folder: Path, shard: int, table: str) -> Path:
+    """Where a shard keeps a table."""
+    return folder / f"{shard:05d}.{table}.parquet"
+
+
+def write_files(folder: Path, shard: int, tables: ShardTables) -> dict[str, dict[str, Any]]:
+    """Write a shard's files durably; gives rows, bytes and SHA-256 of each, by table.
+
+    Raises:
+        OSError, pyarrow.ArrowException: a file could not be written, or rows are not of its schema.
+    """
+    return {f.name: _write_table(shard_file(folder, shard, f.name), f.name, tables) for f in fields(tables)}
+
+
+def _write_table(path: Path, name: str, tables: ShardTables) -> dict[str, Any]:
+    schema = SHARD_SCHEMAS[name]
+    table: pa.Table = getattr(tables, name)
+    sink = pa.BufferOutputStream()
+    # A shard is small enough to be encoded in memory, which gives its digest without reading it back.
+    pq.write_table(table.select(schema.names).cast(schema), sink, compression="zstd")
+    content = memoryview(sink.getvalue())
+    durable.write_bytes(path, content)
+    return {"rows": table.num_rows, "bytes": content.nbytes, "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def fault_in_files(folder: Path, shard: int, stated: dict[str, dict[str, Any]]) -> str | None:
+    """How a shard's files differ from what its manifest entry states; None where they do not."""
+    for table, expected in stated.items():
+        file = shard_file(folder, shard, table)
+        if not file.is_file():
+            return f"shard file {file.name} is missing"
+        size = file.stat().st_size
+        if size != expected["bytes"]:
+            return f"shard file {file.name} has {size} bytes where its manifest entry says {expected['bytes']}"
+        if durable.sha256_of(file) != expected["sha256"]:
+            return f"shard file {file.name} does not have the SHA-256 that its manifest entry says"
+    return None
