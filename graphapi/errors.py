@@ -54,10 +54,6 @@ def formatted(error: GraphQLError, default_code: str) -> dict[str, Any]:
     if isinstance(cause, EvidenceError):
         shape["message"] = str(cause)
         shape["extensions"] = _extensions(cause)
-    elif isinstance(cause, RecursionError):
-        # The parser descends once a level; max_depth is far below the level where this happens.
-        shape["message"] = "the query is nested too deeply"
-        shape["extensions"] = {"code": LimitError.code}
     elif cause is not None:
         correlation_id = uuid.uuid4().hex[:12]
         logger.error("internal error %s at %s", correlation_id, error.path, exc_info=cause)

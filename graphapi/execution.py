@@ -43,7 +43,7 @@ class Service:
     ) -> Answer:
         """Run one query on the version that is published when it arrives."""
         async with self.database.request() as version:
-            context = Context(Session(version, self.settings, self._threads))
+            context = Context(Session(version, self.settings, self._threads), operation_name)
             try:
                 result = await self._schema.execute(
                     query, variable_values=variables, context_value=context, operation_name=operation_name

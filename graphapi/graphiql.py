@@ -46,7 +46,7 @@ def example(runs: tuple[RunInfo, ...]) -> str:
     layer = maps[max(0, len(maps) - 2)]
     entry = max(run.classes.values(), key=lambda entry: (entry.image_count, -entry.class_id))
     name = json.dumps(_unambiguous(run, entry))
-    question = f"Which channels of {layer.name} most often support class {entry.name},"
+    question = f"Which channels of {layer.name} most often support class {name},"
     return f"""# {question}
 # and what context labels do they localize?
 {{

@@ -5,6 +5,7 @@ The size of the answer is bounded elsewhere (`Session.spend`), since it depends 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from graphql import (
@@ -18,8 +19,10 @@ from graphql import (
     SelectionSetNode,
     ValidationRule,
 )
+from strawberry.extensions import SchemaExtension
 
 from graphapi.errors import LimitError
+from schema.errors import UsageError
 
 
 def size_rule(max_depth: int, max_fields: int) -> type[ValidationRule]:
@@ -48,6 +51,22 @@ def _refusal(what: str, limit: int, operation: OperationDefinitionNode) -> Graph
     return GraphQLError(
         f"{what}, above the limit of {limit}; split it up", operation, extensions={"code": LimitError.code}
     )
+
+
+class OneOperation(SchemaExtension):
+    """Refuses a query of several operations that names none: strawberry would run the first."""
+
+    def on_validate(self) -> Iterator[None]:
+        """Check before the operation is validated."""
+        document = self.execution_context.graphql_document
+        operations = [
+            node.name.value if node.name else "an unnamed one"
+            for node in (document.definitions if document else ())
+            if isinstance(node, OperationDefinitionNode)
+        ]
+        if self.execution_context.context.operation_name is None and len(operations) > 1:
+            raise UsageError(f"the query has several operations; set operationName to one of {', '.join(operations)}")
+        yield
 
 
 class _Measure:

@@ -45,8 +45,9 @@ class EvidenceKey(NamedTuple):
 class Context:
     """The session of a request and its dataloaders: the context of every resolver."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, operation_name: str | None = None) -> None:
         self.session = session
+        self.operation_name = operation_name
         self.pages: DataLoader[PageKey, Rows] = DataLoader(self._load_pages)
         self.counts: DataLoader[PageKey, int] = DataLoader(self._load_counts)
         self.evidence: DataLoader[EvidenceKey, Graph] = DataLoader(self._load_evidence)

@@ -9,7 +9,7 @@ from graphql import GraphQLError
 from strawberry.extensions import AddValidationRules, MaxTokensLimiter, ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 
-from graphapi.guards import size_rule
+from graphapi.guards import OneOperation, size_rule
 from graphapi.query_root import Query
 from graphapi.settings import Settings
 from graphapi.types_base import BIG_INT, BigInt
@@ -36,6 +36,7 @@ def build_schema(settings: Settings) -> Schema:
         config=StrawberryConfig(scalar_map={BigInt: BIG_INT}),
         extensions=[
             lambda: MaxTokensLimiter(max_token_count=settings.max_tokens),
+            OneOperation,
             lambda: AddValidationRules([rule]),
             ParserCache,
             ValidationCache,

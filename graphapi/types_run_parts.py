@@ -46,7 +46,7 @@ class Class(NodeInterface):
     run: strawberry.Private[RunInfo]
     correct_count: strawberry.Private[int]
     index: int
-    key: str
+    key: str | None
     name: str
     image_count: int = strawberry.field(description="Images whose label it is.")
 
