@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -23,7 +25,7 @@ from graphapi.encoding import to_json
 from graphapi.execution import Service
 from graphapi.graphiql import STATIC, page
 from graphapi.settings import Settings
-from graphapi.view import GRAPHQL_JSON, HTML, JSON, accepted, serve_graphql
+from graphapi.view import GRAPHQL_JSON, HTML, JSON, accepted, error_response, serve_graphql
 from schema.database import REVISIONS
 
 
@@ -56,6 +58,10 @@ def create_app(database: Path, *, settings: Settings | None = None) -> Starlette
     async def root(_: Request) -> Response:
         return RedirectResponse("graphql")
 
+    async def refused(_: Request, error: Exception) -> Response:
+        status, message = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "")
+        return error_response(status, message or "internal error; the server's log has its cause")
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
@@ -79,4 +85,5 @@ def create_app(database: Path, *, settings: Settings | None = None) -> Starlette
     ]
     if settings.graphiql:
         routes.append(Mount("/static", StaticFiles(directory=STATIC)))
-    return Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
+    handlers: dict[Any, Any] = {HTTPException: refused, Exception: refused}
+    return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers, lifespan=lifespan)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, select
@@ -64,6 +65,15 @@ class RunInfo:
     layers: tuple[LayerInfo, ...]
     classes: dict[int, ClassInfo]
     context_labels: dict[int, str]
+
+    @cached_property
+    def classes_called(self) -> dict[tuple[str, str], list[ClassInfo]]:
+        """Classes under ("index" | "key" | "name", text): more than one where they share it."""
+        called: dict[tuple[str, str], list[ClassInfo]] = {}
+        for entry in self.classes.values():
+            for way, text in (("index", str(entry.class_id)), ("key", entry.key), ("name", entry.name)):
+                called.setdefault((way, text), []).append(entry)
+        return called
 
     def layer(self, layer_id: int) -> LayerInfo:
         """The layer of this id, which need not be its place in the list."""

@@ -15,10 +15,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import duckdb
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from graphapi.catalog import RunInfo, read_catalog
-from schema.database import open_read_only, resolve
+from schema.database import one_line, open_read_only, resolve
 from schema.errors import DatabaseError
 
 logger = logging.getLogger("graphapi")
@@ -40,9 +42,9 @@ class Version:
             self._anchor: Connection = self.engine.connect()
             self.runs: tuple[RunInfo, ...] = read_catalog(self._anchor)
             self._anchor.rollback()
-        except BaseException:
+        except (DBAPIError, duckdb.Error) as error:
             self.engine.dispose()
-            raise
+            raise DatabaseError(f"database {file} cannot be read: {one_line(error)}; publish it again") from error
         self.users = 0
 
     def run(self, run_id: int) -> RunInfo:

@@ -65,11 +65,6 @@ def find_class(run: RunInfo, name: str) -> ClassInfo:
 
 
 def _called(run: RunInfo, name: str, ways: Sequence[str]) -> list[ClassInfo]:
-    index = int(name) if name.isascii() and name.isdigit() and len(name) < 10 else None
-    return [
-        entry
-        for entry in run.classes.values()
-        if ("index" in ways and entry.class_id == index)
-        or ("key" in ways and entry.key == name)
-        or ("name" in ways and entry.name == name)
-    ]
+    """The classes that go by `name` in any of the ways, each once, by index."""
+    found = {entry.class_id: entry for way in ways for entry in run.classes_called.get((way, name), ())}
+    return [found[class_id] for class_id in sorted(found)]

@@ -17,8 +17,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from graphapi.encoding import to_json
-from graphapi.errors import BAD_USER_INPUT, LimitError
+from graphapi.errors import BAD_USER_INPUT, INTERNAL, LimitError
 from graphapi.execution import Service
+from schema.errors import NotFoundError
 
 GRAPHQL_JSON = "application/graphql-response+json"
 JSON = "application/json"
@@ -49,11 +50,24 @@ async def serve_graphql(service: Service, request: Request) -> Response:
             raise _Refused(406, f"accept {GRAPHQL_JSON} or {JSON}")
         parameters = await _parameters(request, service.settings.max_body_bytes)
     except _Refused as refused:
-        error = {"message": str(refused), "extensions": {"code": refused.code}}
-        return Response(to_json({"errors": [error]}), refused.status, refused.headers, media_type)
+        return error_response(refused.status, str(refused), refused.code, refused.headers, media_type)
     answer = await service.answer(parameters.query, parameters.variables, parameters.operation_name)
     status = 400 if media_type == GRAPHQL_JSON and not answer.executed else 200
     return Response(to_json(answer.body), status, media_type=f"{media_type}; charset=utf-8")
+
+
+def error_response(
+    status: int,
+    message: str,
+    code: str | None = None,
+    headers: dict[str, str] | None = None,
+    media_type: str = JSON,
+) -> Response:
+    """A failure outside GraphQL, in the shape of GraphQL's errors."""
+    code = code or {404: NotFoundError.code, 500: INTERNAL}.get(status, BAD_USER_INPUT)
+    return Response(
+        to_json({"errors": [{"message": message, "extensions": {"code": code}}]}), status, headers, media_type
+    )
 
 
 def accepted(headers: Headers, offered: tuple[str, ...]) -> str | None:

@@ -106,6 +106,15 @@ def test_other_methods(client: TestClient) -> None:
     assert client.get("/graphql", params={"query": "{a}", "variables": "{"}).status_code == 400
 
 
+def test_other_paths(client: TestClient) -> None:
+    """404 has the same shape."""
+    response = client.get("/nothing")
+    assert response.status_code == 404
+    assert response.json()["errors"][0]["extensions"] == {"code": "NOT_FOUND"}
+    assert client.get("/static/../app.py").status_code == 404
+    assert client.post("/healthz").status_code == 405
+
+
 def test_health(client: TestClient, database: Path) -> None:
     """The version that is served, its schema revision, and its runs."""
     body = client.get("/healthz").json()
