@@ -124,7 +124,7 @@ class SkippedImage(Base):
     """An image of the listing that could not be used, and why."""
 
     __tablename__ = "skipped_image"
-    __mapper_args__ = _key("run_id", "uri")
+    __mapper_args__ = _key("run_id", "image_id")
 
     run_id: Mapped[int]
     image_id: Mapped[int]
