@@ -12,11 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
 from schema.errors import EvidenceError, UsageError
 
+def _example(*lines: str) -> str:
+    """An epilog that help prints as it stands, so that the example can be copied."""
+    return "\n".join(["\b", "Example:", *(f"  {line}" for line in lines)])
+
+
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -39,6 +44,9 @@ class ChannelOrder(StrEnum):
     BGR = "bgr"
 
 
+_INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
+
 Database = Annotated[Path, typer.Option("--db", help="The published database.", show_default=False)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress and no summary.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")]
@@ -54,7 +62,7 @@ def _main(
         raise typer.Exit
 
 
-@app.command(epilog="Example:  evigraph demo --dir evigraph-demo")
+@app.command(epilog=_example("evigraph demo --dir evigraph-demo"))
 def demo(
     directory: Annotated[Path, typer.Option("--dir", help="Where to put the data, the run and the database.")] = Path(
         "evigraph-demo"
@@ -69,8 +77,10 @@ def demo(
 
 
 @app.command(
-    epilog="Example:  evigraph index --model vgg16 --weights IMAGENET1K_V1 --data imagefolder:val "
-    "--classes classes.csv --run runs/vgg16"
+    epilog=_example(
+        "evigraph index --model vgg16 --weights IMAGENET1K_V1 \\",
+        "  --data imagefolder:val --classes classes.csv --run runs/vgg16",
+    )
 )
 def index(
     model: Annotated[str, typer.Option(help="A torchvision name, timm:NAME, or package.module:factory.")],
@@ -148,12 +158,12 @@ def index(
         print(f"  {report.edge_count} edges; {outcome['skipped_count']} skipped{f' ({skipped})' if skipped else ''}")
         if outcome["accuracy"] is not None:
             print(f"  accuracy {outcome['accuracy']:.4f} over {report.labelled_count} labelled images")
-        if report.untraceable:
-            print(f"  decomposed through hooks: {report.untraceable}")
+        for layer, reason in report.fallbacks.items():
+            print(f"  slow, by autograd over whole maps: down to {layer}, since {reason}")
         print(f"next: evigraph publish {run} --db evidence.duckdb")
 
 
-@app.command(epilog="Example:  evigraph publish runs/vgg16 runs/resnet18 --db evidence.duckdb")
+@app.command(epilog=_example("evigraph publish runs/vgg16 runs/resnet18 --db evidence.duckdb"))
 def publish(
     runs: Annotated[list[Path], typer.Argument(help="Finished run folders.", show_default=False)],
     db: Database,
@@ -175,7 +185,7 @@ def publish(
         print(f"next: evigraph serve --db {db}")
 
 
-@app.command(epilog="Example:  evigraph serve --db evidence.duckdb --port 8000")
+@app.command(epilog=_example("evigraph serve --db evidence.duckdb --port 8000"))
 def serve(
     db: Database,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -188,7 +198,7 @@ def serve(
     run_server(db, host, port, quiet)
 
 
-@app.command(epilog="Example:  evigraph query --db evidence.duckdb '{ run { name imageCount accuracy } }'")
+@app.command(epilog=_example("evigraph query --db evidence.duckdb '{ run { name imageCount accuracy } }'"))
 def query(
     db: Database,
     text: Annotated[str, typer.Argument(metavar="GRAPHQL", help="The query; - reads it from standard input.")],
@@ -204,7 +214,7 @@ def query(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example:  evigraph check --db evidence.duckdb")
+@app.command(epilog=_example("evigraph check --db evidence.duckdb"))
 def check(db: Database, quiet: Quiet = False, as_json: Json = False) -> None:
     """Check every invariant of a database and recompute its rollups. Exit code 1 if one is broken."""
     from schema.checks import run_checks
@@ -225,7 +235,7 @@ def check(db: Database, quiet: Quiet = False, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example:  evigraph schema > schema.graphql")
+@app.command(epilog=_example("evigraph schema > schema.graphql"))
 def schema() -> None:
     """Print the GraphQL schema in SDL."""
     from graphapi.schema import sdl
@@ -234,28 +244,38 @@ def schema() -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line; expected errors become one line on standard error."""
+    """Run the command line: what goes wrong becomes one line on standard error and an exit code."""
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     # Its place does not matter: whoever asks for a traceback has typed the rest already.
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        app(args=arguments, prog_name="evigraph", standalone_mode=True)
+        code = app(args=arguments or ["--help"], prog_name="evigraph", standalone_mode=False)
+        if code == _INTERRUPTED:
+            raise KeyboardInterrupt
+    except TyperException as error:
+        command = f"evigraph {arguments[0]}" if arguments[0] in _commands() else "evigraph"
+        _fail(f"{error.format_message().rstrip('.?')}; see {command} --help", error.exit_code)
     except EvidenceError as error:
         if debug:
             raise
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        _fail("interrupted; the same command goes on where it stopped", 130)
+        goes_on = "; the same command goes on where it stopped" if arguments[:1] == ["index"] else ""
+        _fail(f"interrupted{goes_on}", _INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (OSError, RuntimeError, MemoryError) as error:
+    except Exception as error:  # the last resort, so that nobody meets a traceback who did not ask for one
         if debug:
             raise
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         _fail(f"unexpected {type(error).__name__}: {reason}; --debug shows where", 1)
-    sys.exit(0)
+    sys.exit(code or 0)
+
+
+def _commands() -> set[str]:
+    return {command.callback.__name__ for command in app.registered_commands if command.callback}
 
 
 def _fail(message: str, code: int) -> NoReturn:

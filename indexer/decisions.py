@@ -32,20 +32,45 @@ class Decisions:
         return Decisions(*(column[rows] for column in (self.image, self.channel, self.y, self.x, self.sign)))
 
 
-@dataclass(frozen=True)
-class ActivationMaps:
-    """Activation maps A = G * F of some decisions (Eq. 3), outside of whose window A is zero.
+class ActivationMaps(Protocol):
+    """Activation maps A = G * F of some decisions (Eq. 3).
 
     Attributes:
         rows: (decisions,) int64, which decisions these are.
-        maps: (decisions, channels, height, width), A within the window.
-        top, left: (decisions,) int64, where the window begins in the feature map; may be negative.
+        sums: (decisions, channels), the sum of each A over space.
     """
+
+    @property
+    def rows(self) -> Tensor: ...
+
+    @property
+    def sums(self) -> Tensor: ...
+
+    def of(self, row: Tensor, channel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The maps of single channels: `row` (edges,) of the decisions here, `channel` (edges,).
+
+        Returns:
+            (edges, height, width) windows outside of which A is zero, and (edges,) int64 the first row and column of
+            each in the feature map, which may be negative.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class WholeMaps:
+    """Activation maps over whole feature maps: `maps` is (decisions, channels, height, width)."""
 
     rows: Tensor
     maps: Tensor
-    top: Tensor
-    left: Tensor
+
+    @property
+    def sums(self) -> Tensor:
+        return self.maps.sum((2, 3))
+
+    def of(self, row: Tensor, channel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The maps of single channels; every window is the whole map."""
+        origin = torch.zeros_like(row)
+        return self.maps[row, channel], origin, origin
 
 
 class Segment(Protocol):

@@ -17,6 +17,9 @@ from torch import Tensor
 
 from indexer.decisions import ActivationMaps, Decisions, Segment
 
+_FEW = 8
+"""Up to so many channels are found one by one."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -86,38 +89,62 @@ def decompose(
     return joined.at(torch.argsort(joined.decision * top_n + joined.rank))
 
 
-def contributions(maps: Tensor, area: int) -> Tensor:
+def contributions(part: ActivationMaps, area: int) -> Tensor:
     """Contribution of each source channel to its decision (Eq. 4).
 
     Args:
-        maps: (decisions, channels, height, width), activation maps or the windows outside of which they are zero.
+        part: activation maps of some decisions.
         area: height * width of the whole feature map.
 
     Returns:
-        (decisions, channels), the mean over the whole map, in units of the decision.
+        (decisions, channels), the mean of A over the whole map, in units of the decision.
     """
-    return maps.sum((2, 3)) / area
+    return part.sums / area
+
+
+def largest(alpha: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The largest contributions of each decision, the lower channel first among equals.
+
+    Args:
+        alpha: (decisions, channels).
+        count: how many.
+
+    Returns:
+        (decisions, count) values in descending order and their channels; fewer where there are fewer channels.
+    """
+    count = min(count, alpha.shape[1])
+    if count > _FEW:
+        # A stable sort keeps the lower channel first, which topk does not promise.
+        values, channels = torch.sort(alpha, dim=1, descending=True, stable=True)
+        return values[:, :count], channels[:, :count]
+    # argmax gives the first of equal maxima; a few of them cost less than a sort.
+    rest = alpha.clone()
+    found = []
+    for _ in range(count):
+        found.append(rest.argmax(1, keepdim=True))
+        rest.scatter_(1, found[-1], -torch.inf)
+    channels = torch.cat(found, 1)
+    return alpha.gather(1, channels), channels
 
 
 def _evidence(
     part: ActivationMaps, features: Tensor, decisions: Decisions, top_n: int, labeller: Labeller | None
 ) -> Evidence:
     height, width = features.shape[2:]
-    alpha = contributions(part.maps, height * width)
+    alpha = contributions(part, height * width)
     positive = alpha.clamp(min=0).sum(1)
-    # A stable sort keeps the lower channel first among equals, which topk does not promise.
-    values, channels = torch.sort(alpha, dim=1, descending=True, stable=True)
-    row, rank = torch.nonzero(values[:, :top_n] > 0, as_tuple=True)
+    values, channels = largest(alpha, top_n)
+    row, rank = torch.nonzero(values > 0, as_tuple=True)
     channel, contribution = channels[row, rank], values[row, rank]
-    kept = part.maps[row, channel]
-    place = kept.flatten(1).argmax(1)
-    y = place // kept.shape[2] + part.top[row]
-    x = place % kept.shape[2] + part.left[row]
+    kept, top, left = part.of(row, channel)
+    activation, place = kept.flatten(1).max(1)
+    y = place // kept.shape[2] + top
+    x = place % kept.shape[2] + left
     image = decisions.image[row]
     if labeller is None:
         label, iou = torch.full_like(row, -1), torch.zeros_like(contribution)
     else:
-        label, iou = labeller.label(image, kept, part.top[row], part.left[row])
+        label, iou = labeller.label(image, kept, top, left)
     return Evidence(
         decision=part.rows[row],
         rank=rank,
@@ -127,7 +154,7 @@ def _evidence(
         contribution=contribution,
         share=contribution / positive[row],
         feature=features[image, channel, y, x],
-        activation=kept.flatten(1).gather(1, place[:, None])[:, 0],
+        activation=activation,
         label=label,
         iou=iou,
     )

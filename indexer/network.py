@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from indexer.engine import WindowedRecorder
 from indexer.graph import frozen, trace
 from indexer.layers import FeatureMap, check_logits, choose_layers, default_layers, feature_maps
 from indexer.operations import ACTIVATION_MODULES
-from indexer.record import HookedRecorder, Recorder, TracedRecorder
+from indexer.record import HookedRecorder, Recorder
 from schema.errors import ModelError
 
 
@@ -24,14 +25,14 @@ class Network:
         layers: S1..SL, lowest first.
         class_count: its outputs.
         recorder: runs and records it.
-        untraceable: why torch.fx could not trace it; None where it could.
+        fallbacks: per segment, lowest first, why autograd over whole maps decomposes it; None where windows do.
     """
 
     model: nn.Module
     layers: list[FeatureMap]
     class_count: int
     recorder: Recorder
-    untraceable: str | None
+    fallbacks: list[str | None]
 
 
 def prepare(model: nn.Module, size: int, layers: Sequence[str] | None = None) -> Network:
@@ -55,9 +56,11 @@ def prepare(model: nn.Module, size: int, layers: Sequence[str] | None = None) ->
         except ModelError as error:
             graph, why = None, str(error)
         maps = feature_maps(graph, model, pixels) if graph else _hooked_maps(model, pixels)
-    chosen = choose_layers(maps, layers) if layers else default_layers(maps)
-    recorder = TracedRecorder(graph, chosen) if graph else HookedRecorder(model, chosen)
-    return Network(model, chosen, logits.shape[1], recorder, why)
+        chosen = choose_layers(maps, layers) if layers else default_layers(maps)
+        if graph is None:
+            return Network(model, chosen, logits.shape[1], HookedRecorder(model, chosen), [why] * len(chosen))
+        recorder = WindowedRecorder(graph, chosen, pixels)
+        return Network(model, chosen, logits.shape[1], recorder, recorder.fallbacks)
 
 
 def _run_once(model: nn.Module, pixels: Tensor) -> Tensor:

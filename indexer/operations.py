@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from indexer.graph import Graph
+
 ACTIVATION_MODULES = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish,
     nn.Hardswish, nn.Hardtanh, nn.Softplus, nn.Tanh, nn.Sigmoid,
@@ -37,6 +39,15 @@ _REARRANGING_MODULES = (nn.ChannelShuffle,)
 def is_activation(node: fx.Node, module: nn.Module) -> bool:
     """Whether a node applies an activation function."""
     return _is_one_of(node, module, ACTIVATION_MODULES, _ACTIVATION_FUNCTIONS, _ACTIVATION_METHODS)
+
+
+def is_relu(graph: Graph, node: fx.Node) -> bool:
+    """Whether a node is a plain ReLU."""
+    if node.op == "call_module":
+        return type(graph.module.get_submodule(str(node.target))) is nn.ReLU
+    return (node.op == "call_function" and node.target in {F.relu, torch.relu}) or (
+        (node.op, node.target) == ("call_method", "relu")
+    )
 
 
 def rearranges(node: fx.Node, module: nn.Module) -> bool:

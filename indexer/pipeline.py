@@ -91,7 +91,10 @@ class IndexSettings:
 
 @dataclass(frozen=True)
 class IndexReport:
-    """What a finished run holds. Counts are of the whole run but for `new_image_count`, what this call indexed."""
+    """What a finished run holds. Counts are of the whole run but for `new_image_count`, what this call indexed.
+
+    `fallbacks` says by lower layer why a segment was decomposed by autograd over whole maps.
+    """
 
     run: str
     name: str
@@ -103,7 +106,7 @@ class IndexReport:
     correct_count: int
     edge_count: int
     seconds: float
-    untraceable: str | None
+    fallbacks: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, with the accuracy over the labelled images."""
@@ -180,7 +183,9 @@ def _report(folder: RunFolder, network: Network, new_image_count: int, seconds: 
         correct_count=correct,
         edge_count=edges,
         seconds=seconds,
-        untraceable=network.untraceable,
+        fallbacks={
+            layer.name: why for layer, why in zip(network.layers, network.fallbacks, strict=True) if why is not None
+        },
     )
 
 

@@ -1,11 +1,11 @@
 """A forward pass that keeps what decomposition needs: the feature maps and the way between them.
 
-    1. The network runs once on a batch. At each layer the map is cut off: what follows sees a copy that begins a new
-       autograd graph, so that a gradient never runs further down than the layer below.
+    1. The network runs once on a batch, and the maps of its layers are kept.
     2. `Record.features[l]` is F^l; `Record.segments[l]` decomposes values of layer l + 1 over layer l.
 
-A traced network is cut at the traced operation. One that torch.fx cannot trace is cut by hooks at the modules whose
-outputs its layers are.
+`indexer.engine` records a network that torch.fx can trace. Any other is recorded here, by hooks at the modules whose
+outputs its layers are: at each layer the map is cut off, and what follows sees a copy that begins a new autograd graph,
+so that a gradient never runs further down than the layer below.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
-from indexer.decisions import ActivationMaps, Decisions, Segment, occurrences
-from indexer.graph import Graph
+from indexer.decisions import ActivationMaps, Decisions, Segment, WholeMaps, occurrences
 from indexer.layers import FeatureMap, check_logits
 from schema.errors import ModelError
 
@@ -73,25 +72,7 @@ class AutogradSegment:
             seed[d.image, d.channel, d.y, d.x] = d.sign.to(seed.dtype)
             (gradient,) = torch.autograd.grad(self.target, self.source, seed, retain_graph=True, materialize_grads=True)
             maps = gradient.mul_(features)
-            origin = torch.zeros_like(rows)
-            yield ActivationMaps(rows, maps if len(rows) == len(maps) else maps[d.image], origin, origin)
-
-
-class TracedRecorder:
-    """Records a traced network."""
-
-    def __init__(self, graph: Graph, layers: Sequence[FeatureMap]) -> None:
-        self.graph = graph
-        self._level = {layer.node: level for level, layer in enumerate(layers)}
-
-    def record(self, pixels: Tensor) -> Record:
-        cut = _Cut(len(self._level))
-
-        def visit(node: fx.Node, value: Any) -> Any:
-            return cut(self._level[node], value) if node in self._level else value
-
-        with torch.enable_grad():
-            return cut.record(self.graph.execute(pixels, visit))
+            yield WholeMaps(rows, maps if len(rows) == len(maps) else maps[d.image])
 
 
 class HookedRecorder:
@@ -102,41 +83,24 @@ class HookedRecorder:
         self._level = {layer.module: level for level, layer in enumerate(layers)}
 
     def record(self, pixels: Tensor) -> Record:
-        cut = _Cut(len(self._level))
+        targets: dict[int, Tensor] = {}
+        sources: dict[int, Tensor] = {}
         with ExitStack() as hooks, torch.enable_grad():
             for path, level in self._level.items():
 
-                def replace(_module: nn.Module, _args: Any, output: Tensor, level: int = level) -> Tensor:
+                def cut(_module: nn.Module, _args: Any, output: Tensor, level: int = level) -> Tensor:
+                    targets[level] = output
+                    sources[level] = output.detach().requires_grad_()
                     # A copy goes on, since code between modules may write into it.
-                    return cut(level, output).clone()
+                    return sources[level].clone()
 
-                handle = self.model.get_submodule(path).register_forward_hook(replace)
-                hooks.callback(handle.remove)
-            return cut.record(self.model(pixels))
-
-
-class _Cut:
-    """Collects the two ends of each segment while a network runs."""
-
-    def __init__(self, levels: int) -> None:
-        self.targets: list[Tensor | None] = [None] * levels
-        self.sources: list[Tensor | None] = [None] * levels
-
-    def __call__(self, level: int, value: Tensor) -> Tensor:
-        self.targets[level] = value
-        self.sources[level] = source = value.detach().requires_grad_()
-        return source
-
-    def record(self, logits: Tensor) -> Record:
-        sources = [source for source in self.sources if source is not None]
-        targets = [target for target in self.targets if target is not None]
-        if len(sources) < len(self.sources):
-            missing = self.sources.index(None)
-            raise ModelError(
-                f"layer {missing} of the run was not reached in the forward pass; leave it out of --layers"
-            )
-        check_logits(logits, len(sources[0]))
-        segments = [
-            AutogradSegment(source, target) for source, target in zip(sources, [*targets[1:], logits], strict=True)
-        ]
-        return Record([source.detach() for source in sources], logits.detach(), segments)
+                hooks.callback(self.model.get_submodule(path).register_forward_hook(cut).remove)
+            logits = self.model(pixels)
+        check_logits(logits, len(pixels))
+        for path, level in self._level.items():
+            if level not in sources:
+                raise ModelError(f"layer {path} was not reached in this forward pass; leave it out of --layers")
+        levels = range(len(self._level))
+        uppers = [*(targets[level] for level in levels[1:]), logits]
+        segments = [AutogradSegment(sources[level], upper) for level, upper in zip(levels, uppers, strict=True)]
+        return Record([sources[level].detach() for level in levels], logits.detach(), segments)

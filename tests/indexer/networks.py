@@ -8,21 +8,28 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torchvision import models
+from torchvision.models.feature_extraction import get_graph_node_names
 
-from indexer.graph import Graph, trace
+from indexer.engine import WindowedRecorder
+from indexer.graph import trace
 from indexer.layers import FeatureMap, default_layers, feature_maps
 
 
 @dataclass(frozen=True)
 class Prepared:
     model: nn.Module
-    graph: Graph
     layers: list[FeatureMap]
+    recorder: WindowedRecorder
     pixels: Tensor
 
     @property
     def modules(self) -> list[str]:
-        return [layer.module for layer in self.layers]
+        """The layers by names that torchvision's feature extractor knows; to it torchvision.ops are leaves."""
+        known = get_graph_node_names(self.model, suppress_diff_warning=True)[1]
+        return [
+            next(alias for alias in layer.aliases if any(n == alias or n.startswith(alias + ".") for n in known))
+            for layer in self.layers
+        ]
 
 
 def build(name: str, classes: int = 20, **options: Any) -> nn.Module:
@@ -45,4 +52,4 @@ def prepare(name: str, size: int = 64, batch: int = 2, **options: Any) -> Prepar
     pixels = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(1))
     graph = trace(model)
     layers = default_layers(feature_maps(graph, model, pixels[:1]))
-    return Prepared(model, graph, layers, pixels)
+    return Prepared(model, layers, WindowedRecorder(graph, layers, pixels[:1]), pixels)

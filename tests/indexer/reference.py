@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.feature_extraction import create_feature_extractor
+from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Reference:
         double = copy.deepcopy(model).double().eval()
         output = next(name for name in reversed(_names(double)))
         keys = {module: f"layer{level}" for level, module in enumerate(modules)} | {output: "logits"}
-        maps = create_feature_extractor(double, keys)(pixels[None].double().requires_grad_())
+        extractor = create_feature_extractor(double, keys, suppress_diff_warning=True)
+        maps = extractor(pixels[None].double().requires_grad_())
         self.features: list[Tensor] = [maps[f"layer{level}"] for level in range(len(modules))]
         self.logits: Tensor = maps["logits"]
 
@@ -65,6 +66,4 @@ class Reference:
 
 
 def _names(model: nn.Module) -> list[str]:
-    from torchvision.models.feature_extraction import get_graph_node_names
-
-    return list(get_graph_node_names(model)[1])
+    return list(get_graph_node_names(model, suppress_diff_warning=True)[1])

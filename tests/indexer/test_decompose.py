@@ -7,7 +7,6 @@ import torch
 
 from indexer.graph import frozen
 from indexer.hierarchy import explain
-from indexer.record import TracedRecorder
 from tests.indexer.agreement import assert_agrees, assert_nodes_are_complete, roots_of
 from tests.indexer.networks import prepare
 from tests.indexer.reference import Reference
@@ -27,7 +26,7 @@ from tests.indexer.reference import Reference
 def test_hierarchy_equals_the_reference(name: str, size: int) -> None:
     network = prepare(name, size)
     with frozen(network.model):
-        record = TracedRecorder(network.graph, network.layers).record(network.pixels)
+        record = network.recorder.record(network.pixels)
         roots = roots_of(record.logits)
         levels = explain(record, roots, top_n=3)
     assert_nodes_are_complete(levels, roots)
