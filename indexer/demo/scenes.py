@@ -34,7 +34,7 @@ USUAL_CONTEXT = {
 }
 MAP_LABELS = dict(enumerate((*CONTEXTS, *CLASSES), start=1))
 """Name by value of the semantic maps; 0 is void."""
-CONTRADICTING_EVERY = {"training": 20, "validation": 5}
+CONTRADICTING_EVERY = {"training": 8, "validation": 5}
 """One in so many scenes of each class shows it in another class's context."""
 
 _PALETTE: tuple[Colour, ...] = (

@@ -3,9 +3,10 @@
     python -m indexer.demo.train [--out FILE]      train, save, and print the accuracies
     python -m indexer.demo.train --evaluate        print those of the committed weights
 
-One training scene in 20 shows a thing in another class's context, one validation scene in 5: the network learns that
-the context nearly always tells, leans on it, and is misled where it does not. Seeds are fixed; the last digits of the
-weights still depend on the processor and the number of threads.
+One training scene in 8 shows a thing in another class's context, one validation scene in 5: the network learns that
+the context mostly tells, leans on it, and is at times misled where it does not. Of 1,200 validation scenes the
+committed weights get 93.9 % right: 99.5 % of the ordinary and 71.7 % of the contradicting ones. Two and a half minutes
+on two idle cores. Seeds are fixed; the last digits of the weights still depend on the processor and its threads.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def test_classes_take_turns_and_one_in_five_is_contradicting() -> None:
     scenes = list(draw_scenes("validation", 300))
     assert Counter(scene.class_name for scene in scenes) == dict.fromkeys(CLASSES, 50)
     assert Counter(scene.class_name for scene in scenes if scene.contradicting) == dict.fromkeys(CLASSES, 10)
-    assert sum(scene.contradicting for scene in draw_scenes("training", 240)) == 12
+    assert sum(scene.contradicting for scene in draw_scenes("training", 240)) == 30
 
 
 def test_maps_hold_the_thing_its_context_and_at_most_the_sky_beside() -> None:
@@ -118,7 +118,7 @@ def test_the_weights_are_small_and_as_good_as_stated() -> None:
     assert WEIGHTS.stat().st_size < 700_000
     found = accuracies(trained(), 400)
     assert found["ordinary"] > 0.97
-    assert 0.15 < found["contradicting"] < found["ordinary"] - 0.2
+    assert 0.5 < found["contradicting"] < found["ordinary"] - 0.15
 
 
 def test_training_learns_and_repeats() -> None:
