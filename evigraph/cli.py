@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 
 from schema.errors import EvidenceError, UsageError
 
+
 def _example(*lines: str) -> str:
     """An epilog that help prints as it stands, so that the example can be copied."""
     return "\n".join(["\b", "Example:", *(f"  {line}" for line in lines)])

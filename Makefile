@@ -1,0 +1,40 @@
+# Everything is run from here; each target makes its own environment first. `make help` lists them.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO_DIR ?= demo
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check-style schema clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+
+setup: $(STAMP)  ## a virtual environment with everything in it (VENV=.venv, PYTHON=python3)
+
+# pip installs nothing again while pyproject.toml is as it was.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "evigraph needs Python 3.11 or later: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,timm]'
+	@touch $@
+
+demo: $(STAMP)  ## draw scenes, index, publish, answer both questions (DEMO_DIR=demo)
+	$(BIN)/evigraph demo --dir $(DEMO_DIR)
+
+test: check-style  ## style, types and every test; no network is used
+	$(BIN)/python -m pytest
+
+check-style: $(STAMP)  ## ruff and mypy alone
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+schema: $(STAMP)  ## the GraphQL schema in SDL
+	@$(BIN)/evigraph schema
+
+clean:  ## what the demo, the tests and the type checker leave behind; the environment stays
+	rm -rf $(DEMO_DIR) .pytest_cache .mypy_cache .ruff_cache build *.egg-info
