@@ -150,9 +150,13 @@ class RunFolder:
             return f"{name} is missing or cannot be read"
         if entry.get("description") != self._digest:
             return f"{name} was made with other settings than run.json"
-        if entry.get("images") != [images.start, images.stop] or entry.get("files", {}).keys() != SHARD_SCHEMAS.keys():
-            return f"{name} is not a manifest entry of images {images.start} to {images.stop - 1}"
-        return fault_in_files(self.path / "shards", shard, entry["files"])
+        other = f"{name} is not a manifest entry of images {images.start} to {images.stop - 1}"
+        try:
+            if entry["images"] != [images.start, images.stop] or entry["files"].keys() != SHARD_SCHEMAS.keys():
+                return other
+            return fault_in_files(self.path / "shards", shard, entry["files"])
+        except (KeyError, TypeError, AttributeError):  # JSON, but of another shape
+            return other
 
     def pending_shards(self) -> list[int]:
         """The shards still to be made: those that are missing or not as they were written."""
@@ -214,7 +218,11 @@ class RunFolder:
             files = write_files(self.path / "shards", shard, tables)
             entry = {"description": self._digest, "images": [images.start, images.stop], "files": files}
             durable.write_bytes(self._manifest_file(shard), _json_bytes(entry))
-        except (OSError, pa.ArrowException) as error:
+        except (pa.ArrowException, KeyError) as error:
+            raise RunFolderError(
+                f"the rows of shard {shard} are not of its tables: {_reason(error)}; report this as a bug"
+            ) from error
+        except OSError as error:
             raise RunFolderError(
                 f"shard {shard} of {self.path} could not be written: {_reason(error)}; "
                 "what is there is kept: make room and run the same command again"

@@ -71,7 +71,9 @@ def test_a_run_resumes_with_the_shards_that_are_missing(tmp_path: Path) -> None:
     assert rows["image"] + rows["skipped_image"] == 40
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "lost", "no entry", "torn entry", "entry of another run"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "flipped", "lost", "no entry", "torn entry", "odd entry", "entry of another run"]
+)
 def test_a_damaged_shard_is_pending_again(tmp_path: Path, damage: str) -> None:
     description = synthetic_run(tmp_path / "run")
     whole = _content(tmp_path / "run")
@@ -88,6 +90,8 @@ def test_a_damaged_shard_is_pending_again(tmp_path: Path, damage: str) -> None:
         entry.unlink()
     elif damage == "torn entry":
         entry.write_bytes(entry.read_bytes()[:50])
+    elif damage == "odd entry":
+        entry.write_text(entry.read_text().replace('"sha256"', '"sha1"'))
     else:
         entry.write_text(entry.read_text().replace(description.digest(), "0" * 64))
     with RunFolder.open_for_writing(tmp_path / "run", description) as folder:
@@ -163,6 +167,15 @@ def test_a_shard_of_other_images_is_refused(tmp_path: Path) -> None:
     with RunFolder.open_for_writing(tmp_path / "run", describe()) as folder:
         with pytest.raises(RunFolderError, match="shard 0 must hold images 0 to 15 once each"):
             folder.write_shard(0, synthetic_shard(folder.description, range(1, 17)))
+        assert folder.pending_shards() == [0, 1, 2]
+
+
+def test_rows_of_another_shape_are_refused(tmp_path: Path) -> None:
+    with RunFolder.open_for_writing(tmp_path / "run", describe()) as folder:
+        tables = synthetic_shard(folder.description, folder.image_range(0))
+        tables.edge = tables.edge.drop_columns(["share"])
+        with pytest.raises(RunFolderError, match=r"the rows of shard 0 are not of its tables: .*report this"):
+            folder.write_shard(0, tables)
         assert folder.pending_shards() == [0, 1, 2]
 
 
