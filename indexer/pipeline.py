@@ -11,10 +11,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -22,7 +24,7 @@ import torch
 
 from indexer.context import ContextMaps
 from indexer.data.classes import ClassList, read_classes
-from indexer.data.loader import Batch, default_workers, iterate_batches
+from indexer.data.loader import Batch, default_workers, iterate_chunks
 from indexer.data.preprocess import Preprocessing
 from indexer.data.sources import DataSource, open_source
 from indexer.graph import frozen
@@ -144,23 +146,61 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
         waiting = sum(len(folder.image_range(shard)) for shard in pending)
         if progress:
             progress.start(total, total - waiting)
-        for shard in pending:
+        chunks = [(shard, ids) for shard in pending for ids in _batches(folder.image_range(shard), settings.batch_size)]
+        batches = iterate_chunks(
+            source,
+            preprocessing,
+            [ids for _, ids in chunks],
+            workers=default_workers() if settings.workers is None else settings.workers,
+            pin_memory=device.type == "cuda",
+        )
+        with _Writer(folder) as writer:
             rows = ShardRows(source)
-            batches = iterate_batches(
-                source,
-                preprocessing,
-                folder.image_range(shard),
-                batch_size=settings.batch_size,
-                workers=default_workers() if settings.workers is None else settings.workers,
-                pin_memory=device.type == "cuda",
-            )
-            for batch in batches:
+            for (shard, ids), batch in zip(chunks, batches, strict=True):
                 index_batch(network, source, batch, settings, rows, device)
                 if progress:
-                    progress.advance(len(batch.image_ids) + len(batch.skipped), len(batch.skipped))
-            folder.write_shard(shard, rows.tables())
+                    progress.advance(len(ids), len(batch.skipped))
+                if ids.stop == folder.image_range(shard).stop:
+                    writer.write(shard, rows)
+                    rows = ShardRows(source)
         folder.finish()
         return _report(folder, network, waiting, time.perf_counter() - started)
+
+
+def _batches(ids: range, batch_size: int) -> list[range]:
+    """A shard's image ids in batches; none spans two shards, so that a shard depends on its own images alone."""
+    return [ids[start : start + batch_size] for start in range(0, len(ids), batch_size)]
+
+
+class _Writer:
+    """Writes shards on a thread of its own, one at a time, while the next one is computed."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="shards")
+        self._last: Future[None] | None = None
+
+    def write(self, shard: int, rows: ShardRows) -> None:
+        """Begin to write a shard; waits for the one before, and raises what went wrong with it."""
+        self._settle()
+        self._last = self._pool.submit(lambda: self._folder.write_shard(shard, rows.tables()))
+
+    def _settle(self) -> None:
+        if self._last is not None:
+            self._last.result()
+            self._last = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._settle()
+        finally:
+            self._pool.shutdown()
 
 
 def _report(folder: RunFolder, network: Network, new_image_count: int, seconds: float) -> IndexReport:

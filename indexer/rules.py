@@ -144,8 +144,9 @@ class Gate(Rule):
         output = windows.read(values[self.node], out)
         if self.upper is None:
             passed: Tensor = torch.ops.aten.threshold_backward(gradient, output, 0)
-            return passed
-        return torch.ops.aten.hardtanh_backward(gradient, output, 0, self.upper)
+        else:
+            passed = torch.ops.aten.hardtanh_backward(gradient, output, 0, self.upper)
+        return passed
 
     def pull_one(self, gradient: OneHot, out: Frame, values: Values, windows: Windows) -> OneHot:
         d = windows.decisions

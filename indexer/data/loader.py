@@ -65,14 +65,28 @@ def iterate_batches(
     Raises:
         DataError: a worker process died.
     """
-    ids = list(image_ids)
-    chunks = [ids[start : start + batch_size] for start in range(0, len(ids), batch_size)]
+    chunks = [image_ids[start : start + batch_size] for start in range(0, len(image_ids), batch_size)]
+    yield from iterate_chunks(
+        source, preprocessing, chunks, workers=workers, pin_memory=pin_memory, max_pixels=max_pixels
+    )
+
+
+def iterate_chunks(
+    source: DataSource,
+    preprocessing: Preprocessing,
+    chunks: Sequence[Sequence[int]],
+    *,
+    workers: int = 0,
+    pin_memory: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Iterator[Batch]:
+    """As `iterate_batches`, for batches that the caller has made up: `chunks` holds the image ids of each."""
     with warnings.catch_warnings():
         # more workers than cores is the user's choice
         warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
         loader = DataLoader(
             _Decoded(source, preprocessing, max_pixels),
-            batch_sampler=chunks,
+            batch_sampler=[list(chunk) for chunk in chunks],
             num_workers=workers,
             collate_fn=_Collate(preprocessing.crop, source.has_maps),
             pin_memory=pin_memory,
