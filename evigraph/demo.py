@@ -64,9 +64,8 @@ def run_demo(directory: Path, images: int, quiet: bool) -> None:
         shown = shlex.quote(str(database))
         print(f"  evigraph serve --db {shown}        # then open http://127.0.0.1:8000/graphql")
         question = f'{{ run {{ channelSupport(layer: "conv5_3", class: "{CLASS}", first: 5)'
-        print(
-            f"  evigraph query --db {shown} \\\n    '{question} {{ edges {{ node {{ channel {{ index }} rate }} }} }} }} }}'"
-        )
+        wanted = "{ edges { node { channel { index } rate } } } } }"
+        print(f"  evigraph query --db {shown} \\\n    '{question} {wanted}'")
 
 
 def _refuse_another_size(directory: Path, images: int) -> None:
