@@ -1,0 +1,100 @@
+"""Context labels against a plain re-derivation: masks blown up pixel by pixel, sets of pixels compared."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from indexer.context import ContextMaps
+
+
+def plain_label(semantic: Tensor, activation: Tensor, threshold: float) -> tuple[int, float]:
+    """Label and IoU of one whole activation map by sets of pixels; (-1, 0.0) where no region overlaps."""
+    height, width = semantic.shape
+    rows, columns = activation.shape
+    highest = float(activation.max())
+    mask = {
+        (y, x)
+        for y in range(height)
+        for x in range(width)
+        # The nearest cell of a pixel, by integers.
+        if float(activation[y * rows // height, x * columns // width]) > threshold * highest
+    }
+    regions: dict[int, set[tuple[int, int]]] = {}
+    for y in range(height):
+        for x in range(width):
+            if semantic[y, x]:
+                regions.setdefault(int(semantic[y, x]), set()).add((y, x))
+    best = (-1, 0.0)
+    for label in sorted(regions):
+        overlap = len(regions[label] & mask)
+        iou = overlap / len(regions[label] | mask)
+        if overlap and iou > best[1]:
+            best = (label, iou)
+    return best
+
+
+@pytest.mark.parametrize(("grid", "size"), [((4, 4), (32, 32)), ((7, 5), (23, 31)), ((14, 14), (225, 225))])
+@pytest.mark.parametrize("threshold", [0.0, 0.5, 0.9])
+def test_labels_equal_the_plain_ones(grid: tuple[int, int], size: tuple[int, int], threshold: float) -> None:
+    random = torch.Generator().manual_seed(hash((grid, size)) % 1000)
+    maps = torch.randint(0, 5, (2, 6, 6), generator=random)
+    maps = torch.nn.functional.interpolate(maps[:, None].float(), size=size, mode="nearest")[:, 0].to(torch.uint8)
+    activations = torch.randn(6, *grid, generator=random)
+    image = torch.tensor([0, 0, 1, 1, 0, 1])
+    origin = torch.zeros(6, dtype=torch.int64)
+    labels, ious = ContextMaps(maps, grid, threshold, 5).label(image, activations, origin, origin)
+    for edge in range(6):
+        label, iou = plain_label(maps[image[edge]], activations[edge], threshold)
+        assert int(labels[edge]) == label
+        assert float(ious[edge]) == pytest.approx(iou, rel=1e-5)
+
+
+def test_windows_that_hang_over_the_border_equal_whole_maps() -> None:
+    random = torch.Generator().manual_seed(3)
+    maps = torch.randint(0, 4, (1, 24, 24), generator=random, dtype=torch.uint8)
+    image, whole = torch.zeros(4, dtype=torch.int64), torch.zeros(4, 8, 8)
+    windows = torch.zeros(4, 3, 3)
+    places = [(-1, -1), (0, 3), (6, 6), (-1, 6)]
+    for edge, (top, left) in enumerate(places):
+        for y in range(3):
+            for x in range(3):
+                if 0 <= top + y < 8 and 0 <= left + x < 8:
+                    value = torch.rand((), generator=random)
+                    windows[edge, y, x] = whole[edge, top + y, left + x] = value
+    top, left = (torch.tensor(column) for column in zip(*places, strict=True))
+    context = ContextMaps(maps, (8, 8), 0.5, 4)
+    origin = torch.zeros_like(image)
+    expected, found = context.label(image, whole, origin, origin), context.label(image, windows, top, left)
+    assert expected[0].tolist() == found[0].tolist()
+    torch.testing.assert_close(expected[1], found[1])
+
+
+def label_of(maps: Tensor, activation: Tensor) -> tuple[int, float]:
+    zero = torch.zeros(1, dtype=torch.int64)
+    grid = (activation.shape[0], activation.shape[1])
+    label, iou = ContextMaps(maps[None], grid, 0.5, 4).label(zero, activation[None], zero, zero)
+    return int(label), float(iou)
+
+
+def test_the_lower_label_wins_among_equals() -> None:
+    maps = torch.tensor([[3, 2], [3, 2]], dtype=torch.uint8)
+    assert label_of(maps, torch.ones(2, 2)) == (2, 0.5)
+
+
+def test_void_is_no_region_but_counts_in_the_mask() -> None:
+    maps = torch.tensor([[0, 0], [0, 1]], dtype=torch.uint8)
+    assert label_of(maps, torch.ones(2, 2)) == (1, 0.25)
+    assert label_of(torch.zeros(2, 2, dtype=torch.uint8), torch.ones(2, 2)) == (-1, 0.0)
+
+
+def test_no_label_where_no_region_lies_under_the_mask() -> None:
+    maps = torch.tensor([[0, 2], [0, 2]], dtype=torch.uint8)
+    assert label_of(maps, torch.tensor([[1.0, 0.5], [0.6, 0.1]])) == (-1, 0.0)
+
+
+def test_a_region_is_all_pixels_of_its_label() -> None:
+    """The mask covers one of two far parts of label 1: IoU 1/2, not 1."""
+    maps = torch.tensor([[1, 0, 0, 1]], dtype=torch.uint8)
+    assert label_of(maps, torch.tensor([[1.0, 0.0, 0.0, 0.0]])) == (1, 0.5)
