@@ -1,0 +1,114 @@
+"""Networks that torch.fx cannot trace are recorded by hooks, with the same edges as their traceable twins."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from indexer.graph import frozen
+from indexer.hierarchy import LevelEdges, explain
+from indexer.network import Network, prepare
+from tests.indexer.agreement import roots_of
+from tests.support import tiny
+
+LAYERS = ["1", "4", "7"]
+
+
+class Untraceable(nn.Sequential):
+    """A plain chain of modules that also looks at values, which torch.fx cannot follow."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        if float(pixels.detach().abs().sum()) < 0:
+            return pixels
+        output: Tensor = super().forward(pixels)
+        return output
+
+
+class WritesIntoItsLayer(Untraceable):
+    """Writes into the map of its first layer after it was recorded: F must stay what it was."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        value = pixels
+        for index, module in enumerate(self):
+            value = module(value)
+            if index == 1 and float(value.detach().sum()) > -1:
+                value *= 0.5
+                value += 0.25
+        return value
+
+
+class WritesTraceably(nn.Sequential):
+    """The twin of `WritesIntoItsLayer` that torch.fx can follow."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        value = pixels
+        for index, module in enumerate(self):
+            value = module(value)
+            if index == 1:
+                value = value * 0.5 + 0.25
+        return value
+
+
+def edges_of(network: Network, pixels: Tensor) -> list[LevelEdges]:
+    with frozen(network.model):
+        record = network.recorder.record(pixels)
+        return explain(record, roots_of(record.logits), top_n=3)
+
+
+@pytest.mark.parametrize(("hooked", "traced"), [(Untraceable, nn.Sequential), (WritesIntoItsLayer, WritesTraceably)])
+def test_hooks_give_the_edges_of_the_traced_twin(hooked: type[nn.Sequential], traced: type[nn.Sequential]) -> None:
+    torch.manual_seed(0)
+    parts = list(tiny.network())
+    pixels = torch.randn(3, 3, tiny.SIDE, tiny.SIDE)
+    first, second = prepare(hooked(*parts), tiny.SIDE, LAYERS), prepare(traced(*parts), tiny.SIDE, LAYERS)
+    assert all("cannot be traced" in str(why) for why in first.fallbacks)
+    assert [(m.channels, m.height, m.width) for m in first.layers] == [
+        (m.channels, m.height, m.width) for m in second.layers
+    ]
+    for one, other in zip(edges_of(first, pixels), edges_of(second, pixels), strict=True):
+        assert one.node.tolist() == other.node.tolist()
+        for column in ("rank", "channel", "y", "x"):
+            assert getattr(one.evidence, column).tolist() == getattr(other.evidence, column).tolist()
+        for column in ("contribution", "share", "feature", "activation"):
+            torch.testing.assert_close(
+                getattr(one.evidence, column), getattr(other.evidence, column), rtol=1e-4, atol=1e-6
+            )
+
+
+def test_default_layers_of_an_untraceable_network() -> None:
+    network = prepare(Untraceable(*tiny.network()), tiny.SIDE)
+    assert [layer.module for layer in network.layers] == LAYERS
+    assert [layer.stride for layer in network.layers] == [None] * 3
+
+
+@pytest.mark.parametrize("kind", [nn.Sequential, Untraceable, WritesIntoItsLayer])
+def test_the_network_is_as_it_was(kind: type[nn.Sequential]) -> None:
+    model = kind(*tiny.network())
+    model[0].requires_grad_(False)
+    model[3].eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    flags = _flags(model)
+    pixels = torch.randn(2, 3, tiny.SIDE, tiny.SIDE)
+    edges_of(prepare(model, tiny.SIDE, LAYERS), pixels)
+    assert _flags(model) == flags
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_the_network_is_as_it_was_after_an_error() -> None:
+    model = tiny.network()
+    flags = _flags(model)
+    with pytest.raises(RuntimeError), frozen(model):
+        model(torch.zeros(1, 4, 8, 8))
+    assert _flags(model) == flags
+
+
+def _flags(model: nn.Module) -> list[object]:
+    return [
+        *[
+            (module.training, getattr(module, "inplace", None), len(module._forward_hooks))
+            for module in model.modules()
+        ],
+        *[(parameter.requires_grad, parameter.grad) for parameter in model.parameters()],
+    ]
