@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ import torchvision
 from torch import Tensor, fx, nn
 
 from indexer.graph import Graph, reachable_from
-from indexer.operations import ACTIVATION_MODULES, is_activation
+from indexer.operations import ACTIVATION_MODULES, is_activation, is_relu
 from indexer.rules import Convolve, Flatten, Gate, Join, Linear, Pass, Pointwise, Pool, Resample, Rule, Scale
 from indexer.windows import DECISION, Frame, Pair, union, whole
 from schema.errors import ModelError
@@ -42,6 +42,8 @@ class SegmentPlan:
         rules: in the order of the gradient, each with the frame of its operation's output.
         frames: of each operation's output.
         boundary: the pooling that A is formed behind; None where it is formed on the source itself.
+        end: the operation that the gradient ends at: the source, the boundary, or the convolution that changed places
+            with it.
         reads: operations whose values must be recorded.
     """
 
@@ -50,6 +52,7 @@ class SegmentPlan:
     rules: tuple[Rule, ...]
     frames: dict[fx.Node, Frame]
     boundary: Pool | None
+    end: fx.Node
     reads: frozenset[fx.Node]
 
 
@@ -71,29 +74,49 @@ def compile_segment(
     above = reachable_from([source])
     path = [node for node in graph.nodes if node in above and target in reachable_from([node])]
     on_path = set(path)
-    build = _Builder(graph, shapes, convolutions)
+    build = _Builder(graph, shapes, convolutions, set(path[1:]))
     frames: dict[fx.Node, list[Frame]] = {node: [] for node in path}
     frames[target].append(whole(1, 1) if space(shapes[target]) == (1, 1) else DECISION)
-    ways_up = [user for user in source.users if user in on_path]
-    rules: list[Rule] = []
-    boundary = None
     settled: dict[fx.Node, Frame] = {}
-    for node in reversed(path):
-        if node is source:
-            break
+    rules: list[Rule] = []
+    for node in reversed(path[1:]):
         settled[node] = union(frames[node], *space(shapes[node]))
         for rule in build.rules(node, on_path):
-            if rule.source is source and isinstance(rule, Pool) and ways_up == [node]:
-                boundary = rule
-                continue
             frames[rule.source].append(rule.frame(settled[node]))
             rules.append(rule)
-    if boundary is None:
+    boundary = _boundary(rules, source)
+    end = source
+    if boundary is not None:
+        end = boundary.node
+        rules.remove(boundary)
+        last = rules[-1]
+        if isinstance(last, Convolve) and last.source is source:
+            # The convolution, which stood between the source and the pooling, now follows it on the way down.
+            rules[-1] = replace(last, node=boundary.node, source=last.node, shape=space(shapes[boundary.node]))
+            boundary = replace(boundary, source=source)
+            end = last.node
+            settled[end] = settled[boundary.node]
+    else:
         settled[source] = union(frames[source], *space(shapes[source]))
     reads = {read for rule in rules for read in rule.reads} | {source}
-    if boundary is not None:
-        reads.add(boundary.node)
-    return SegmentPlan(source, target, tuple(rules), settled, boundary, frozenset(reads))
+    if boundary is not None and end is boundary.node:
+        reads.add(end)
+    return SegmentPlan(source, target, tuple(rules), settled, boundary, end, frozenset(reads))
+
+
+def _boundary(rules: list[Rule], source: fx.Node) -> Pool | None:
+    """The pooling that is the only way up from the source, or an average that is so but for a 1 x 1 convolution."""
+    ways_up = [rule for rule in rules if rule.source is source]
+    if len(ways_up) != 1:
+        return None
+    first = ways_up[0]
+    if isinstance(first, Pool):
+        return first
+    above = [rule for rule in rules if rule.source is first.node]
+    if len(above) != 1 or not isinstance(above[0], Pool) or above[0].largest or not isinstance(first, Convolve):
+        return None
+    plain = first.kernel == (1, 1) and first.stride == (1, 1) and first.padding == (0, 0) and first.groups == 1
+    return above[0] if plain and above[0].padding == (0, 0) else None
 
 
 @dataclass(frozen=True)
@@ -160,8 +183,13 @@ _SUMS = {operator.add, torch.add}
 class _Builder:
     """Finds the rules of operations."""
 
-    def __init__(self, graph: Graph, shapes: Shapes, convolutions: dict[fx.Node, Convolution]) -> None:
+    def __init__(
+        self, graph: Graph, shapes: Shapes, convolutions: dict[fx.Node, Convolution], inner: set[fx.Node]
+    ) -> None:
         self.graph, self.shapes, self.convolutions = graph, shapes, convolutions
+        self.inner = inner
+        """The operations of the segment, without its source."""
+        self._scaled: set[fx.Node] = set()
 
     def rules(self, node: fx.Node, on_path: set[fx.Node]) -> list[Rule]:
         """One rule for each input of an operation that lies on a path."""
@@ -179,7 +207,7 @@ class _Builder:
             return self._convolve(common, module)
         if isinstance(module, nn.BatchNorm2d):
             folded = self.convolutions.get(source)
-            if folded is not None and folded.norm is node:
+            if node in self._scaled or (folded is not None and folded.norm is node):
                 return Pass(*common)
             return Scale(*common, scale=affine(module)[0])
         for kind, upper in _GATES.items():
@@ -231,6 +259,11 @@ class _Builder:
         if module.padding_mode != "zeros" or isinstance(module.padding, str):
             raise self._not_local(common[0])
         weight = self.convolutions[common[0]].weight
+        norm = self._norm_before(common[1]) if module.groups == 1 else None
+        if norm is not None:
+            self._scaled.add(norm)
+            weight = weight * affine(module_of(self.graph, norm))[0][:, None, None]
+            weight = weight.contiguous(memory_format=torch.channels_last)
         return Convolve(
             *common,
             weight=weight,
@@ -240,6 +273,20 @@ class _Builder:
             dilation=_pair(module.dilation),
             groups=module.groups,
         )
+
+    def _norm_before(self, node: fx.Node) -> fx.Node | None:
+        """The batch normalisation of a chain in this segment of it, ReLU and convolution that nothing else reads."""
+        if not is_relu(self.graph, node) or len(node.users) > 1:
+            return None
+        (norm,) = node.all_input_nodes
+        if (
+            norm not in self.inner
+            or norm.op != "call_module"
+            or len(norm.users) > 1
+            or norm in {c.norm for c in self.convolutions.values()}
+        ):
+            return None
+        return norm if isinstance(module_of(self.graph, norm), nn.BatchNorm2d) else None
 
     def _pool(self, common: tuple[fx.Node, fx.Node, Pair], module: nn.MaxPool2d | nn.AvgPool2d) -> Rule:
         padding = _pair(module.padding)

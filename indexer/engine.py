@@ -25,7 +25,7 @@ from indexer.graph import Graph, reachable_from
 from indexer.layers import FeatureMap, check_logits
 from indexer.operations import is_relu
 from indexer.record import AutogradSegment, Record
-from indexer.rules import OneHot, Values
+from indexer.rules import OneChannel, Values
 from indexer.windows import Frame, Windows
 from schema.errors import ModelError
 
@@ -106,6 +106,7 @@ class WindowedSegment:
 
     def __init__(self, plan: SegmentPlan, values: Values) -> None:
         self.plan, self.values = plan, values
+        self._pooled: Tensor | None = None
 
     def activation_maps(self, decisions: Decisions) -> Iterator[ActivationMaps]:
         """Decompose values of the upper layer over the lower one, in parts that fit in memory."""
@@ -127,13 +128,13 @@ class WindowedSegment:
         plan = self.plan
         d = windows.decisions
         target = self.values[plan.target]
-        begin = OneHot(d.channel, d.sign.to(target.dtype), target.shape[1])
-        gradients: dict[fx.Node, Tensor | OneHot] = {plan.target: begin}
+        begin = OneChannel(d.channel, d.sign.to(target.dtype)[:, None, None], target.shape[1])
+        gradients: dict[fx.Node, Tensor | OneChannel] = {plan.target: begin}
         last = {rule.node: rule for rule in plan.rules}
         for rule in plan.rules:
             out = plan.frames[rule.node]
             gradient = gradients[rule.node]
-            if isinstance(gradient, OneHot):
+            if isinstance(gradient, OneChannel):
                 pulled = rule.pull_one(gradient, out, self.values, windows)
             else:
                 pulled = rule.pull(gradient, out, self.values, windows)
@@ -144,16 +145,26 @@ class WindowedSegment:
             own = rule.frame(out)
             wanted = plan.frames.get(rule.source, own)
             _accumulate(gradients, rule.source, pulled, own, wanted, windows)
-        end = plan.source if plan.boundary is None else plan.boundary.node
-        gradient = gradients[end]
-        dense = gradient.dense() if isinstance(gradient, OneHot) else gradient
-        return WindowMaps(rows, windows, dense, plan.frames[end], self.values, plan)
+        gradient = gradients[plan.end]
+        dense = gradient.dense() if isinstance(gradient, OneChannel) else gradient
+        return WindowMaps(rows, windows, dense, plan.frames[plan.end], self._end_value(), self.values, plan)
+
+    def _end_value(self) -> Tensor:
+        """The map that the gradient at the end of the way belongs to: the source, or what pooling makes of it."""
+        plan = self.plan
+        if plan.boundary is None:
+            return self.values[plan.source]
+        if plan.end is plan.boundary.node:
+            return self.values[plan.end]
+        if self._pooled is None:
+            self._pooled = plan.boundary.average(self.values[plan.source])
+        return self._pooled
 
 
 def _accumulate(
-    gradients: dict[fx.Node, Tensor | OneHot],
+    gradients: dict[fx.Node, Tensor | OneChannel],
     node: fx.Node,
-    pulled: Tensor | OneHot,
+    pulled: Tensor | OneChannel,
     own: Frame,
     wanted: Frame,
     windows: Windows,
@@ -162,10 +173,10 @@ def _accumulate(
     if node not in gradients and own == wanted:
         gradients[node] = pulled
         return
-    dense = windows.reframe(pulled.dense() if isinstance(pulled, OneHot) else pulled, own, wanted)
+    dense = windows.reframe(pulled.dense() if isinstance(pulled, OneChannel) else pulled, own, wanted)
     if node in gradients:
         before = gradients[node]
-        dense = (before.dense() if isinstance(before, OneHot) else before).add_(dense)
+        dense = (before.dense() if isinstance(before, OneChannel) else before).add_(dense)
     gradients[node] = dense
 
 
@@ -177,14 +188,14 @@ class WindowMaps:
     windows: Windows
     gradient: Tensor
     frame: Frame
+    end_value: Tensor
     values: Values
     plan: SegmentPlan
 
     @property
     def sums(self) -> Tensor:
-        end = self.plan.source if self.plan.boundary is None else self.plan.boundary.node
         # Where a window sticks out the gradient is zero, so what is read there does not matter.
-        return self.windows.read(self.values[end], self.frame).mul_(self.gradient).sum((2, 3))
+        return self.windows.read(self.end_value, self.frame).mul_(self.gradient).sum((2, 3))
 
     def of(self, row: Tensor, channel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The maps of single channels (`indexer.decisions.ActivationMaps.of`)."""

@@ -32,12 +32,12 @@ Values = dict[fx.Node, Tensor]
 
 
 @dataclass(frozen=True)
-class OneHot:
-    """A gradient that is one value in one channel of a 1 x 1 window: how every decision begins.
+class OneChannel:
+    """A gradient with values in one channel only: how every decision begins.
 
     Attributes:
         channel: (decisions,) int64.
-        value: (decisions,) floating.
+        value: (decisions, height, width).
         channels: of the map.
     """
 
@@ -46,9 +46,16 @@ class OneHot:
     channels: int
 
     def dense(self) -> Tensor:
-        """(decisions, channels, 1, 1)."""
-        gradient = self.value.new_zeros(len(self.channel), self.channels)
-        return gradient.scatter_(1, self.channel[:, None], self.value[:, None])[:, :, None, None]
+        """(decisions, channels, height, width)."""
+        count, height, width = self.value.shape
+        gradient = self.value.new_zeros(count, height, width, self.channels)
+        index = self.channel[:, None, None, None].expand(-1, height, width, 1)
+        return gradient.scatter_(3, index, self.value[..., None]).permute(0, 3, 1, 2)
+
+    def times(self, factor: Tensor) -> OneChannel:
+        """With its values multiplied by (decisions,) or (decisions, height, width)."""
+        factor = factor[:, None, None] if factor.ndim == 1 else factor
+        return OneChannel(self.channel, self.value * factor, self.channels)
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ class Rule:
         """
         raise NotImplementedError
 
-    def pull_one(self, gradient: OneHot, out: Frame, values: Values, windows: Windows) -> Tensor | OneHot:
+    def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> Tensor | OneChannel:
         """The same for the gradient that decisions begin with."""
         return self.pull(gradient.dense(), out, values, windows)
 
@@ -100,7 +107,7 @@ class Pass(Rule):
     def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
         return gradient
 
-    def pull_one(self, gradient: OneHot, out: Frame, values: Values, windows: Windows) -> OneHot:
+    def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> OneChannel:
         return gradient
 
 
@@ -126,8 +133,8 @@ class Scale(Rule):
     def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
         return gradient.mul_(self.scale[:, None, None])
 
-    def pull_one(self, gradient: OneHot, out: Frame, values: Values, windows: Windows) -> OneHot:
-        return OneHot(gradient.channel, gradient.value * self.scale[gradient.channel], gradient.channels)
+    def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> OneChannel:
+        return gradient.times(self.scale[gradient.channel])
 
 
 @dataclass(frozen=True)
@@ -141,19 +148,26 @@ class Gate(Rule):
         return (self.node,)
 
     def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
-        output = windows.read(values[self.node], out)
-        if self.upper is None:
-            passed: Tensor = torch.ops.aten.threshold_backward(gradient, output, 0)
-        else:
-            passed = torch.ops.aten.hardtanh_backward(gradient, output, 0, self.upper)
-        return passed
+        output = values[self.node]
+        output = output if output.ndim == 4 else output[:, :, None, None]
+        if out.whole and not output.is_cuda:
+            # All decisions of an image see the same map, which need not be copied for each of them.
+            for rows, image in windows.images():
+                self._pass(gradient[rows], output[image : image + 1].expand_as(gradient[rows]))
+            return gradient
+        return self._pass(gradient, windows.read(output, out))
 
-    def pull_one(self, gradient: OneHot, out: Frame, values: Values, windows: Windows) -> OneHot:
-        d = windows.decisions
-        value = values[self.node]
-        output = value[d.image, gradient.channel, d.y, d.x] if value.ndim == 4 else value[d.image, gradient.channel]
-        passes = output > 0 if self.upper is None else (output > 0) & (output < self.upper)
-        return OneHot(gradient.channel, gradient.value * passes, gradient.channels)
+    def _pass(self, gradient: Tensor, output: Tensor) -> Tensor:
+        """Zero the gradient in place where the output is at a bound."""
+        if self.upper is None:
+            torch.ops.aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient)
+        else:
+            torch.ops.aten.hardtanh_backward.grad_input(gradient, output, 0, self.upper, grad_input=gradient)
+        return gradient
+
+    def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> OneChannel:
+        output, _ = windows.read_channels(values[self.node], out, None, gradient.channel)
+        return gradient.times(output > 0 if self.upper is None else (output > 0) & (output < self.upper))
 
 
 @dataclass(frozen=True)
@@ -224,14 +238,16 @@ class Convolve(Rule):
             return flat.view(decisions, height, width, -1).permute(0, 3, 1, 2)
         return F.conv_transpose2d(gradient, self.weight, None, self.stride, padding, rest, self.groups, self.dilation)
 
-    def pull_one(self, gradient: OneHot, out: Frame, values: Values, windows: Windows) -> Tensor:
+    def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> Tensor:
+        count, size = len(gradient.channel), gradient.value.shape[1:]
+        if self.groups == 1 and self.kernel == (1, 1) and self.stride == (1, 1):
+            rows = self.rows.index_select(0, gradient.channel)
+            return (gradient.value[..., None] * rows[:, None, None]).permute(0, 3, 1, 2)
         frame = self.frame(out)
-        if frame.whole or self.groups > 1 or self.dilation != (1, 1):
+        if size != (1, 1) or frame.whole or self.groups > 1 or self.dilation != (1, 1):
             return self.pull(gradient.dense(), out, values, windows)
-        count = len(gradient.channel)
-        pulled = self.rows.index_select(0, gradient.channel).mul_(gradient.value[:, None])
-        height, width = self.kernel
-        return windows.clip(pulled.view(count, height, width, -1).permute(0, 3, 1, 2), frame, *self.shape)
+        pulled = self.rows.index_select(0, gradient.channel).mul_(gradient.value[:, 0])
+        return windows.clip(pulled.view(count, *self.kernel, -1).permute(0, 3, 1, 2), frame, *self.shape)
 
 
 @dataclass(frozen=True)
@@ -262,8 +278,8 @@ class Linear(Rule):
     def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
         return (gradient[:, :, 0, 0] @ self.weight)[:, :, None, None]
 
-    def pull_one(self, gradient: OneHot, out: Frame, values: Values, windows: Windows) -> Tensor:
-        return (self.weight.index_select(0, gradient.channel) * gradient.value[:, None])[:, :, None, None]
+    def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> Tensor:
+        return (self.weight.index_select(0, gradient.channel) * gradient.value[:, 0])[:, :, None, None]
 
 
 @dataclass(frozen=True)
@@ -276,10 +292,10 @@ class Join(Rule):
     def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
         return gradient[:, self.start : self.start + self.count]
 
-    def pull_one(self, gradient: OneHot, out: Frame, values: Values, windows: Windows) -> OneHot:
+    def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> OneChannel:
         channel = gradient.channel - self.start
         inside = (channel >= 0) & (channel < self.count)
-        return OneHot(channel.clamp(0, self.count - 1), gradient.value * inside, self.count)
+        return OneChannel(channel.clamp(0, self.count - 1), gradient.times(inside).value, self.count)
 
 
 @dataclass(frozen=True)
@@ -312,11 +328,24 @@ class Pool(Rule):
         pulled = windows.clip(pulled, frame, *self.shape)
         return windows.reframe(pulled, frame, self.frame(out))
 
+    def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> Tensor | OneChannel:
+        if not self.frame(out).whole or not out.whole:
+            return self.pull(gradient.dense(), out, values, windows)
+        point = None
+        if self.largest:
+            point = windows.read_channels(values[self.source], self.frame(out), None, gradient.channel)[0][:, None]
+        value = self.spread(gradient.value[:, None], point, self.frame(out))
+        return OneChannel(gradient.channel, value[:, 0], gradient.channels)
+
     def grown(self, out: Frame) -> Frame:
         """The window of the input that just holds what a window of the output depends on."""
         if out.whole:
             return whole(*self.shape)
         return out.below(self.kernel, self.stride, self.padding, self.dilation, 1 << 30, 1 << 30)
+
+    def average(self, value: Tensor) -> Tensor:
+        """What average pooling makes of a map (batch, channels, height, width)."""
+        return F.avg_pool2d(value, self.kernel, self.stride, self.padding)
 
     def spread(self, gradient: Tensor, point: Tensor | None, frame: Frame) -> Tensor:
         """The gradient of the input within `frame`, which is `grown`.

@@ -95,6 +95,7 @@ class Windows:
         """Keep the decisions; `positions` is the height and width of their own map."""
         self.decisions, self.positions = decisions, positions
         self._cells: dict[tuple[Frame, int, int], tuple[Tensor, Tensor | None]] = {}
+        self._images: list[tuple[slice, int]] | None = None
         self._outsides: dict[tuple[Frame, int, int], Tensor | None] = {}
 
     def origin(self, frame: Frame) -> tuple[Tensor, Tensor]:
@@ -140,21 +141,38 @@ class Windows:
         flat = value.permute(0, 2, 3, 1).reshape(-1, channels)
         return flat.index_select(0, index.flatten()).view(*index.shape, channels).permute(0, 3, 1, 2)
 
-    def read_channels(self, value: Tensor, frame: Frame, row: Tensor, channel: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Windows of single channels: rows (edges,) of the decisions, channels (edges,).
+    def images(self) -> list[tuple[slice, int]]:
+        """The rows of each image's decisions, which are sorted by image. Waits for the device."""
+        if self._images is None:
+            images, counts = torch.unique_consecutive(self.decisions.image, return_counts=True)
+            stops = counts.cumsum(0).tolist()
+            starts = [0, *stops[:-1]]
+            self._images = [
+                (slice(start, stop), image) for start, stop, image in zip(starts, stops, images.tolist(), strict=True)
+            ]
+        return self._images
+
+    def read_channels(
+        self, value: Tensor, frame: Frame, row: Tensor | None, channel: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Windows of single channels: rows (edges,) of the decisions, or None for all; channels (edges,).
 
         Returns:
             (edges, *frame.size), and which cells lie inside the map, likewise, or None where all do.
         """
+        if value.ndim == 2:
+            value = value[:, :, None, None]
         _, channels, height, width = value.shape
-        image = self.decisions.image[row]
+        image = self.decisions.image if row is None else self.decisions.image[row]
         if frame.whole:
             return value[image, channel], None
         cells, inside = self.cells(frame, height, width)
-        index = image[:, None, None] * (height * width) + cells[row]
+        if row is not None:
+            cells, inside = cells[row], None if inside is None else inside[row]
+        index = image[:, None, None] * (height * width) + cells
         flat = value.permute(0, 2, 3, 1).reshape(-1)
         read = flat[index * channels + channel[:, None, None]]
-        return read, None if inside is None else inside[row, 0]
+        return read, None if inside is None else inside[:, 0]
 
     def clip(self, gradient: Tensor, frame: Frame, height: int, width: int) -> Tensor:
         """The gradient with zeros where windows stick out of a (height, width) map."""
