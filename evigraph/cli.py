@@ -99,6 +99,10 @@ def index(
     ] = None,
     layers: Annotated[str | None, typer.Option(help="Names or module paths, lowest first, comma-separated.")] = None,
     top: Annotated[int, typer.Option(help="Channels kept of each decomposition.", min=1)] = 3,
+    max_nodes: Annotated[
+        int | None,
+        typer.Option(help="Decompose only the M most important nodes of each root in each layer.", min=1),
+    ] = None,
     mask_threshold: Annotated[float, typer.Option(help="Of the largest activation.")] = 0.5,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.CPU,
     limit: Annotated[int | None, typer.Option(help="Only the first images of the sorted listing.", min=1)] = None,
@@ -128,6 +132,7 @@ def index(
         run=run,
         layers=_names("--layers", layers),
         top_n=top,
+        max_nodes=max_nodes,
         mask_threshold=mask_threshold,
         device=device.value,
         limit=limit,

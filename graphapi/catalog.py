@@ -52,6 +52,7 @@ class RunInfo:
     dataset: str
     dataset_sha256: str
     top_n: int
+    max_nodes: int | None
     mask_threshold: float
     indexer_version: str
     created_at: datetime
@@ -84,6 +85,7 @@ def read_catalog(connection: Connection) -> tuple[RunInfo, ...]:
     """All runs, the newest first; four statements, whatever the number of runs."""
     run = Run.__table__.c
     columns = [run[name] for name in RunInfo.__annotations__ if name in run]
+    columns.append(run.settings["max_nodes"].as_integer().label("max_nodes"))
     runs = connection.execute(select(*columns).order_by(run.created_at.desc(), run.run_id.desc())).all()
     layers = _by_run(
         connection.execute(

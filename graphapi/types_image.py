@@ -54,6 +54,10 @@ class Decision(NodeInterface):
     role: DecisionRole
     logit: float
     probability: float
+    cut_node_count: int = strawberry.field(
+        description="Nodes, over all layers, that the run's maxNodes left undecomposed: no edge leads on from them."
+    )
+    cut_importance: float = strawberry.field(description="The sum of the importance of those nodes, in 0..1.")
 
     @described("The class that is explained.", name="class")
     def class_(self) -> Class:
@@ -141,7 +145,15 @@ def image_node(run: RunInfo, row: Row[Any]) -> Image:
 def decision_node(run: RunInfo, row: Row[Any]) -> Decision:
     """The GraphQL object of a row of `decision`."""
     role = DecisionRole(row.role)
-    return Decision(run=run, row=row, role=role, logit=row.logit, probability=row.probability)
+    return Decision(
+        run=run,
+        row=row,
+        role=role,
+        logit=row.logit,
+        probability=row.probability,
+        cut_node_count=row.cut_node_count,
+        cut_importance=row.cut_importance,
+    )
 
 
 def confusion_node(run: RunInfo, row: Row[Any]) -> Confusion:

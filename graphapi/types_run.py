@@ -50,6 +50,9 @@ class Run(NodeInterface):
     dataset: str
     dataset_sha256: str = strawberry.field(name="datasetSha256")
     top_n: int
+    max_nodes: int | None = strawberry.field(
+        description="Nodes decomposed of each root in each layer, the most important ones; null where all were."
+    )
     mask_threshold: float
     image_count: int = strawberry.field(description="Images that were indexed.")
     skipped_count: int = strawberry.field(description="Images that could not be used.")
@@ -141,6 +144,7 @@ def run_node(run: RunInfo) -> Run:
         dataset=run.dataset,
         dataset_sha256=run.dataset_sha256,
         top_n=run.top_n,
+        max_nodes=run.max_nodes,
         mask_threshold=run.mask_threshold,
         image_count=run.image_count,
         skipped_count=run.skipped_count,

@@ -3,7 +3,7 @@
 1. The nodes of the highest layer, `logits`, are the roots: importance 1.
 2. All nodes of a layer are decomposed together. Roots of one image that hold the same node share its decomposition.
 3. Edges of one root that meet in the same (channel, y, x) meet in one node, whose importance is the sum of theirs.
-4. Those nodes are the decisions of the next layer down.
+4. Those nodes are the decisions of the next layer down; with a bound, of each root only the most important ones.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from indexer.decisions import Decisions
+from indexer.decisions import Decisions, occurrences
 from indexer.decompose import Evidence, Labeller, decompose
 from indexer.record import Record
 
@@ -37,6 +37,26 @@ class Nodes:
     x: Tensor
     importance: Tensor
 
+    def __len__(self) -> int:
+        return len(self.root)
+
+    def at(self, rows: Tensor) -> Nodes:
+        """These rows of it, in this order."""
+        return Nodes(*(column[rows] for column in (self.root, self.channel, self.y, self.x, self.importance)))
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The nodes of one layer that a bound leaves undecomposed.
+
+    Attributes:
+        node_count: (roots,) int64, how many of each root.
+        importance: (roots,) float64, the sum of theirs.
+    """
+
+    node_count: Tensor
+    importance: Tensor
+
 
 @dataclass(frozen=True)
 class LevelEdges:
@@ -45,6 +65,7 @@ class LevelEdges:
     Attributes:
         source_layer: the lower layer; the target's is one more.
         target: the nodes decomposed.
+        cut: the nodes of the target's layer that were not.
         node: (edges,) int64, rows of `target`.
         evidence: the sources, (edges,) columns; its `decision` column numbers decompositions, not nodes.
         importance: (edges,) float64.
@@ -52,13 +73,18 @@ class LevelEdges:
 
     source_layer: int
     target: Nodes
+    cut: Cut
     node: Tensor
     evidence: Evidence
     importance: Tensor
 
 
 def explain(
-    record: Record, roots: Roots, top_n: int, labellers: Sequence[Labeller | None] | None = None
+    record: Record,
+    roots: Roots,
+    top_n: int,
+    labellers: Sequence[Labeller | None] | None = None,
+    max_nodes: int | None = None,
 ) -> list[LevelEdges]:
     """Decompose roots down to the lowest layer.
 
@@ -67,22 +93,49 @@ def explain(
         roots: which logits of it.
         top_n: how many channels each decomposition keeps.
         labellers: per layer, what finds context labels there.
+        max_nodes: how many nodes to decompose of each root in each layer, see `bounded`; None for all.
 
     Returns:
-        The edges of each pair of layers, the highest first.
+        The edges of each pair of layers, the highest first, and what was cut of each upper layer.
     """
     zero = torch.zeros_like(roots.image)
     nodes = Nodes(torch.arange(len(zero), device=zero.device), roots.class_id, zero, zero, zero.double() + 1)
     levels = []
     for layer in reversed(range(len(record.features))):
         upper = record.features[layer + 1] if layer + 1 < len(record.features) else None
+        nodes, cut = bounded(nodes, max_nodes, len(roots.image))
         decisions, of_node = shared_decisions(nodes, roots, upper)
         labeller = labellers[layer] if labellers else None
         evidence = decompose(record.segments[layer], record.features[layer], decisions, top_n, labeller)
-        edges = _edges_of_nodes(layer, nodes, of_node, len(decisions), evidence)
+        edges = _edges_of_nodes(layer, nodes, cut, of_node, len(decisions), evidence)
         levels.append(edges)
         nodes = merge(edges, record.features[layer].shape)
     return levels
+
+
+def bounded(nodes: Nodes, max_nodes: int | None, root_count: int) -> tuple[Nodes, Cut]:
+    """Of each root the nodes of largest importance, among equals the lower (channel, y, x) first.
+
+    Args:
+        nodes: nodes of one layer.
+        max_nodes: how many to keep of each root; None for all.
+        root_count: how many roots there are; some may have no node here.
+
+    Returns:
+        The nodes kept, in the order they had, and what was left of each root.
+    """
+    count, importance = nodes.root.new_zeros(root_count), nodes.importance.new_zeros(root_count)
+    if max_nodes is None:
+        return nodes, Cut(count, importance)
+    # Both sorts are stable, so what is equal stays in the order of the nodes.
+    order = torch.argsort(nodes.importance, descending=True, stable=True)
+    order = order[torch.argsort(nodes.root[order], stable=True)]
+    kept = torch.empty_like(nodes.root, dtype=torch.bool)
+    kept[order] = occurrences(nodes.root[order]) < max_nodes
+    left = nodes.at(~kept)
+    count.index_add_(0, left.root, torch.ones_like(left.root))
+    importance.index_add_(0, left.root, left.importance)
+    return nodes.at(kept), Cut(count, importance)
 
 
 def shared_decisions(nodes: Nodes, roots: Roots, upper: Tensor | None) -> tuple[Decisions, Tensor]:
@@ -123,7 +176,7 @@ def merge(edges: LevelEdges, shape: Sequence[int]) -> Nodes:
     return Nodes(place // channels, place % channels, y, x, importance)
 
 
-def _edges_of_nodes(layer: int, nodes: Nodes, of_node: Tensor, count: int, evidence: Evidence) -> LevelEdges:
+def _edges_of_nodes(layer: int, nodes: Nodes, cut: Cut, of_node: Tensor, count: int, evidence: Evidence) -> LevelEdges:
     """Repeat each decision's edges for every node that stands for it."""
     edges_of_decision = torch.bincount(evidence.decision, minlength=count)
     first = torch.cumsum(edges_of_decision, 0) - edges_of_decision
@@ -133,4 +186,4 @@ def _edges_of_nodes(layer: int, nodes: Nodes, of_node: Tensor, count: int, evide
     offset = torch.arange(len(node), device=node.device) - begin[node]
     expanded = evidence.at(first[of_node[node]] + offset)
     importance = nodes.importance[node] * expanded.share.double()
-    return LevelEdges(layer, nodes, node, expanded, importance)
+    return LevelEdges(layer, nodes, cut, node, expanded, importance)

@@ -46,6 +46,7 @@ class IndexSettings:
         run: the run folder.
         layers: names or module paths, lowest first; None for the default ones.
         top_n: channels kept of each decomposition.
+        max_nodes: nodes decomposed of each root in each layer; None for all.
         mask_threshold: of the largest activation.
         device: "cpu" or "cuda".
         limit: index only the first images of the listing.
@@ -62,6 +63,7 @@ class IndexSettings:
     run: Path
     layers: Sequence[str] | None = None
     top_n: int = 3
+    max_nodes: int | None = None
     mask_threshold: float = 0.5
     device: str = "cpu"
     limit: int | None = None
@@ -80,6 +82,7 @@ class IndexSettings:
         """
         for option, value, low in (
             ("--top", self.top_n, 1),
+            ("--max-nodes", self.max_nodes, 1),
             ("--limit", self.limit, 1),
             ("--workers", self.workers, 0),
             ("--batch-size", self.batch_size, 1),
@@ -252,7 +255,7 @@ def index_batch(
     labels = torch.tensor([_label(source, i) for i in batch.image_ids.tolist()], device=device)
     decided = decide(batch.image_ids.to(device), labels, record.logits)
     labellers = _labellers(record, batch, source, settings, device)
-    rows.add(decided, explain(record, decided.roots, settings.top_n, labellers))
+    rows.add(decided, explain(record, decided.roots, settings.top_n, labellers, settings.max_nodes))
 
 
 def describe(
@@ -283,6 +286,7 @@ def describe(
             "data": {"root": str(source.root.resolve()), "labels_by": source.labels_by},
             "classes": str(settings.classes) if settings.classes else None,
             "limit": settings.limit,
+            "max_nodes": settings.max_nodes,
             "preprocessing": preprocessing.to_settings(),
             "torch": version("torch"),
         },

@@ -87,6 +87,8 @@ class ShardRows:
                 "role": np.where(is_label, "label", "predicted"),
                 "logit": decided.logit.cpu().numpy(),
                 "probability": probability,
+                "cut_node_count": torch.stack([level.cut.node_count for level in levels]).sum(0).cpu().numpy(),
+                "cut_importance": torch.stack([level.cut.importance for level in levels]).sum(0).cpu().numpy(),
             }
         )
         self.edge.append(_edge_columns(decision_ids, levels))

@@ -75,6 +75,33 @@ EDGE_INVARIANTS: tuple[Invariant, ...] = (
         """,
     ),
     Invariant(
+        "max-nodes",
+        "layers of a decision with more decomposed nodes than the run's max_nodes",
+        f"""
+        SELECT run_id, decision_id, target_layer FROM (SELECT DISTINCT {_DECOMPOSITION} FROM {{edge}}) GROUP BY ALL
+        HAVING count(*) > (SELECT max((settings->>'max_nodes')::INTEGER) FROM run WHERE run_id = $run_id)
+        """,
+    ),
+    Invariant(
+        "cut-evidence",
+        "decisions with more cut nodes, or of more importance, than their evidence holds undecomposed",
+        f"""
+        WITH leaf AS (
+            SELECT run_id, decision_id, sum(importance::DOUBLE) AS importance FROM {{edge}} AS n
+            ANTI JOIN {{edge}} AS e ON {_TARGET_IS_SOURCE}
+            WHERE source_layer > 0
+            GROUP BY run_id, decision_id, source_layer, source_channel, source_y, source_x
+        ), per_decision AS (
+            SELECT run_id, decision_id, count(*) AS nodes, sum(importance) AS importance FROM leaf GROUP BY ALL
+        )
+        SELECT d.run_id, d.decision_id FROM decision AS d JOIN run AS r USING (run_id)
+        LEFT JOIN per_decision AS p USING (run_id, decision_id)
+        WHERE run_id = $run_id AND decision_id BETWEEN $first AND $last AND (r.settings->>'max_nodes') IS NOT NULL
+          AND (cut_node_count > coalesce(nodes, 0)
+               OR isfinite(cut_importance) AND cut_importance > 1.0001 * coalesce(importance, 0) + 1e-12)
+        """,
+    ),
+    Invariant(
         "rank",
         "decompositions whose ranks are not 0, 1, 2 ... below top_n",
         f"""

@@ -121,6 +121,24 @@ INVARIANTS: tuple[Invariant, ...] = (
         ANTI JOIN (SELECT run_id, image_id FROM decision WHERE role = 'label') USING (run_id, image_id)
         """,
     ),
+    Invariant(
+        "cut",
+        "decisions whose cut nodes are fewer than 0, or whose cut importance is not theirs or outside 0 to 1",
+        """
+        SELECT run_id, decision_id FROM decision
+        WHERE cut_node_count < 0
+           OR isfinite(cut_importance)
+              AND (cut_importance NOT BETWEEN 0 AND 1 + 1e-4 OR cut_importance > 0 AND cut_node_count = 0)
+        """,
+    ),
+    Invariant(
+        "cut-unbounded",
+        "decisions with cut nodes in a run without max_nodes",
+        """
+        SELECT run_id, decision_id FROM decision JOIN run USING (run_id)
+        WHERE (settings->>'max_nodes') IS NULL AND cut_node_count > 0
+        """,
+    ),
     *EDGE_INVARIANTS,
     Invariant(
         "run-counts",

@@ -133,7 +133,11 @@ class SkippedImage(Base):
 
 
 class Decision(Base):
-    """A root: decision_id = 2 * image_id for the predicted class, + 1 for the label's."""
+    """A root: decision_id = 2 * image_id for the predicted class, + 1 for the label's.
+
+    cut_node_count: the nodes, over all layers, that the run's max_nodes left undecomposed; cut_importance: the sum of
+    their importance.
+    """
 
     __tablename__ = "decision"
     __mapper_args__ = _key("run_id", "decision_id")
@@ -145,6 +149,8 @@ class Decision(Base):
     role: Mapped[str]
     logit: Mapped[float]
     probability: Mapped[float]
+    cut_node_count: Mapped[int]
+    cut_importance: Mapped[float]
 
 
 class Edge(Base):

@@ -87,6 +87,8 @@ def upgrade() -> None:
         sa.Column("role", sa.String(), nullable=False),
         sa.Column("logit", sa.REAL(), nullable=False),
         sa.Column("probability", sa.REAL(), nullable=False),
+        sa.Column("cut_node_count", sa.Integer(), nullable=False),
+        sa.Column("cut_importance", sa.REAL(), nullable=False),
     )
     op.create_table(
         "edge",

@@ -47,7 +47,7 @@ BREAKS: dict[str, list[str]] = {
     "layer-order": ["UPDATE layer SET name = 'outputs' WHERE name = 'logits'"],
     "image-class": [
         "UPDATE image SET label_id = 99 WHERE image_id = (SELECT min(image_id) FROM image WHERE label_id IS NULL)",
-        "INSERT INTO decision SELECT run_id, decision_id + 1, image_id, 99, 'label', 0, 0 FROM decision "
+        "INSERT INTO decision SELECT run_id, decision_id + 1, image_id, 99, 'label', 0, 0, 0, 0 FROM decision "
         "JOIN image USING (run_id, image_id) WHERE label_id = 99",
     ],
     "image-or-skipped": ["UPDATE skipped_image SET image_id = 0 WHERE image_id = 3"],
@@ -65,6 +65,8 @@ BREAKS: dict[str, list[str]] = {
         f"DELETE FROM edge WHERE decision_id = 2 * {WRONG} + 1",
         f"DELETE FROM decision WHERE decision_id = 2 * {WRONG} + 1",
     ],
+    "cut": [f"UPDATE decision SET cut_node_count = -1 WHERE decision_id = {A_ROOT}"],
+    "cut-unbounded": [f"UPDATE decision SET cut_node_count = 1 WHERE decision_id = {A_ROOT}"],
     "edge-decision": [COPY_EDGES.format("9000 AS decision_id", f"decision_id = {A_ROOT}")],
     "edge-layers": [f"UPDATE edge SET source_layer = 2, source_y = 1, source_x = 1 WHERE {ONE_EDGE.format(LOWEST)}"],
     "edge-bounds": [f"UPDATE edge SET source_x = 32 WHERE {ONE_EDGE.format(LOWEST)}"],
@@ -73,6 +75,11 @@ BREAKS: dict[str, list[str]] = {
     ],
     "target-is-source": [
         COPY_EDGES.format("(target_y + 1) % 16 AS target_y", f"rowid IN {WHOLE}"),
+    ],
+    "max-nodes": ["UPDATE run SET settings = '{\"max_nodes\": 2}'"],
+    "cut-evidence": [
+        "UPDATE run SET settings = '{\"max_nodes\": 100}'",
+        f"UPDATE decision SET cut_node_count = 100, cut_importance = 0.0001 WHERE decision_id = {A_ROOT}",
     ],
     "rank": [f'UPDATE edge SET "rank" = "rank" + 1 WHERE rowid IN {WHOLE} AND "rank" > 0'],
     "source-once": [

@@ -40,6 +40,7 @@ def describe(
     context: bool = True,
     twins: bool = False,
     top_n: int = 3,
+    max_nodes: int | None = None,
     shard_size: int = 16,
     seed: int = 0,
 ) -> RunDescription:
@@ -61,7 +62,7 @@ def describe(
         dataset_sha256=f"{seed:064x}",
         top_n=top_n,
         mask_threshold=0.5,
-        settings={"root": "/data/synthetic", "seed": seed},
+        settings={"root": "/data/synthetic", "seed": seed, "max_nodes": max_nodes},
         indexer_version="0.1.0",
         layers=tuple(layers),
         classes=tuple(ClassRow(i, f"n{i:08d}", n) for i, n in enumerate(names)),
@@ -81,6 +82,7 @@ def synthetic_run(
     context: bool = True,
     twins: bool = False,
     top_n: int = 3,
+    max_nodes: int | None = None,
     shard_size: int = 16,
     finish: bool = True,
 ) -> RunDescription:
@@ -90,7 +92,7 @@ def synthetic_run(
     """
     description = describe(
         images=images, classes=classes, name=name, context=context, twins=twins, top_n=top_n,
-        shard_size=shard_size, seed=seed,
+        max_nodes=max_nodes, shard_size=shard_size, seed=seed,
     )  # fmt: skip
     with RunFolder.open_for_writing(run_dir, description) as folder:
         for shard in folder.pending_shards():
@@ -126,11 +128,13 @@ def synthetic_shard(description: RunDescription, images: range, seed: int = 0) -
             roots.append((label, "label"))
         for class_id, role in roots:
             decision_id = 2 * image_id + (role == "label")
+            edges, cut = _hierarchy(description, decision_id, class_id, rng)
             rows["decision"].append(
                 {"decision_id": decision_id, "image_id": image_id, "class_id": class_id, "role": role,
-                 "logit": float(logits[class_id]), "probability": float(probabilities[class_id])}
+                 "logit": float(logits[class_id]), "probability": float(probabilities[class_id]),
+                 "cut_node_count": len(cut), "cut_importance": sum(cut)}
             )  # fmt: skip
-            rows["edge"] += _hierarchy(description, decision_id, class_id, rng)
+            rows["edge"] += edges
     return ShardTables(
         **{table: pa.Table.from_pylist(rows[table], schema=SHARD_SCHEMAS[table]) for table in SHARD_SCHEMAS}
     )
@@ -138,14 +142,22 @@ def synthetic_shard(description: RunDescription, images: range, seed: int = 0) -
 
 def _hierarchy(
     description: RunDescription, decision_id: int, class_id: int, rng: np.random.Generator
-) -> list[dict[str, Any]]:
-    """All edges of one root, top layer first; nodes that two parents keep at one peak are shared."""
+) -> tuple[list[dict[str, Any]], list[float]]:
+    """All edges of one root, top layer first, and the importance of each node that `max_nodes` cut.
+
+    Nodes that two parents keep at one peak are shared.
+    """
     edges: list[dict[str, Any]] = []
+    cut: list[float] = []
     top = len(description.layers) - 1
     nodes = {(class_id, 0, 0): 1.0}
     for target_layer in range(top, 0, -1):
         below: dict[tuple[int, int, int], float] = {}
-        for (channel, y, x), importance in sorted(nodes.items()):
+        by_importance = sorted(nodes, key=lambda node: (-nodes[node], node))
+        kept = by_importance[: description.settings["max_nodes"]]
+        cut += [nodes[node] for node in by_importance[len(kept) :]]
+        for channel, y, x in sorted(kept):
+            importance = nodes[channel, y, x]
             for edge in _decomposition(description, target_layer - 1, class_id, channel, rng):
                 edge |= {
                     "decision_id": decision_id,
@@ -156,7 +168,7 @@ def _hierarchy(
                 node = (edge["source_channel"], edge["source_y"], edge["source_x"])
                 below[node] = below.get(node, 0.0) + edge["importance"]
         nodes = below
-    return edges
+    return edges, cut
 
 
 def _decomposition(
