@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.cli.conftest import Cli
+from tests.conftest import Cli
 from tests.support import tiny
 
 

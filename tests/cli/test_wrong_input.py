@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from schema.database import resolve
-from tests.cli.conftest import Cli
+from tests.conftest import Cli
 from tests.support import tiny
 from tests.support.synthetic import synthetic_run
 
