@@ -38,6 +38,14 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+class Precision(StrEnum):
+    """Arithmetic of the network."""
+
+    FP32 = "fp32"
+    TF32 = "tf32"
+    BF16 = "bf16"
+
+
 class ChannelOrder(StrEnum):
     """Order of the input's colour channels."""
 
@@ -107,7 +115,10 @@ def index(
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.CPU,
     limit: Annotated[int | None, typer.Option(help="Only the first images of the sorted listing.", min=1)] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that decode images.", min=0)] = None,
-    batch_size: Annotated[int, typer.Option(help="Images run together.", min=1)] = 16,
+    batch_size: Annotated[str, typer.Option(help="Images run together, or `auto`: by the free memory.")] = "16",
+    precision: Annotated[
+        Precision, typer.Option(help="Of the network's arithmetic; tf32 on CUDA only.")
+    ] = Precision.FP32,
     shard_size: Annotated[int, typer.Option(help="Images a shard: the most that a kill costs.", min=1)] = 128,
     name: Annotated[str | None, typer.Option(help="Of the run; the run folder's name if not given.")] = None,
     resize: Annotated[int | None, typer.Option(help="Short side in pixels; 0 for none.", min=0)] = None,
@@ -137,7 +148,8 @@ def index(
         device=device.value,
         limit=limit,
         workers=workers,
-        batch_size=batch_size,
+        batch_size=_batch_size(batch_size),
+        precision=precision.value,
         shard_size=shard_size,
         name=name,
         classes=classes,
@@ -164,6 +176,11 @@ def index(
         print(f"  {report.edge_count} edges; {outcome['skipped_count']} skipped{f' ({skipped})' if skipped else ''}")
         if outcome["accuracy"] is not None:
             print(f"  accuracy {outcome['accuracy']:.4f} over {report.labelled_count} labelled images")
+        if report.barren_count > report.node_count / 2:
+            print(
+                f"  {report.barren_count} of {report.node_count} nodes have no evidence: they lie where the activation "
+                "function is flat (a saturated ReLU6, say); take --layers before it, such as linear bottlenecks"
+            )
         for layer, reason in report.fallbacks.items():
             print(f"  slow, by autograd over whole maps: down to {layer}, since {reason}")
         print(f"next: evigraph publish {run} --db evidence.duckdb")
@@ -287,6 +304,14 @@ def _commands() -> set[str]:
 def _fail(message: str, code: int) -> NoReturn:
     print(f"evigraph: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)
+
+
+def _batch_size(value: str) -> int | None:
+    if value == "auto":
+        return None
+    if not value.isascii() or not value.isdigit() or int(value) < 1:
+        raise UsageError(f"--batch-size {value!r} is out of range; give 1 or more, or auto")
+    return int(value)
 
 
 def _names(option: str, value: str | None) -> list[str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,7 +37,7 @@ class ActivationMaps(Protocol):
 
     Attributes:
         rows: (decisions,) int64, which decisions these are.
-        sums: (decisions, channels), the sum of each A over space.
+        sums: (decisions, channels) float32, the sum of each A over space.
     """
 
     @property
@@ -65,7 +65,7 @@ class WholeMaps:
 
     @property
     def sums(self) -> Tensor:
-        return self.maps.sum((2, 3))
+        return self.maps.sum((2, 3), dtype=torch.float32)
 
     def of(self, row: Tensor, channel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The maps of single channels; every window is the whole map."""
@@ -78,6 +78,10 @@ class Segment(Protocol):
 
     def activation_maps(self, decisions: Decisions) -> Iterator[ActivationMaps]:
         """Decompose values of the upper layer over the lower one, in parts that fit in memory."""
+        ...
+
+    def held(self) -> Iterable[Tensor]:
+        """The recorded tensors that it keeps alive."""
         ...
 
 

@@ -82,7 +82,7 @@ def decompose(
         for part in segment.activation_maps(decisions)
     ]
     if not parts:
-        empty = features.new_zeros(0)
+        empty = features.new_zeros(0, dtype=torch.float32)
         whole = empty.long()
         return Evidence(whole, whole, whole, whole, whole, empty, empty, empty, empty, whole, empty)
     joined = Evidence(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Evidence)))
@@ -153,8 +153,8 @@ def _evidence(
         x=x,
         contribution=contribution,
         share=contribution / positive[row],
-        feature=features[image, channel, y, x],
-        activation=activation,
+        feature=features[image, channel, y, x].float(),
+        activation=activation.float(),
         label=label,
         iou=iou,
     )

@@ -108,6 +108,10 @@ class WindowedSegment:
         self.plan, self.values = plan, values
         self._pooled: Tensor | None = None
 
+    def held(self) -> list[Tensor]:
+        """The recorded maps, those of other segments too."""
+        return list(self.values.values())
+
     def activation_maps(self, decisions: Decisions) -> Iterator[ActivationMaps]:
         """Decompose values of the upper layer over the lower one, in parts that fit in memory."""
         size = max(1, CHUNK_BYTES // self._bytes_of_a_decision())
@@ -195,7 +199,7 @@ class WindowMaps:
     @property
     def sums(self) -> Tensor:
         # Where a window sticks out the gradient is zero, so what is read there does not matter.
-        return self.windows.read(self.end_value, self.frame).mul_(self.gradient).sum((2, 3))
+        return self.windows.read(self.end_value, self.frame).mul_(self.gradient).sum((2, 3), dtype=torch.float32)
 
     def of(self, row: Tensor, channel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The maps of single channels (`indexer.decisions.ActivationMaps.of`)."""

@@ -47,8 +47,8 @@ def prepare(model: nn.Module, size: int, layers: Sequence[str] | None = None) ->
         ModelError: the network cannot be run at this size, or has no layers.
         UsageError: an unknown layer, or layers out of order.
     """
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    pixels = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
+    like = next(model.parameters(), torch.empty(0))
+    pixels = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(like.device, like.dtype)
     with frozen(model):
         logits = _run_once(model, pixels)
         try:

@@ -22,17 +22,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
-from indexer.context import ContextMaps
+from indexer.batch import PRECISIONS, BatchIndexer, precision
 from indexer.data.classes import ClassList, read_classes
-from indexer.data.loader import Batch, default_workers, iterate_chunks
+from indexer.data.loader import default_workers, iterate_chunks
 from indexer.data.preprocess import Preprocessing
 from indexer.data.sources import DataSource, open_source
 from indexer.graph import frozen
-from indexer.hierarchy import explain
 from indexer.models import LoadedModel, load_model
 from indexer.network import Network, prepare
-from indexer.record import Record
-from indexer.rows import ShardRows, decide
+from indexer.rows import ShardRows
 from indexer.shards import ClassRow, ContextLabelRow, LayerRow, RunDescription, RunFolder
 from schema.errors import ModelError, UsageError
 
@@ -51,7 +49,8 @@ class IndexSettings:
         device: "cpu" or "cuda".
         limit: index only the first images of the listing.
         workers: processes that decode images; None for one a core beside the first.
-        batch_size: images that are run together.
+        batch_size: images that are run together; None for as many as the free memory suggests.
+        precision: of the network's arithmetic: "fp32", "tf32" (CUDA) or "bf16".
         shard_size: images a shard: what a kill can cost.
         name: of the run; None for the run folder's name.
         preprocessing: parts to set otherwise than the weights ask for (`Preprocessing.with_options`).
@@ -68,7 +67,8 @@ class IndexSettings:
     device: str = "cpu"
     limit: int | None = None
     workers: int | None = None
-    batch_size: int = 16
+    batch_size: int | None = 16
+    precision: str = "fp32"
     shard_size: int = 128
     name: str | None = None
     classes: Path | None = None
@@ -98,6 +98,7 @@ class IndexSettings:
 class IndexReport:
     """What a finished run holds. Counts are of the whole run but for `new_image_count`, what this call indexed.
 
+    `node_count` nodes were decomposed by this call, of which `barren_count` had no positive contribution;
     `fallbacks` says by lower layer why a segment was decomposed by autograd over whole maps.
     """
 
@@ -111,6 +112,9 @@ class IndexReport:
     correct_count: int
     edge_count: int
     seconds: float
+    batch_size: int
+    node_count: int
+    barren_count: int
     fallbacks: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
@@ -138,18 +142,33 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
     device = _device(settings.device)
     loaded = load_model(settings.model, settings.weights)
     preprocessing = loaded.preprocessing.with_options(**settings.preprocessing)
-    model = loaded.model.to(device)
-    network = prepare(model, preprocessing.crop, settings.layers)
+    model = loaded.model.to(device, PRECISIONS.get(settings.precision))
+    with precision(settings.precision, device):
+        return _index(settings, loaded, preprocessing, prepare(model, preprocessing.crop, settings.layers), progress)
+
+
+def _index(
+    settings: IndexSettings,
+    loaded: LoadedModel,
+    preprocessing: Preprocessing,
+    network: Network,
+    progress: Progress | None,
+) -> IndexReport:
+    device = _device(settings.device)
     source = open_source(settings.data, _classes(settings, loaded, network), network.class_count)
     description = describe(settings, loaded, preprocessing, network, source)
     started = time.perf_counter()
-    with RunFolder.open_for_writing(settings.run, description) as folder, frozen(model):
+    indexer = BatchIndexer(
+        network, source, settings.top_n, settings.mask_threshold, settings.max_nodes, device, settings.precision
+    )
+    with RunFolder.open_for_writing(settings.run, description) as folder, frozen(network.model):
+        batch_size = settings.batch_size or indexer.automatic_batch_size(preprocessing.crop)
         pending = folder.pending_shards()
         total = description.image_total
         waiting = sum(len(folder.image_range(shard)) for shard in pending)
         if progress:
             progress.start(total, total - waiting)
-        chunks = [(shard, ids) for shard in pending for ids in _batches(folder.image_range(shard), settings.batch_size)]
+        chunks = [(shard, ids) for shard in pending for ids in _batches(folder.image_range(shard), batch_size)]
         batches = iterate_chunks(
             source,
             preprocessing,
@@ -160,14 +179,14 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
         with _Writer(folder) as writer:
             rows = ShardRows(source)
             for (shard, ids), batch in zip(chunks, batches, strict=True):
-                index_batch(network, source, batch, settings, rows, device)
+                indexer.add(batch, rows)
                 if progress:
                     progress.advance(len(ids), len(batch.skipped))
                 if ids.stop == folder.image_range(shard).stop:
                     writer.write(shard, rows)
                     rows = ShardRows(source)
         folder.finish()
-        return _report(folder, network, waiting, time.perf_counter() - started)
+        return _report(folder, indexer, waiting, batch_size, time.perf_counter() - started)
 
 
 def _batches(ids: range, batch_size: int) -> list[range]:
@@ -206,7 +225,10 @@ class _Writer:
             self._pool.shutdown()
 
 
-def _report(folder: RunFolder, network: Network, new_image_count: int, seconds: float) -> IndexReport:
+def _report(
+    folder: RunFolder, indexer: BatchIndexer, new_image_count: int, batch_size: int, seconds: float
+) -> IndexReport:
+    network = indexer.network
     labelled = correct = edges = 0
     skipped: Counter[str] = Counter()
     for shard in range(folder.shard_count):
@@ -226,36 +248,13 @@ def _report(folder: RunFolder, network: Network, new_image_count: int, seconds: 
         correct_count=correct,
         edge_count=edges,
         seconds=seconds,
+        batch_size=batch_size,
+        node_count=indexer.node_count,
+        barren_count=indexer.barren_count,
         fallbacks={
             layer.name: why for layer, why in zip(network.layers, network.fallbacks, strict=True) if why is not None
         },
     )
-
-
-def index_batch(
-    network: Network,
-    source: DataSource,
-    batch: Batch,
-    settings: IndexSettings,
-    rows: ShardRows,
-    device: torch.device,
-) -> None:
-    """Run, record and decompose one batch and add its rows; images whose logits are not finite are skipped."""
-    rows.skipped.extend(batch.skipped)
-    if not len(batch.image_ids):
-        return
-    record = network.recorder.record(batch.pixels.to(device, non_blocking=True))
-    finite = record.logits.isfinite().all(1).cpu()
-    if not finite.all():
-        rows.skipped.extend((i, "the network's output is not finite") for i in batch.image_ids[~finite].tolist())
-        maps = None if batch.maps is None else batch.maps[finite]
-        rest = Batch(batch.image_ids[finite], batch.pixels[finite], maps, ())
-        index_batch(network, source, rest, settings, rows, device)
-        return
-    labels = torch.tensor([_label(source, i) for i in batch.image_ids.tolist()], device=device)
-    decided = decide(batch.image_ids.to(device), labels, record.logits)
-    labellers = _labellers(record, batch, source, settings, device)
-    rows.add(decided, explain(record, decided.roots, settings.top_n, labellers, settings.max_nodes))
 
 
 def describe(
@@ -287,6 +286,7 @@ def describe(
             "classes": str(settings.classes) if settings.classes else None,
             "limit": settings.limit,
             "max_nodes": settings.max_nodes,
+            "precision": settings.precision,
             "preprocessing": preprocessing.to_settings(),
             "torch": version("torch"),
         },
@@ -313,19 +313,3 @@ def _classes(settings: IndexSettings, loaded: LoadedModel, network: Network) -> 
     if loaded.class_names is not None and len(loaded.class_names) == network.class_count:
         return ClassList.from_names(loaded.class_names)
     return None
-
-
-def _label(source: DataSource, image_id: int) -> int:
-    label = source.samples[image_id].label_id
-    return -1 if label is None else label
-
-
-def _labellers(
-    record: Record, batch: Batch, source: DataSource, settings: IndexSettings, device: torch.device
-) -> list[ContextMaps] | None:
-    if batch.maps is None:
-        return None
-    maps = batch.maps.to(device, non_blocking=True)
-    count = max(source.context_labels) + 1
-    grids = [(features.shape[2], features.shape[3]) for features in record.features]
-    return [ContextMaps(maps, grid, settings.mask_threshold, count) for grid in grids]

@@ -62,6 +62,10 @@ class AutogradSegment:
         self.source = source
         self.target = target if target.ndim == 4 else target[:, :, None, None]
 
+    def held(self) -> tuple[Tensor, ...]:
+        """The ends of the segment; autograd keeps about as much again of what lies between."""
+        return self.source, self.target
+
     def activation_maps(self, decisions: Decisions) -> Iterator[ActivationMaps]:
         features = self.source.detach()
         turn = occurrences(decisions.image)
