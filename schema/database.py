@@ -81,7 +81,13 @@ def revision_of(path: Path) -> str:
 
 
 def _engine(file: Path) -> Engine:
-    settings = {"threads": 1, "enable_external_access": "false", "lock_configuration": "true"}
+    # Late materialisation made "the top rows of an image" 6 to 10 times slower (DuckDB 1.5.6).
+    settings = {
+        "threads": 1,
+        "enable_external_access": "false",
+        "late_materialization_max_rows": 0,
+        "lock_configuration": "true",
+    }
     return create_engine(URL.create("duckdb", database=str(file)), connect_args={"read_only": True, "config": settings})
 
 
