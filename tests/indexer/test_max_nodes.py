@@ -109,7 +109,7 @@ def test_against_dictionaries(network: Prepared, top_n: int, max_nodes: int) -> 
         root: {(class_id, 0, 0): 1.0} for root, class_id in enumerate(roots.class_id.tolist())
     }
     widest = cut_nodes = 0
-    reaching = [0.0] * len(roots.image)
+    cut, residual = [0.0] * len(roots.image), [0.0] * len(roots.image)
     for level, whole in zip(levels, everything, strict=True):
         known, stored = edges_of(whole), edges_of(level)
         decomposed = set(zip(*(column.tolist() for column in astuple(level.target)[:4]), strict=True))
@@ -120,10 +120,11 @@ def test_against_dictionaries(network: Prepared, top_n: int, max_nodes: int) -> 
             assert {place[1:] for place in decomposed if place[0] == root} == set(kept)
             assert int(level.cut.node_count[root]) == len(left)
             assert float(level.cut.importance[root]) == pytest.approx(sum(nodes[place] for place in left), abs=1e-12)
-            reaching[root] += float(level.cut.importance[root])
+            cut[root] += float(level.cut.importance[root])
             widest, cut_nodes = max(widest, len(kept)), cut_nodes + len(left)
             for place in sorted(kept):
                 expected, found = known.get((root, place), []), stored.get((root, place), [])
+                residual[root] += nodes[place] * (1 - sum(share for _, share, *_ in found))
                 assert [source for source, *_ in found] == [source for source, *_ in expected]
                 for (source, share, alpha, flow), (_, known_share, known_alpha, _) in zip(found, expected, strict=True):
                     assert (share, alpha) == pytest.approx((known_share, known_alpha), rel=1e-4)
@@ -132,9 +133,9 @@ def test_against_dictionaries(network: Prepared, top_n: int, max_nodes: int) -> 
         importance = {root: dict(nodes) for root, nodes in below.items()}
     assert widest == max_nodes
     assert cut_nodes > 0
-    # Importance flows down from 1 and is cut once at most.
+    # All of a root's importance reaches the lowest layer, is cut, or is the residual of a decomposition.
     for root, nodes in importance.items():
-        assert sum(nodes.values()) + reaching[root] <= 1 + 1e-6
+        assert sum(nodes.values()) + cut[root] + residual[root] == pytest.approx(1, abs=1e-9)
 
 
 def test_a_bound_above_every_layer_changes_nothing(network: Prepared) -> None:
