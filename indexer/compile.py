@@ -21,7 +21,21 @@ from torch import Tensor, fx, nn
 
 from indexer.graph import Graph, reachable_from
 from indexer.operations import ACTIVATION_MODULES, is_activation, is_relu
-from indexer.rules import Convolve, Flatten, Gate, Join, Linear, Pass, Pointwise, Pool, Resample, Rule, Scale
+from indexer.rules import (
+    Convolve,
+    Flatten,
+    Gate,
+    Join,
+    Linear,
+    Pass,
+    Pointwise,
+    Pool,
+    Resample,
+    Rule,
+    Scale,
+    Shuffle,
+    Take,
+)
 from indexer.windows import DECISION, Frame, Pair, union, whole
 from schema.errors import ModelError
 
@@ -80,6 +94,8 @@ def compile_segment(
     settled: dict[fx.Node, Frame] = {}
     rules: list[Rule] = []
     for node in reversed(path[1:]):
+        if not frames[node]:
+            continue  # a step within an operation that one rule takes at once
         settled[node] = union(frames[node], *space(shapes[node]))
         for rule in build.rules(node, on_path):
             frames[rule.source].append(rule.frame(settled[node]))
@@ -229,7 +245,7 @@ class _Builder:
     def _of_function(self, node: fx.Node, sources: list[fx.Node]) -> list[Rule]:
         target = node.target
         first = sources[0]
-        common = (node, first, space(self.shapes[first]))
+        common = (node, first, space(self.shapes.get(first, ())))
         if target in _SUMS or (node.op, target) == ("call_method", "add"):
             terms = [a for a in node.args if isinstance(a, fx.Node)]
             if (
@@ -249,6 +265,10 @@ class _Builder:
             ("call_method", "contiguous"),
         }:
             return [self._reshape(common)]
+        elif target is operator.getitem:
+            return [self._take(node)]
+        elif (node.op, target) == ("call_method", "view"):
+            return [self._shuffle(node)]
         elif target is F.adaptive_avg_pool2d or self._is_mean_over_space(node):
             return [self._adaptive(common)]
         elif target in {F.max_pool2d, F.avg_pool2d}:
@@ -340,6 +360,35 @@ class _Builder:
             start += count
         return rules
 
+    def _take(self, node: fx.Node) -> Rule:
+        """One part of `x.chunk(parts, dim=1)`; the rule skips the operation that makes all the parts."""
+        chunk, index = node.args
+        if not isinstance(chunk, fx.Node) or not isinstance(index, int) or _name(chunk) != "chunk":
+            raise self._not_local(node)
+        whole, parts = chunk.args[0], chunk.args[1] if len(chunk.args) > 1 else chunk.kwargs["chunks"]
+        axis = chunk.args[2] if len(chunk.args) > 2 else chunk.kwargs.get("dim", 0)
+        total = self.shapes[whole][1] if whole in self.shapes else 0  # type: ignore[index]
+        if axis != 1 or not isinstance(parts, int) or total % parts:
+            raise self._not_local(node)
+        size = total // parts
+        return Take(node, whole, space(self.shapes[node]), start=size * (index % parts), total=total)  # type: ignore[arg-type]
+
+    def _shuffle(self, node: fx.Node) -> Rule:
+        """ShuffleNet's x.view(b, groups, c, h, w).transpose(1, 2).contiguous().view(b, channels, h, w) as one rule."""
+        chain = [node]
+        for name in ("contiguous", "transpose", "view"):
+            chain.append(chain[-1].args[0])  # type: ignore[arg-type]
+            if not isinstance(chain[-1], fx.Node) or _name(chain[-1]) != name:
+                raise self._not_local(node)
+        _, _, transpose, split = chain
+        source = split.args[0]
+        parts = self.shapes[split]
+        if tuple(transpose.args[1:]) != (1, 2) or len(parts) != 5 or self.shapes[node] != self.shapes[source]:  # type: ignore[index]
+            raise self._not_local(node)
+        order = torch.arange(parts[1] * parts[2]).view(parts[1], parts[2]).T.flatten()
+        like = next(c.weight for c in self.convolutions.values())
+        return Shuffle(node, source, space(self.shapes[node]), order=order.to(like.device))  # type: ignore[arg-type]
+
     def _is_mean_over_space(self, node: fx.Node) -> bool:
         if (node.op, node.target) != ("call_method", "mean") and node.target is not torch.mean:
             return False
@@ -350,6 +399,11 @@ class _Builder:
         what = type(module_of(self.graph, node)).__name__ if node.op == "call_module" else None
         name = what or getattr(node.target, "__name__", str(node.target))
         return NotLocalError(f"{name} at {self.graph.names[node]} has no rule for windows")
+
+
+def _name(node: fx.Node) -> str:
+    """What an operation is called, as a method or as a function."""
+    return str(node.target) if node.op == "call_method" else getattr(node.target, "__name__", "")
 
 
 def _pool_module(node: fx.Node) -> nn.MaxPool2d | nn.AvgPool2d:

@@ -13,6 +13,8 @@ without a rule are not local, or not known: their segment falls back to autograd
     Resample     adaptive pooling to a size that does not divide                     the transposed averages
     Linear       fully connected layers                                              product with the weights
     Join         concatenation                                                       the part that was this input
+    Take         a part of the channels                                              zero for the others
+    Shuffle      channels in another order                                           the order before
     Pass         sums, dropout in evaluation mode, identity, flattening              as it is
 """
 
@@ -296,6 +298,38 @@ class Join(Rule):
         channel = gradient.channel - self.start
         inside = (channel >= 0) & (channel < self.count)
         return OneChannel(channel.clamp(0, self.count - 1), gradient.times(inside).value, self.count)
+
+
+@dataclass(frozen=True)
+class Take(Rule):
+    """A part of the channels: `start` onwards, of `total`."""
+
+    start: int
+    total: int
+
+    def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
+        count = gradient.shape[1]
+        pulled = gradient.new_zeros(len(gradient), *gradient.shape[2:], self.total).permute(0, 3, 1, 2)
+        pulled[:, self.start : self.start + count] = gradient
+        return pulled
+
+    def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> OneChannel:
+        return OneChannel(gradient.channel + self.start, gradient.value, self.total)
+
+
+@dataclass(frozen=True)
+class Shuffle(Rule):
+    """Channels in another order: channel i of the output is channel `order[i]` of the input."""
+
+    order: Tensor
+    """(channels,) int64."""
+
+    def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
+        back = torch.empty_like(self.order).scatter_(0, self.order, torch.arange(len(self.order)).to(self.order))
+        return gradient.index_select(1, back).contiguous(memory_format=torch.channels_last)
+
+    def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> OneChannel:
+        return OneChannel(self.order[gradient.channel], gradient.value, gradient.channels)
 
 
 @dataclass(frozen=True)
