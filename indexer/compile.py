@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -150,8 +150,8 @@ class Convolution:
     norm: fx.Node | None
 
 
-def fold(graph: Graph) -> dict[fx.Node, Convolution]:
-    """Every convolution of a network; one whose only user is a batch normalisation takes it in."""
+def fold(graph: Graph, layers: Sequence[fx.Node]) -> dict[fx.Node, Convolution]:
+    """Every convolution; one whose only user is a batch normalisation takes it in, unless it is itself a layer."""
     found = {}
     for node in graph.nodes:
         if node.op != "call_module" or not isinstance(module_of(graph, node), nn.Conv2d):
@@ -159,7 +159,7 @@ def fold(graph: Graph) -> dict[fx.Node, Convolution]:
         convolution = module_of(graph, node)
         weight = convolution.weight.detach()
         bias = None if convolution.bias is None else convolution.bias.detach()
-        user = next(iter(node.users)) if len(node.users) == 1 else node
+        user = next(iter(node.users)) if len(node.users) == 1 and node not in layers else node
         norm = user if user.op == "call_module" and isinstance(module_of(graph, user), nn.BatchNorm2d) else None
         if norm is not None:
             scale, shift = affine(module_of(graph, norm))

@@ -52,7 +52,7 @@ class WindowedRecorder:
         self.nodes = [layer.node for layer in layers if layer.node is not None]
         output = next(node for node in graph.nodes if node.op == "output").all_input_nodes[0]
         shapes = _shapes(graph, pixels)
-        convolutions = fold(graph)
+        convolutions = fold(graph, self.nodes)
         self.plans: list[SegmentPlan | None] = []
         self.fallbacks: list[str | None] = []
         self._differentiated: set[fx.Node] = set()

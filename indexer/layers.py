@@ -40,6 +40,7 @@ class FeatureMap:
         channels, height, width: its shape at the run's input size.
         post_activation: whether its values come out of an activation function.
         cut: whether all information from the input to the logits passes through it.
+        class_map: whether its spatial mean or maximum is the logits.
         stride, receptive_field: in input pixels; None where the network could not be traced.
         node: the traced operation; None where the network could not be traced.
     """
@@ -52,6 +53,7 @@ class FeatureMap:
     width: int
     post_activation: bool
     cut: bool
+    class_map: bool = False
     stride: int | None = None
     receptive_field: int | None = None
     node: fx.Node | None = field(default=None, compare=False)
@@ -72,8 +74,6 @@ def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[Feature
     names, passed_by_all = family_names(model, graph), cuts(graph.nodes)
     found = []
     for node, value in survey.maps.items():
-        if value.shape[1] == logits.shape[1] and _is_class_map(value, logits):
-            continue
         paths = graph.outputs.get(node, ()) or (graph.names[node],)
         # The whole block rather than its last operation, but not all of `features`.
         path = next((path for path in reversed(paths) if "." in path), paths[0])
@@ -88,6 +88,7 @@ def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[Feature
                 width=value.shape[3],
                 post_activation=node in survey.post_activation,
                 cut=node in passed_by_all,
+                class_map=_is_class_map(value, logits),
                 stride=round(where.stride[0]),
                 receptive_field=round(where.field[0]),
                 node=node,
@@ -98,7 +99,7 @@ def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[Feature
 
 def default_layers(maps: Sequence[FeatureMap]) -> list[FeatureMap]:
     """The last post-activation map of each spatial resolution, lowest first."""
-    whole = [m for m in maps if m.cut]
+    whole = [m for m in maps if m.cut and not m.class_map]
     candidates = [m for m in whole if m.post_activation] or [m for m in whole if m.height * m.width > 1]
     last: dict[tuple[int, int], int] = {}
     for index, candidate in enumerate(candidates):
@@ -156,6 +157,8 @@ def check_logits(logits: Any, batch: int) -> None:
 
 
 def _is_class_map(value: Tensor, logits: Tensor) -> bool:
+    if value.shape[1] != logits.shape[1]:
+        return False
     pooled = (value.mean((2, 3)), value.amax((2, 3)))
     return any(torch.allclose(p, logits, rtol=1e-3, atol=1e-5) for p in pooled)
 
