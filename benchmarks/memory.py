@@ -1,9 +1,9 @@
 """Peak memory of a batch, measured in a process of its own: `python -m benchmarks.memory NAME PHASE ...`.
 
 Three processes load the same network and the same batch; one does nothing more, one runs plain inference, one the
-engine. On the CPU the figure is the largest resident set from when the network is loaded (VmHWM of /proc/self/status, reset
-through /proc/self/clear_refs), so torch itself and the weights are in it; ru_maxrss will not do, since a process inherits
-that of the one which started it. On a GPU the figure is torch.cuda.max_memory_allocated, weights included.
+engine. On the CPU the figure is the largest resident set while it runs (VmHWM of /proc/self/status, which is reset
+before), so torch itself and the weights are in it; ru_maxrss will not do, since a process inherits that of the one
+which started it. On a GPU the figure is torch.cuda.max_memory_allocated, weights included.
 """
 
 from __future__ import annotations
@@ -56,16 +56,19 @@ def main() -> None:
     model, _ = network(options.name, options.weights, options.side, batch=2)
     model = model.to(device)
     pixels = pictures(options.batch, options.side).to(device)
-    _forget_peak(device)
     if options.phase == "plain":
         run = plain(model, pixels, options.layout)
         del model
+        _forget_peak(device)
         for _ in range(2):
             run()
     elif options.phase == "engine":
         engine = Engine.of(model, pixels, options.top_n)
+        _forget_peak(device)
         for _ in range(2):
             engine.run()
+    else:
+        _forget_peak(device)
     print(_peak(device))
 
 
