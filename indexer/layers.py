@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from indexer.graph import Graph, cuts, reachable_from
+from indexer.graph import Graph, cuts, frozen, reachable_from
 from indexer.naming import family_names
 from indexer.operations import Geometry, geometry, is_activation, permutes_to_channels_last, rearranges
 from schema.errors import ModelError, NotFoundError, UsageError
@@ -68,7 +68,7 @@ def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[Feature
         pixels: (1, 3, height, width), any input of the run's size: the network is run on it once.
     """
     survey = _Survey(graph)
-    with torch.no_grad():
+    with frozen(model), torch.no_grad():
         logits = graph.execute(pixels, survey.visit)
     check_logits(logits, 1)
     names, passed_by_all = family_names(model, graph), cuts(graph.nodes)
