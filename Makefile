@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DEMO_DIR ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check-style schema clean
+.PHONY: help setup demo test check-style bench schema clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -32,6 +32,9 @@ check-style: $(STAMP)  ## ruff and mypy alone
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+bench: $(STAMP)  ## how fast indexing is, as ratios to plain inference
+	$(BIN)/python -m benchmarks.index_speed
 
 schema: $(STAMP)  ## the GraphQL schema in SDL
 	@$(BIN)/evigraph schema
