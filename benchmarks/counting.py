@@ -15,7 +15,8 @@ from torch import Tensor, fx, nn
 
 from indexer.engine import WindowedRecorder
 from indexer.graph import Graph, reachable_from
-from indexer.rules import Convolve, Flatten, Linear
+from indexer.rules import Flatten, Linear
+from indexer.spatial import Convolve
 
 
 def forward_multiply_adds(graph: Graph, pixels: Tensor) -> dict[fx.Node, int]:

@@ -2,48 +2,24 @@
 
 1. The operations on paths from the lower to the upper layer are walked from the top down.
 2. Each gives a rule for each of its inputs on a path; the frame of an operation is what all its users need of it.
-3. Where pooling is the only way up from the lower layer, A is formed on the pooled map, since both kinds of pooling are
-   linear once the maxima are chosen: sum(G * F) = sum(g * pooled F). Only the kept channels go through the pooling.
+3. Where pooling is the only way up from the lower layer, A is formed on the pooled map, since both kinds of pooling
+   are linear once the maxima are chosen: sum(G * F) = sum(g * pooled F). Only the kept channels go through the
+   pooling. An average behind a 1 x 1 convolution (DenseNet's transitions) may as well come before it.
+4. The scale of a batch normalisation before ReLU and convolution is folded into that convolution's weights.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
 
-import torch
-import torch.nn.functional as F
-import torchvision
-from torch import Tensor, fx, nn
+from torch import fx
 
+from indexer.builder import RuleBuilder, Shapes, space
+from indexer.folding import Convolution
 from indexer.graph import Graph, reachable_from
-from indexer.operations import ACTIVATION_MODULES, is_activation, is_relu
-from indexer.rules import (
-    Convolve,
-    Flatten,
-    Gate,
-    Join,
-    Linear,
-    Pass,
-    Pointwise,
-    Pool,
-    Resample,
-    Rule,
-    Scale,
-    Shuffle,
-    Take,
-)
-from indexer.windows import DECISION, Frame, Pair, union, whole
-from schema.errors import ModelError
-
-Shapes = dict[fx.Node, tuple[int, ...]]
-
-
-class NotLocalError(ModelError):
-    """An operation that windows cannot pass through; its segment falls back to autograd over whole maps."""
+from indexer.rules import Rule
+from indexer.spatial import Convolve, Pool
+from indexer.windows import DECISION, Frame, union, whole
 
 
 @dataclass(frozen=True)
@@ -59,6 +35,7 @@ class SegmentPlan:
         end: the operation that the gradient ends at: the source, the boundary, or the convolution that changed places
             with it.
         reads: operations whose values must be recorded.
+        bytes_per_decision: of the largest window, in float32.
     """
 
     source: fx.Node
@@ -68,6 +45,7 @@ class SegmentPlan:
     boundary: Pool | None
     end: fx.Node
     reads: frozenset[fx.Node]
+    bytes_per_decision: int
 
 
 def compile_segment(
@@ -88,7 +66,7 @@ def compile_segment(
     above = reachable_from([source])
     path = [node for node in graph.nodes if node in above and target in reachable_from([node])]
     on_path = set(path)
-    build = _Builder(graph, shapes, convolutions, set(path[1:]))
+    build = RuleBuilder(graph, shapes, convolutions, set(path[1:]))
     frames: dict[fx.Node, list[Frame]] = {node: [] for node in path}
     frames[target].append(whole(1, 1) if space(shapes[target]) == (1, 1) else DECISION)
     settled: dict[fx.Node, Frame] = {}
@@ -117,7 +95,8 @@ def compile_segment(
     reads = {read for rule in rules for read in rule.reads} | {source}
     if boundary is not None and end is boundary.node:
         reads.add(end)
-    return SegmentPlan(source, target, tuple(rules), settled, boundary, end, frozenset(reads))
+    largest = max(shapes[node][1] * frame.size[0] * frame.size[1] for node, frame in settled.items())
+    return SegmentPlan(source, target, tuple(rules), settled, boundary, end, frozenset(reads), 4 * largest)
 
 
 def _boundary(rules: list[Rule], source: fx.Node) -> Pool | None:
@@ -133,290 +112,3 @@ def _boundary(rules: list[Rule], source: fx.Node) -> Pool | None:
         return None
     plain = first.kernel == (1, 1) and first.stride == (1, 1) and first.padding == (0, 0) and first.groups == 1
     return above[0] if plain and above[0].padding == (0, 0) else None
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """A convolution of the network with the batch normalisation behind it folded in.
-
-    Attributes:
-        weight: (out channels, in channels / groups, kernel height, kernel width), channels-last.
-        bias: (out channels,) or None.
-        norm: the operation folded in; None where there is none.
-    """
-
-    weight: Tensor
-    bias: Tensor | None
-    norm: fx.Node | None
-
-
-def fold(graph: Graph, layers: Sequence[fx.Node]) -> dict[fx.Node, Convolution]:
-    """Every convolution; one whose only user is a batch normalisation takes it in, unless it is itself a layer."""
-    found = {}
-    for node in graph.nodes:
-        if node.op != "call_module" or not isinstance(module_of(graph, node), nn.Conv2d):
-            continue
-        convolution = module_of(graph, node)
-        weight = convolution.weight.detach()
-        bias = None if convolution.bias is None else convolution.bias.detach()
-        user = next(iter(node.users)) if len(node.users) == 1 and node not in layers else node
-        norm = user if user.op == "call_module" and isinstance(module_of(graph, user), nn.BatchNorm2d) else None
-        if norm is not None:
-            scale, shift = affine(module_of(graph, norm))
-            weight = weight * scale[:, None, None, None]
-            bias = shift if bias is None else bias * scale + shift
-        found[node] = Convolution(weight.contiguous(memory_format=torch.channels_last), bias, norm)
-    return found
-
-
-def affine(norm: Any) -> tuple[Tensor, Tensor]:
-    """Batch normalisation in evaluation mode as (channels,) scale and shift."""
-    if norm.running_mean is None or norm.running_var is None:
-        raise NotLocalError("batch normalisation without running statistics mixes the images of a batch")
-    scale = torch.rsqrt(norm.running_var + norm.eps)
-    if norm.weight is not None:
-        scale = scale * norm.weight.detach()
-    shift = -norm.running_mean * scale
-    return scale, shift if norm.bias is None else shift + norm.bias.detach()
-
-
-def space(shape: tuple[int, ...]) -> Pair:
-    """Height and width of a map; (1, 1) for values without space."""
-    return (shape[2], shape[3]) if len(shape) == 4 else (1, 1)
-
-
-def module_of(graph: Graph, node: fx.Node) -> Any:
-    """The module that an operation calls."""
-    return graph.module.get_submodule(str(node.target))
-
-
-_PASSING = (nn.Dropout, nn.Dropout2d, nn.Identity, torchvision.ops.StochasticDepth)
-_GATES = {nn.ReLU: None, nn.ReLU6: 6.0}
-_GATE_FUNCTIONS: dict[Callable[..., Any], float | None] = {F.relu: None, torch.relu: None, F.relu6: 6.0}
-_SUMS = {operator.add, torch.add}
-
-
-class _Builder:
-    """Finds the rules of operations."""
-
-    def __init__(
-        self, graph: Graph, shapes: Shapes, convolutions: dict[fx.Node, Convolution], inner: set[fx.Node]
-    ) -> None:
-        self.graph, self.shapes, self.convolutions = graph, shapes, convolutions
-        self.inner = inner
-        """The operations of the segment, without its source."""
-        self._scaled: set[fx.Node] = set()
-
-    def rules(self, node: fx.Node, on_path: set[fx.Node]) -> list[Rule]:
-        """One rule for each input of an operation that lies on a path."""
-        sources = [source for source in node.all_input_nodes if source in on_path]
-        if node.op == "call_module":
-            return [self._of_module(node, sources[0], module_of(self.graph, node))]
-        if node.op in {"call_function", "call_method"}:
-            return self._of_function(node, sources)
-        raise self._not_local(node)
-
-    def _of_module(self, node: fx.Node, source: fx.Node, module: nn.Module) -> Rule:
-        shape = space(self.shapes[source])
-        common = (node, source, shape)
-        if isinstance(module, nn.Conv2d):
-            return self._convolve(common, module)
-        if isinstance(module, nn.BatchNorm2d):
-            folded = self.convolutions.get(source)
-            if node in self._scaled or (folded is not None and folded.norm is node):
-                return Pass(*common)
-            return Scale(*common, scale=affine(module)[0])
-        for kind, upper in _GATES.items():
-            if type(module) is kind:
-                return Gate(*common, upper=upper)
-        if isinstance(module, ACTIVATION_MODULES) and not isinstance(module, nn.PReLU):
-            return Pointwise(*common, function=module)
-        if isinstance(module, (nn.MaxPool2d, nn.AvgPool2d)):
-            return self._pool(common, module)
-        if isinstance(module, nn.AdaptiveAvgPool2d):
-            return self._adaptive(common)
-        if isinstance(module, nn.Linear):
-            if len(self.shapes[source]) == 2:
-                return Linear(*common, weight=module.weight.detach())
-        elif isinstance(module, (nn.Flatten, *_PASSING)):
-            return self._reshape(common)
-        raise self._not_local(node)
-
-    def _of_function(self, node: fx.Node, sources: list[fx.Node]) -> list[Rule]:
-        target = node.target
-        first = sources[0]
-        common = (node, first, space(self.shapes.get(first, ())))
-        if target in _SUMS or (node.op, target) == ("call_method", "add"):
-            terms = [a for a in node.args if isinstance(a, fx.Node)]
-            if (
-                len(set(terms)) == len(terms)
-                and not node.kwargs
-                and all(self.shapes.get(t) == self.shapes[node] for t in terms)
-            ):
-                return [Pass(node, source, space(self.shapes[source])) for source in sources]
-        elif target is torch.cat:
-            return self._join(node, sources)
-        elif target in _GATE_FUNCTIONS or (node.op, target) == ("call_method", "relu"):
-            return [Gate(*common, upper=_GATE_FUNCTIONS.get(target))]  # type: ignore[arg-type]
-        elif is_activation(node, self.graph.module) and node.op == "call_function" and len(node.args) == 1:
-            return [Pointwise(*common, function=partial(target, **node.kwargs))]  # type: ignore[arg-type, operator, misc]
-        elif target in {torch.flatten, F.dropout} or (node.op, target) in {
-            ("call_method", "flatten"),
-            ("call_method", "contiguous"),
-        }:
-            return [self._reshape(common)]
-        elif target is operator.getitem:
-            return [self._take(node)]
-        elif (node.op, target) == ("call_method", "view"):
-            return [self._shuffle(node)]
-        elif target is F.adaptive_avg_pool2d or self._is_mean_over_space(node):
-            return [self._adaptive(common)]
-        elif target in {F.max_pool2d, F.avg_pool2d}:
-            return [self._pool(common, _pool_module(node))]
-        raise self._not_local(node)
-
-    def _convolve(self, common: tuple[fx.Node, fx.Node, Pair], module: nn.Conv2d) -> Rule:
-        if module.padding_mode != "zeros" or isinstance(module.padding, str):
-            raise self._not_local(common[0])
-        weight = self.convolutions[common[0]].weight
-        norm = self._norm_before(common[1]) if module.groups == 1 else None
-        if norm is not None:
-            self._scaled.add(norm)
-            weight = weight * affine(module_of(self.graph, norm))[0][:, None, None]
-            weight = weight.contiguous(memory_format=torch.channels_last)
-        return Convolve(
-            *common,
-            weight=weight,
-            rows=weight.permute(0, 2, 3, 1).reshape(len(weight), -1),
-            stride=_pair(module.stride),
-            padding=_pair(module.padding),
-            dilation=_pair(module.dilation),
-            groups=module.groups,
-        )
-
-    def _norm_before(self, node: fx.Node) -> fx.Node | None:
-        """The batch normalisation of a chain in this segment of it, ReLU and convolution that nothing else reads."""
-        if not is_relu(self.graph, node) or len(node.users) > 1:
-            return None
-        (norm,) = node.all_input_nodes
-        if (
-            norm not in self.inner
-            or norm.op != "call_module"
-            or len(norm.users) > 1
-            or norm in {c.norm for c in self.convolutions.values()}
-        ):
-            return None
-        return norm if isinstance(module_of(self.graph, norm), nn.BatchNorm2d) else None
-
-    def _pool(self, common: tuple[fx.Node, fx.Node, Pair], module: nn.MaxPool2d | nn.AvgPool2d) -> Rule:
-        padding = _pair(module.padding)
-        largest = isinstance(module, nn.MaxPool2d)
-        if isinstance(module, nn.AvgPool2d):
-            partly = padding != (0, 0) and not module.count_include_pad
-            if partly or module.ceil_mode or module.divisor_override is not None:
-                raise self._not_local(common[0])
-        dilation = _pair(module.dilation) if isinstance(module, nn.MaxPool2d) else (1, 1)
-        stride = _pair(module.kernel_size if module.stride is None else module.stride)
-        return Pool(
-            *common,
-            kernel=_pair(module.kernel_size),
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            largest=largest,
-        )
-
-    def _adaptive(self, common: tuple[fx.Node, fx.Node, Pair]) -> Rule:
-        """Adaptive average pooling, or a mean over space."""
-        size, out = common[2], space(self.shapes[common[0]])
-        if size == out:
-            return Pass(*common)
-        if size[0] % out[0] or size[1] % out[1]:
-            like = next(c.weight for c in self.convolutions.values())
-            rows, columns = (_averages(i, o).to(like) for i, o in zip(size, out, strict=True))
-            return Resample(*common, rows=rows, columns=columns)
-        kernel = (size[0] // out[0], size[1] // out[1])
-        return Pool(*common, kernel=kernel, stride=kernel, padding=(0, 0), dilation=(1, 1), largest=False)
-
-    def _reshape(self, common: tuple[fx.Node, fx.Node, Pair]) -> Rule:
-        node, source, size = common
-        if self.shapes[node] == self.shapes[source]:
-            return Pass(*common)
-        if len(self.shapes[node]) == 2 and len(self.shapes[source]) == 4:
-            return Pass(*common) if size == (1, 1) else Flatten(*common)
-        raise self._not_local(node)
-
-    def _join(self, node: fx.Node, sources: list[fx.Node]) -> list[Rule]:
-        parts = node.args[0]
-        axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
-        if axis not in {1, -3} or not isinstance(parts, (list, tuple)) or len(set(parts)) != len(parts):
-            raise self._not_local(node)
-        rules: list[Rule] = []
-        start = 0
-        for part in parts:
-            count = self.shapes[part][1]  # type: ignore[index]
-            if part in sources:
-                rules.append(Join(node, part, space(self.shapes[part]), start=start, count=count))  # type: ignore[arg-type, index]
-            start += count
-        return rules
-
-    def _take(self, node: fx.Node) -> Rule:
-        """One part of `x.chunk(parts, dim=1)`; the rule skips the operation that makes all the parts."""
-        chunk, index = node.args
-        if not isinstance(chunk, fx.Node) or not isinstance(index, int) or _name(chunk) != "chunk":
-            raise self._not_local(node)
-        whole, parts = chunk.args[0], chunk.args[1] if len(chunk.args) > 1 else chunk.kwargs["chunks"]
-        axis = chunk.args[2] if len(chunk.args) > 2 else chunk.kwargs.get("dim", 0)
-        total = self.shapes[whole][1] if whole in self.shapes else 0  # type: ignore[index]
-        if axis != 1 or not isinstance(parts, int) or total % parts:
-            raise self._not_local(node)
-        size = total // parts
-        return Take(node, whole, space(self.shapes[node]), start=size * (index % parts), total=total)  # type: ignore[arg-type]
-
-    def _shuffle(self, node: fx.Node) -> Rule:
-        """ShuffleNet's x.view(b, groups, c, h, w).transpose(1, 2).contiguous().view(b, channels, h, w) as one rule."""
-        chain = [node]
-        for name in ("contiguous", "transpose", "view"):
-            chain.append(chain[-1].args[0])  # type: ignore[arg-type]
-            if not isinstance(chain[-1], fx.Node) or _name(chain[-1]) != name:
-                raise self._not_local(node)
-        _, _, transpose, split = chain
-        source = split.args[0]
-        parts = self.shapes[split]
-        if tuple(transpose.args[1:]) != (1, 2) or len(parts) != 5 or self.shapes[node] != self.shapes[source]:  # type: ignore[index]
-            raise self._not_local(node)
-        order = torch.arange(parts[1] * parts[2]).view(parts[1], parts[2]).T.flatten()
-        like = next(c.weight for c in self.convolutions.values())
-        return Shuffle(node, source, space(self.shapes[node]), order=order.to(like.device))  # type: ignore[arg-type]
-
-    def _is_mean_over_space(self, node: fx.Node) -> bool:
-        if (node.op, node.target) != ("call_method", "mean") and node.target is not torch.mean:
-            return False
-        dims = node.args[1] if len(node.args) == 2 else node.kwargs.get("dim", node.args[1:])
-        return isinstance(dims, (list, tuple)) and sorted(d % 4 for d in dims if isinstance(d, int)) == [2, 3]
-
-    def _not_local(self, node: fx.Node) -> NotLocalError:
-        what = type(module_of(self.graph, node)).__name__ if node.op == "call_module" else None
-        name = what or getattr(node.target, "__name__", str(node.target))
-        return NotLocalError(f"{name} at {self.graph.names[node]} has no rule for windows")
-
-
-def _name(node: fx.Node) -> str:
-    """What an operation is called, as a method or as a function."""
-    return str(node.target) if node.op == "call_method" else getattr(node.target, "__name__", "")
-
-
-def _pool_module(node: fx.Node) -> nn.MaxPool2d | nn.AvgPool2d:
-    """The module that a call of F.max_pool2d or F.avg_pool2d does the same as."""
-    kind = nn.MaxPool2d if node.target is F.max_pool2d else nn.AvgPool2d
-    kwargs = {name: value for name, value in node.kwargs.items() if name != "input"}
-    return kind(*node.args[1:], **kwargs)  # type: ignore[arg-type]
-
-
-def _averages(size: int, out: int) -> Tensor:
-    """Adaptive average pooling along one axis, as an (out, size) matrix."""
-    return F.adaptive_avg_pool1d(torch.eye(size)[None], out)[0].T
-
-
-def _pair(value: Any) -> Pair:
-    return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[1]))

@@ -19,15 +19,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from indexer.compile import Convolution, NotLocalError, SegmentPlan, Shapes, compile_segment, fold, module_of, space
+from indexer.builder import NotLocalError, Shapes, space
+from indexer.compile import SegmentPlan, compile_segment
 from indexer.decisions import ActivationMaps, Decisions, Segment
+from indexer.folding import Convolution, fold, module_of
 from indexer.graph import Graph, reachable_from
 from indexer.layers import FeatureMap, check_logits
 from indexer.operations import is_relu
 from indexer.record import AutogradSegment, Record
 from indexer.rules import OneChannel, Values
 from indexer.windows import Frame, Windows
-from schema.errors import ModelError
 
 CHUNK_BYTES = 256 << 20
 """Decisions are pulled back so many at a time that one operation's windows take about this much."""
@@ -114,18 +115,11 @@ class WindowedSegment:
 
     def activation_maps(self, decisions: Decisions) -> Iterator[ActivationMaps]:
         """Decompose values of the upper layer over the lower one, in parts that fit in memory."""
-        size = max(1, CHUNK_BYTES // self._bytes_of_a_decision())
+        size = max(1, CHUNK_BYTES // self.plan.bytes_per_decision)
         for start in range(0, len(decisions), size):
             rows = torch.arange(start, min(start + size, len(decisions)), device=decisions.image.device)
             windows = Windows(decisions.at(rows), space(tuple(self.values[self.plan.target].shape)))
             yield self._pull(rows, windows)
-
-    def _bytes_of_a_decision(self) -> int:
-        most = 0
-        for node, frame in self.plan.frames.items():
-            channels = self.values[node].shape[1] if node in self.values else 0
-            most = max(most, channels * frame.size[0] * frame.size[1])
-        return max(1, 4 * most)
 
     @torch.no_grad()
     def _pull(self, rows: Tensor, windows: Windows) -> ActivationMaps:
@@ -270,8 +264,6 @@ def _convolution(node: fx.Node, module: nn.Conv2d, convolution: Convolution) -> 
     (source,) = node.all_input_nodes
     weight, bias = convolution.weight, convolution.bias
     settings: Any = (module.stride, module.padding, module.dilation, module.groups)
-    if module.padding_mode != "zeros":
-        raise ModelError(f"padding mode {module.padding_mode!r} cannot be folded; report this as a bug")
     return lambda env: F.conv2d(env[source], weight, bias, *settings)
 
 

@@ -2,15 +2,12 @@
 
 A rule says, for one kind of operation, which part of its input a window of its output depends on (`frame`), which
 recorded maps it needs (`reads`), and how the gradient of the output becomes that of the input (`pull`). Operations
-without a rule are not local, or not known: their segment falls back to autograd.
+without a rule are not local, or not known: their segment falls back to autograd. Here are the rules that work on each
+place by itself; those that move between places are in `indexer.spatial`.
 
-    Convolve     convolutions, with the batch normalisation behind them folded in    transposed convolution
     Scale        batch normalisation in evaluation mode                              product by channel
     Gate         ReLU, ReLU6                                                         zero where the output is flat
     Pointwise    any other elementwise function                                      its derivative at the input
-    MaxPool      max-pooling                                                         to where the maximum was
-    AvgPool      average and adaptive pooling                                        spread evenly
-    Resample     adaptive pooling to a size that does not divide                     the transposed averages
     Linear       fully connected layers                                              product with the weights
     Join         concatenation                                                       the part that was this input
     Take         a part of the channels                                              zero for the others
@@ -22,10 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, fx
 
 from indexer.windows import Frame, Pair, Windows, whole
@@ -190,87 +185,6 @@ class Pointwise(Rule):
 
 
 @dataclass(frozen=True)
-class Convolve(Rule):
-    """A convolution, with what normalises its output folded into the weights."""
-
-    weight: Tensor
-    """(out channels, in channels / groups, kernel height, kernel width), channels-last."""
-    rows: Tensor
-    """The same as (out channels, kernel height * kernel width * in channels / groups)."""
-    stride: Pair
-    padding: Pair
-    dilation: Pair
-    groups: int
-
-    @property
-    def kernel(self) -> Pair:
-        return self.weight.shape[2], self.weight.shape[3]
-
-    def frame(self, out: Frame) -> Frame:
-        return out.below(self.kernel, self.stride, self.padding, self.dilation, *self.shape)
-
-    def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
-        if self.frame(out).whole:
-            if not out.whole:
-                # The window has outgrown the map: take the part of it that lies inside.
-                grown = self._transposed(gradient, (0, 0), (0, 0))
-                y, x = (
-                    self._grown(out.y, 0, grown.shape[2]),
-                    self._grown(out.x, 1, grown.shape[3]),
-                )
-                return windows.reframe(grown, Frame(y, x), whole(*self.shape))
-            reached = [
-                (g - 1) * s - 2 * p + d * (k - 1) + 1
-                for g, s, p, d, k in zip(
-                    gradient.shape[2:], self.stride, self.padding, self.dilation, self.kernel, strict=True
-                )
-            ]
-            rest = (self.shape[0] - reached[0], self.shape[1] - reached[1])
-            return self._transposed(gradient, self.padding, rest)
-        pulled = self._transposed(gradient, (0, 0), (0, 0))
-        return windows.clip(pulled, self.frame(out), *self.shape)
-
-    def _grown(self, out: Any, axis: int, size: int) -> Any:
-        return type(out)(out.scale * self.stride[axis], out.start * self.stride[axis] - self.padding[axis], size)
-
-    def _transposed(self, gradient: Tensor, padding: Pair, rest: Pair) -> Tensor:
-        if self.kernel == (1, 1) and self.stride == (1, 1) and self.groups == 1:
-            decisions, channels, height, width = gradient.shape
-            flat = gradient.permute(0, 2, 3, 1).reshape(-1, channels) @ self.rows
-            return flat.view(decisions, height, width, -1).permute(0, 3, 1, 2)
-        return F.conv_transpose2d(gradient, self.weight, None, self.stride, padding, rest, self.groups, self.dilation)
-
-    def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> Tensor:
-        count, size = len(gradient.channel), gradient.value.shape[1:]
-        if self.groups == 1 and self.kernel == (1, 1) and self.stride == (1, 1):
-            rows = self.rows.index_select(0, gradient.channel)
-            return (gradient.value[..., None] * rows[:, None, None]).permute(0, 3, 1, 2)
-        frame = self.frame(out)
-        if size != (1, 1) or frame.whole or self.groups > 1 or self.dilation != (1, 1):
-            return self.pull(gradient.dense(), out, values, windows)
-        pulled = self.rows.index_select(0, gradient.channel).mul_(gradient.value[:, 0])
-        return windows.clip(pulled.view(count, *self.kernel, -1).permute(0, 3, 1, 2), frame, *self.shape)
-
-
-@dataclass(frozen=True)
-class Resample(Rule):
-    """Any separable linear map of space: out = rows @ x @ columns.T, channel by channel."""
-
-    rows: Tensor
-    """(out height, in height)."""
-    columns: Tensor
-    """(out width, in width)."""
-
-    def frame(self, out: Frame) -> Frame:
-        return whole(*self.shape)
-
-    def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
-        height, width = len(self.rows), len(self.columns)
-        gradient = windows.reframe(gradient, out, whole(height, width))
-        return torch.einsum("dkyx,yr,xc->dkrc", gradient, self.rows, self.columns)
-
-
-@dataclass(frozen=True)
 class Linear(Rule):
     """A fully connected layer."""
 
@@ -330,84 +244,3 @@ class Shuffle(Rule):
 
     def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> OneChannel:
         return OneChannel(self.order[gradient.channel], gradient.value, gradient.channels)
-
-
-@dataclass(frozen=True)
-class Pool(Rule):
-    """Max- or average pooling: a linear map of each channel by itself once the maxima are chosen."""
-
-    kernel: Pair
-    stride: Pair
-    padding: Pair
-    dilation: Pair
-    largest: bool
-    """Whether it is max-pooling."""
-
-    @property
-    def reads(self) -> tuple[fx.Node, ...]:
-        return (self.source,) if self.largest else ()
-
-    def frame(self, out: Frame) -> Frame:
-        return out.below(self.kernel, self.stride, self.padding, self.dilation, *self.shape)
-
-    def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
-        frame = self.grown(out)
-        point = None
-        if self.largest:
-            point = windows.read(values[self.source], frame)
-            inside = None if frame.whole else windows.cells(frame, *self.shape)[1]
-            if inside is not None:
-                point = torch.where(inside, point, -torch.inf)
-        pulled = self.spread(gradient, point, frame)
-        pulled = windows.clip(pulled, frame, *self.shape)
-        return windows.reframe(pulled, frame, self.frame(out))
-
-    def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> Tensor | OneChannel:
-        if not self.frame(out).whole or not out.whole:
-            return self.pull(gradient.dense(), out, values, windows)
-        point = None
-        if self.largest:
-            point = windows.read_channels(values[self.source], self.frame(out), None, gradient.channel)[0][:, None]
-        value = self.spread(gradient.value[:, None], point, self.frame(out))
-        return OneChannel(gradient.channel, value[:, 0], gradient.channels)
-
-    def grown(self, out: Frame) -> Frame:
-        """The window of the input that just holds what a window of the output depends on."""
-        if out.whole:
-            return whole(*self.shape)
-        return out.below(self.kernel, self.stride, self.padding, self.dilation, 1 << 30, 1 << 30)
-
-    def average(self, value: Tensor) -> Tensor:
-        """What average pooling makes of a map (batch, channels, height, width)."""
-        return F.avg_pool2d(value, self.kernel, self.stride, self.padding)
-
-    def spread(self, gradient: Tensor, point: Tensor | None, frame: Frame) -> Tensor:
-        """The gradient of the input within `frame`, which is `grown`.
-
-        Args:
-            gradient: (n, channels, height', width').
-            point: (n, channels, *frame.size), the input there, -inf outside of the map; for max-pooling only.
-            frame: of the input.
-        """
-        padding = self.padding if frame.whole else (0, 0)
-        height, width = frame.size
-        if point is not None:
-            ceil = (
-                frame.whole
-                and F.max_pool2d(point[:1, :1], self.kernel, self.stride, padding, self.dilation).shape[2:]
-                != gradient.shape[2:]
-            )
-            _, place = F.max_pool2d(
-                point, self.kernel, self.stride, padding, self.dilation, bool(ceil), return_indices=True
-            )
-            pulled = gradient.new_zeros(*gradient.shape[:2], height * width)
-            pulled.scatter_add_(2, place.flatten(2), gradient.flatten(2))
-            return pulled.view(*gradient.shape[:2], height, width)
-        area = self.kernel[0] * self.kernel[1]
-        if gradient.shape[2:] == (1, 1) and self.kernel == frame.size:
-            return (gradient / area).expand(-1, -1, height, width).contiguous(memory_format=torch.channels_last)
-        channels = gradient.shape[1]
-        even = gradient.new_full((1, 1, *self.kernel), 1 / area)
-        grown = F.conv_transpose2d(gradient.flatten(0, 1)[:, None], even, None, self.stride, padding)
-        grown = grown.view(-1, channels, *grown.shape[2:])
-        return F.pad(grown, (0, width - grown.shape[3], 0, height - grown.shape[2]))
