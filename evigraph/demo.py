@@ -10,6 +10,8 @@ from __future__ import annotations
 import csv
 import json
 import shlex
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -62,10 +64,12 @@ def run_demo(directory: Path, images: int, quiet: bool) -> None:
     if not quiet:
         print(f"\nThat took {time.perf_counter() - started:.0f} s. To go on:\n")
         shown = shlex.quote(str(database))
-        print(f"  evigraph serve --db {shown}        # then open http://127.0.0.1:8000/graphql")
+        # After `make demo` in a shell without the environment, the name alone would not be found.
+        program = "evigraph" if shutil.which("evigraph") else shlex.quote(sys.argv[0])
+        print(f"  {program} serve --db {shown}        # then open http://127.0.0.1:8000/graphql")
         question = f'{{ run {{ channelSupport(layer: "conv5_3", class: "{CLASS}", first: 5)'
         wanted = "{ edges { node { channel { index } rate } } } } }"
-        print(f"  evigraph query --db {shown} \\\n    '{question} {wanted}'")
+        print(f"  {program} query --db {shown} \\\n    '{question} {wanted}'")
 
 
 def _refuse_another_size(directory: Path, images: int) -> None:
