@@ -15,6 +15,9 @@ from indexer.operations import ACTIVATION_MODULES
 from indexer.record import HookedRecorder, Recorder
 from schema.errors import ModelError
 
+_MIXED = 1e-3
+"""Of the largest logit: far above what another order of summation changes in float32."""
+
 
 @dataclass(frozen=True)
 class Network:
@@ -73,8 +76,23 @@ def _run_once(model: nn.Module, pixels: Tensor) -> Tensor:
             f"{type(model).__name__} cannot run on an input of {tuple(pixels.shape)}: {reason[:200]}; set --crop"
         ) from error
     check_logits(logits, 1)
+    _check_images_apart(model, pixels, logits)
     checked: Tensor = logits
     return checked
+
+
+def _check_images_apart(model: nn.Module, pixels: Tensor, logits: Tensor) -> None:
+    """Raise ModelError where an image's logits depend on the other images of its batch."""
+    if pixels.dtype != torch.float32:
+        return  # coarser types round by as much as a mixture may change
+    with torch.no_grad():
+        beside = model(torch.cat([pixels, pixels.flip(3) * 2]))[:1]
+    difference = float((beside - logits).abs().max())
+    if difference > _MIXED * float(logits.abs().max()):
+        raise ModelError(
+            f"{type(model).__name__} mixes the images of a batch: logits change by {difference:.2g} beside another; "
+            "give a network whose normalisation has running statistics"
+        )
 
 
 def _hooked_maps(model: nn.Module, pixels: Tensor) -> list[FeatureMap]:
