@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from indexer.decisions import ActivationMaps, Decisions, Segment
 
@@ -41,3 +42,6 @@ class TimedSegment:
         self.started = self.clock.now()
         self.decisions = len(decisions)
         return self.segment.activation_maps(decisions)
+
+    def held(self) -> Iterable[Tensor]:
+        return self.segment.held()
