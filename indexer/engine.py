@@ -30,8 +30,11 @@ from indexer.record import AutogradSegment, Record
 from indexer.rules import OneChannel, Values
 from indexer.windows import Frame, Windows
 
-CHUNK_BYTES = 256 << 20
-"""Decisions are pulled back so many at a time that one operation's windows take about this much."""
+CHUNK_BYTES = {"cpu": 32 << 20, "cuda": 512 << 20}
+"""Decisions are pulled back so many at a time that one operation's windows take at most this much.
+
+On a CPU it is about what its caches hold: DenseNet-121 took 1.58 s with 16 or 32 MB, 1.84 s with 256 MB (2 cores).
+"""
 
 
 class WindowedRecorder:
@@ -115,9 +118,10 @@ class WindowedSegment:
 
     def activation_maps(self, decisions: Decisions) -> Iterator[ActivationMaps]:
         """Decompose values of the upper layer over the lower one, in parts that fit in memory."""
-        size = max(1, CHUNK_BYTES // self.plan.bytes_per_decision)
+        device = decisions.image.device
+        size = max(1, CHUNK_BYTES.get(device.type, CHUNK_BYTES["cpu"]) // self.plan.bytes_per_decision)
         for start in range(0, len(decisions), size):
-            rows = torch.arange(start, min(start + size, len(decisions)), device=decisions.image.device)
+            rows = torch.arange(start, min(start + size, len(decisions)), device=device)
             windows = Windows(decisions.at(rows), space(tuple(self.values[self.plan.target].shape)))
             yield self._pull(rows, windows)
 

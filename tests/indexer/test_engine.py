@@ -190,7 +190,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch, chunk_bytes: int
     network, pixels = staged()
     network, pixels = network.double(), pixels.double()
     expected = hierarchy(network, pixels)
-    monkeypatch.setattr(indexer.engine, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setitem(indexer.engine.CHUNK_BYTES, "cpu", chunk_bytes)
     for left, right in zip(hierarchy(network, pixels), expected, strict=True):
         for f in fields(left.evidence):
             torch.testing.assert_close(getattr(left.evidence, f.name), getattr(right.evidence, f.name))
