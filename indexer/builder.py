@@ -102,10 +102,15 @@ class RuleBuilder:
             return [Gate(*common, upper=_GATE_FUNCTIONS.get(target))]  # type: ignore[arg-type]
         elif is_activation(node, self.graph.module) and node.op == "call_function" and len(node.args) == 1:
             return [Pointwise(*common, function=partial(target, **node.kwargs))]  # type: ignore[arg-type, operator, misc]
-        elif target in {torch.flatten, F.dropout} or (node.op, target) in {
-            ("call_method", "flatten"),
-            ("call_method", "contiguous"),
-        }:
+        elif (
+            target is torch.flatten
+            or _is_idle_dropout(node)
+            or (node.op, target)
+            in {
+                ("call_method", "flatten"),
+                ("call_method", "contiguous"),
+            }
+        ):
             return [self._reshape(common)]
         elif target is operator.getitem:
             return [self._take(node)]
@@ -189,16 +194,16 @@ class RuleBuilder:
         raise self._not_local(node)
 
     def _join(self, node: fx.Node, sources: list[fx.Node]) -> list[Rule]:
-        parts = node.args[0]
+        parts = node.args[0] if node.args else None
         axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
         if axis not in {1, -3} or not isinstance(parts, (list, tuple)) or len(set(parts)) != len(parts):
             raise self._not_local(node)
         rules: list[Rule] = []
         start = 0
         for part in parts:
-            count = self.shapes[part][1]  # type: ignore[index]
+            count = self.shapes[part][1]
             if part in sources:
-                rules.append(Join(node, part, space(self.shapes[part]), start=start, count=count))  # type: ignore[arg-type, index]
+                rules.append(Join(node, part, space(self.shapes[part]), start=start, count=count))
             start += count
         return rules
 
@@ -246,6 +251,12 @@ class RuleBuilder:
 def _name(node: fx.Node) -> str:
     """What an operation is called, as a method or as a function."""
     return str(node.target) if node.op == "call_method" else getattr(node.target, "__name__", "")
+
+
+def _is_idle_dropout(node: fx.Node) -> bool:
+    """Whether a node is F.dropout as a network in evaluation mode calls it; by default it drops."""
+    training = node.args[2] if len(node.args) > 2 else node.kwargs.get("training", True)
+    return node.target is F.dropout and training is False
 
 
 def _pool_module(node: fx.Node) -> nn.MaxPool2d | nn.AvgPool2d:

@@ -83,7 +83,7 @@ def compile_segment(
     if boundary is not None:
         end = boundary.node
         rules.remove(boundary)
-        last = rules[-1]
+        last = rules[-1] if rules else None
         if isinstance(last, Convolve) and last.source is source:
             # The convolution, which stood between the source and the pooling, now follows it on the way down.
             rules[-1] = replace(last, node=boundary.node, source=last.node, shape=space(shapes[boundary.node]))

@@ -35,6 +35,12 @@ class Convolve(Rule):
     def kernel(self) -> Pair:
         return self.weight.shape[2], self.weight.shape[3]
 
+    @property
+    def _by_place(self) -> bool:
+        """Whether it mixes the channels of each place and nothing else."""
+        plain = self.kernel == (1, 1) and self.stride == (1, 1) and self.groups == 1
+        return plain and self.padding == (0, 0)
+
     def frame(self, out: Frame) -> Frame:
         return out.below(self.kernel, self.stride, self.padding, self.dilation, *self.shape)
 
@@ -60,7 +66,7 @@ class Convolve(Rule):
         return Span(out.scale * self.stride[axis], out.start * self.stride[axis] - self.padding[axis], size)
 
     def _transposed(self, gradient: Tensor, padding: Pair, rest: Pair) -> Tensor:
-        if self.kernel == (1, 1) and self.stride == (1, 1) and self.groups == 1:
+        if self._by_place:
             decisions, channels, height, width = gradient.shape
             flat = gradient.permute(0, 2, 3, 1).reshape(-1, channels) @ self.rows
             return flat.view(decisions, height, width, -1).permute(0, 3, 1, 2)
@@ -68,7 +74,7 @@ class Convolve(Rule):
 
     def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> Tensor:
         count, size = len(gradient.channel), gradient.value.shape[1:]
-        if self.groups == 1 and self.kernel == (1, 1) and self.stride == (1, 1):
+        if self._by_place:
             rows = self.rows.index_select(0, gradient.channel)
             return (gradient.value[..., None] * rows[:, None, None]).permute(0, 3, 1, 2)
         frame = self.frame(out)
@@ -168,10 +174,16 @@ class Pool(Rule):
             pulled.scatter_add_(2, place.flatten(2), gradient.flatten(2))
             return pulled.view(*gradient.shape[:2], height, width)
         area = self.kernel[0] * self.kernel[1]
-        if gradient.shape[2:] == (1, 1) and self.kernel == frame.size:
+        if gradient.shape[2:] == (1, 1) and self.kernel == frame.size and padding == (0, 0):
             return (gradient / area).expand(-1, -1, height, width).contiguous(memory_format=torch.channels_last)
         channels = gradient.shape[1]
         even = gradient.new_full((1, 1, *self.kernel), 1 / area)
-        grown = F.conv_transpose2d(gradient.flatten(0, 1)[:, None], even, None, self.stride, padding)
-        grown = grown.view(-1, channels, *grown.shape[2:])
-        return F.pad(grown, (0, width - grown.shape[3], 0, height - grown.shape[2]))
+        # What the last window leaves of the map, which a transposed convolution would cut off with the padding.
+        rest = [
+            length - ((count - 1) * step - 2 * pad + kernel)
+            for length, count, step, pad, kernel in zip(
+                frame.size, gradient.shape[2:], self.stride, padding, self.kernel, strict=True
+            )
+        ]
+        grown = F.conv_transpose2d(gradient.flatten(0, 1)[:, None], even, None, self.stride, padding, rest)
+        return grown.view(-1, channels, height, width)
