@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -17,22 +17,13 @@ class _ImageRate(ProgressColumn):
         return Text(f"{speed:.1f} images/s" if speed else "")
 
 
-class IndexProgress:
-    """Images indexed, images a second, time left, images skipped."""
+class _Bar:
+    """A bar that is drawn while the block runs, on a terminal and unless `quiet`."""
 
-    def __init__(self, quiet: bool) -> None:
-        self._bar = Progress(
-            TextColumn("indexing"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _ImageRate(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[skipped]} skipped"),
-            console=Console(file=sys.stderr),
-            disable=quiet or not sys.stderr.isatty(),
-        )
-        self._task = self._bar.add_task("indexing", total=None, skipped=0)
-        self._skipped = 0
+    def __init__(self, quiet: bool, *columns: ProgressColumn, **fields: Any) -> None:
+        console = Console(file=sys.stderr)
+        self._bar = Progress(*columns, console=console, disable=quiet or not sys.stderr.isatty())
+        self._task = self._bar.add_task("", total=None, **fields)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -42,6 +33,16 @@ class IndexProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+
+
+class IndexProgress(_Bar):
+    """Images indexed, images a second, time left, images skipped."""
+
+    def __init__(self, quiet: bool) -> None:
+        skipped = TextColumn("{task.fields[skipped]} skipped")
+        columns = (BarColumn(), MofNCompleteColumn(), _ImageRate(), TimeRemainingColumn(), skipped)
+        super().__init__(quiet, TextColumn("indexing"), *columns, skipped=0)
+        self._skipped = 0
 
     def start(self, total: int, done: int) -> None:
         """Images of the run, and of those already indexed."""
@@ -54,27 +55,11 @@ class IndexProgress:
         self._bar.update(self._task, advance=images, skipped=self._skipped)
 
 
-class StepProgress:
+class StepProgress(_Bar):
     """Named steps, each counted up to its total: what publishing goes through."""
 
     def __init__(self, quiet: bool) -> None:
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            console=Console(file=sys.stderr),
-            disable=quiet or not sys.stderr.isatty(),
-        )
-        self._task = self._bar.add_task("publishing", total=None)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+        super().__init__(quiet, TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
 
     def __call__(self, step: str, done: int, total: int) -> None:
         """So many parts of a step are done."""
