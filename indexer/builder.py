@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from indexer.folding import Convolution, affine, module_of
 from indexer.graph import Graph
-from indexer.operations import ACTIVATION_MODULES, is_activation, is_relu
+from indexer.operations import ACTIVATION_MODULES, is_activation, is_relu, pair
 from indexer.rules import Flatten, Gate, Join, Linear, Pass, Pointwise, Rule, Scale, Shuffle, Take
 from indexer.spatial import Convolve, Pool, Resample
 from indexer.windows import Pair
@@ -135,9 +135,9 @@ class RuleBuilder:
             *common,
             weight=weight,
             rows=weight.permute(0, 2, 3, 1).reshape(len(weight), -1),
-            stride=_pair(module.stride),
-            padding=_pair(module.padding),
-            dilation=_pair(module.dilation),
+            stride=pair(module.stride),
+            padding=pair(module.padding),
+            dilation=pair(module.dilation),
             groups=module.groups,
         )
 
@@ -156,17 +156,17 @@ class RuleBuilder:
         return norm if isinstance(module_of(self.graph, norm), nn.BatchNorm2d) else None
 
     def _pool(self, common: tuple[fx.Node, fx.Node, Pair], module: nn.MaxPool2d | nn.AvgPool2d) -> Rule:
-        padding = _pair(module.padding)
+        padding = pair(module.padding)
         largest = isinstance(module, nn.MaxPool2d)
         if isinstance(module, nn.AvgPool2d):
             partly = padding != (0, 0) and not module.count_include_pad
             if partly or module.ceil_mode or module.divisor_override is not None:
                 raise self._not_local(common[0])
-        dilation = _pair(module.dilation) if isinstance(module, nn.MaxPool2d) else (1, 1)
-        stride = _pair(module.kernel_size if module.stride is None else module.stride)
+        dilation = pair(module.dilation) if isinstance(module, nn.MaxPool2d) else (1, 1)
+        stride = pair(module.kernel_size if module.stride is None else module.stride)
         return Pool(
             *common,
-            kernel=_pair(module.kernel_size),
+            kernel=pair(module.kernel_size),
             stride=stride,
             padding=padding,
             dilation=dilation,
@@ -269,7 +269,3 @@ def _pool_module(node: fx.Node) -> nn.MaxPool2d | nn.AvgPool2d:
 def _averages(size: int, out: int) -> Tensor:
     """Adaptive average pooling along one axis, as an (out, size) matrix."""
     return F.adaptive_avg_pool1d(torch.eye(size)[None], out)[0].T
-
-
-def _pair(value: Any) -> Pair:
-    return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[1]))

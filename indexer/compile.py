@@ -16,7 +16,7 @@ from torch import fx
 
 from indexer.builder import RuleBuilder, Shapes, space
 from indexer.folding import Convolution
-from indexer.graph import Graph, reachable_from
+from indexer.graph import Graph, between
 from indexer.rules import Rule
 from indexer.spatial import Convolve, Pool
 from indexer.windows import DECISION, Frame, union, whole
@@ -63,8 +63,7 @@ def compile_segment(
     Raises:
         NotLocalError: an operation between the two has no rule; names it.
     """
-    above = reachable_from([source])
-    path = [node for node in graph.nodes if node in above and target in reachable_from([node])]
+    path = between(graph.nodes, source, target)
     on_path = set(path)
     build = RuleBuilder(graph, shapes, convolutions, set(path[1:]))
     frames: dict[fx.Node, list[Frame]] = {node: [] for node in path}

@@ -23,7 +23,7 @@ from indexer.builder import NotLocalError, Shapes, space
 from indexer.compile import SegmentPlan, compile_segment
 from indexer.decisions import ActivationMaps, Decisions, Segment
 from indexer.folding import Convolution, fold, module_of
-from indexer.graph import Graph, reachable_from
+from indexer.graph import Graph, between, is_input
 from indexer.layers import FeatureMap, check_logits
 from indexer.operations import is_relu
 from indexer.record import AutogradSegment, Record
@@ -67,8 +67,7 @@ class WindowedRecorder:
             except NotLocalError as error:
                 self.plans.append(None)
                 self.fallbacks.append(str(error))
-                above = reachable_from([source])
-                self._differentiated |= {n for n in above if n is not source and target in reachable_from([n])}
+                self._differentiated.update(between(graph.nodes, source, target)[1:])
         self.output = output
         self._reads = frozenset({read for plan in self.plans if plan for read in plan.reads}) | {*self.nodes, output}
         leaves = {node for node, plan in zip(self.nodes, self.plans, strict=True) if plan is None}
@@ -251,7 +250,7 @@ def _steps(
         if node.op == "output":
             continue
         run: Callable[[dict[fx.Node, Any]], Any] | None = partial(graph.run, node)
-        if node.op == "placeholder":
+        if is_input(node):
             run = None
         elif node in folded:
             run = itemgetter(folded[node])

@@ -9,6 +9,7 @@ write into their input are replaced in the copy by ones that do not, since a rec
 
 from __future__ import annotations
 
+import inspect
 import math
 import operator
 from collections import Counter
@@ -64,6 +65,8 @@ class Graph:
             return getattr(args[0], str(node.target))(*args[1:], **kwargs)
         if node.op == "get_attr":
             return operator.attrgetter(str(node.target))(self.module)
+        if node.op == "placeholder":
+            return node.args[0]  # an argument of forward that is left at its default
         raise ModelError(f"operation {node.op!r} of node {node.name!r} cannot be run; report it as a bug")
 
     def execute(self, pixels: Tensor, visit: Callable[[fx.Node, Any], Any] | None = None) -> Any:
@@ -80,7 +83,7 @@ class Graph:
         for node in self.nodes:
             if node.op == "output":
                 return fx.map_arg(node.args[0], env.__getitem__)
-            value = pixels if node.op == "placeholder" else self.run(node, env)
+            value = pixels if is_input(node) else self.run(node, env)
             env[node] = value if visit is None else visit(node, value)
             for used in node.all_input_nodes:
                 if last_use[used] is node:
@@ -96,12 +99,12 @@ def trace(model: nn.Module) -> Graph:
     """
     tracer = _Tracer()
     try:
-        traced = tracer.trace(model)
+        traced = tracer.trace(model, concrete_args=_defaults(model))
     except Exception as error:  # torch.fx raises whatever the user's forward raises on proxies
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{type(model).__name__} cannot be traced: {reason}") from error
     module = fx.GraphModule(tracer.root, traced)
-    inputs = [node for node in traced.nodes if node.op == "placeholder" and not node.args]
+    inputs = [node for node in traced.nodes if is_input(node)]
     if len(inputs) != 1:
         raise ModelError(f"{type(model).__name__} takes {len(inputs)} inputs; evigraph decomposes networks of one")
     for node in traced.nodes:
@@ -109,6 +112,17 @@ def trace(model: nn.Module) -> Graph:
     names = {node: tracer.node_to_qualname.get(node, node.name) for node in traced.nodes}
     outputs = {node: tuple(path for path in paths if tracer.calls[path] == 1) for node, paths in tracer.outputs.items()}
     return Graph(module, tuple(traced.nodes), names, outputs)
+
+
+def is_input(node: fx.Node) -> bool:
+    """Whether a node is the network's input rather than an argument of forward with a default."""
+    return node.op == "placeholder" and not node.args
+
+
+def _defaults(model: nn.Module) -> dict[str, Any]:
+    """The arguments of forward that have a default: traced at it, since `x is None` of a proxy is never true."""
+    parameters = inspect.signature(model.forward).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 class _Tracer(NodePathTracer):  # type: ignore[misc]  # torchvision has no types
@@ -176,14 +190,27 @@ def reachable_from(sources: Iterable[fx.Node]) -> set[fx.Node]:
     return found
 
 
+def between(nodes: Iterable[fx.Node], source: fx.Node, target: fx.Node) -> list[fx.Node]:
+    """The nodes on paths from `source` to `target`, both included, in the order of `nodes`."""
+    above = reachable_from([source])
+    below = {target}
+    pending = [target]
+    while pending:
+        for node in pending.pop().all_input_nodes:
+            if node in above and node not in below:
+                below.add(node)
+                pending.append(node)
+    return [node for node in nodes if node in above and node in below]
+
+
 def cuts(nodes: Iterable[fx.Node]) -> set[fx.Node]:
     """The nodes that every path from the input to the output runs through.
 
     In any topological order a node is one exactly if no edge between nodes of such paths spans it.
     """
     order = list(nodes)
-    forward = reachable_from(node for node in order if node.op == "placeholder")
-    path = [node for node in order if node in forward and any(n.op == "output" for n in reachable_from([node]))]
+    source = next(node for node in order if is_input(node))
+    path = between(order, source, next(node for node in order if node.op == "output"))
     position = {node: index for index, node in enumerate(path)}
     found = set()
     furthest = 0

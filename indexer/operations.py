@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from indexer.graph import Graph
+from indexer.windows import Pair
 
 ACTIVATION_MODULES = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish,
@@ -113,22 +114,20 @@ def geometry(
     return Geometry((stride[0] * ratio[0], stride[1] * ratio[1]), (grown[0], grown[1]))
 
 
-_Pair = tuple[int, int]
-
-
-def _window(node: fx.Node, module: nn.Module) -> tuple[_Pair, _Pair, _Pair] | None:
+def _window(node: fx.Node, module: nn.Module) -> tuple[Pair, Pair, Pair] | None:
     """(kernel, stride, dilation) of a convolution or pooling, else None."""
     if node.op == "call_module":
         layer = module.get_submodule(str(node.target))
         if isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
             step = layer.kernel_size if layer.stride is None else layer.stride
-            return _pair(layer.kernel_size), _pair(step), _pair(getattr(layer, "dilation", 1))
+            return pair(layer.kernel_size), pair(step), pair(getattr(layer, "dilation", 1))
     if node.op == "call_function" and node.target in {F.max_pool2d, F.avg_pool2d, torch.max_pool2d}:
         given = dict(zip(("input", "kernel_size", "stride"), node.args, strict=False)) | node.kwargs
         kernel: Any = given["kernel_size"]
-        return _pair(kernel), _pair(given.get("stride") or kernel), _pair(node.kwargs.get("dilation", 1))
+        return pair(kernel), pair(given.get("stride") or kernel), pair(node.kwargs.get("dilation", 1))
     return None
 
 
-def _pair(value: Any) -> _Pair:
+def pair(value: Any) -> Pair:
+    """Height and width of a setting that may be one number for both."""
     return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[1]))

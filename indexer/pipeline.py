@@ -144,7 +144,8 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
     preprocessing = loaded.preprocessing.with_options(**settings.preprocessing)
     model = loaded.model.to(device, PRECISIONS.get(settings.precision))
     with precision(settings.precision, device):
-        return _index(settings, loaded, preprocessing, prepare(model, preprocessing.crop, settings.layers), progress)
+        network = prepare(model, preprocessing.crop, settings.layers)
+        return _index(settings, loaded, preprocessing, network, device, progress)
 
 
 def _index(
@@ -152,9 +153,9 @@ def _index(
     loaded: LoadedModel,
     preprocessing: Preprocessing,
     network: Network,
+    device: torch.device,
     progress: Progress | None,
 ) -> IndexReport:
-    device = _device(settings.device)
     source = open_source(settings.data, _classes(settings, loaded, network), network.class_count)
     description = describe(settings, loaded, preprocessing, network, source)
     started = time.perf_counter()

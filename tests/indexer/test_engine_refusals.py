@@ -1,4 +1,4 @@
-"""Networks that cannot be decomposed are refused in one line."""
+"""What `prepare` makes of unusual networks: refused in one line, or recorded as they run."""
 
 from __future__ import annotations
 
@@ -43,3 +43,23 @@ def test_an_input_of_the_wrong_size_names_it() -> None:
 
     with pytest.raises(ModelError, match="--crop"):
         prepare(Picky(), 16)
+
+
+def test_arguments_of_forward_with_a_default_stay_at_it() -> None:
+    class Optional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = _network(nn.ReLU(), nn.Conv2d(8, 8, 3))
+
+        def forward(self, pixels: Tensor, mask: Tensor | None = None, double: bool = False) -> Tensor:
+            if mask is not None:
+                pixels = pixels * mask
+            logits: Tensor = self.body(pixels)
+            return 2 * logits if double else logits
+
+    model = Optional().eval()
+    network = prepare(model, 16)
+    pixels = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    assert network.fallbacks == [None] * len(network.layers)
+    with torch.no_grad():
+        torch.testing.assert_close(network.recorder.record(pixels).logits, model(pixels))
