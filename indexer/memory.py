@@ -14,8 +14,9 @@ from indexer.record import Record
 SHARE = 0.3
 """Of the free memory, for one batch: decompositions, the loader's batches and the writer need the rest."""
 MOST_CPU, MOST_CUDA = 32, 256
-"""On a CPU larger batches gain nothing: SqueezeNet 1.1 made 119, 135, 110 and 93 images a second at 8, 16, 32 and 64, 
-ResNet-18 27 to 28 throughout (2 cores); networks with large fully connected layers gain up to 32. The CUDA bound is not measured.
+"""On a CPU larger batches gain nothing: SqueezeNet 1.1 made 119, 135, 110 and 93 images a second at 8, 16, 32 and 64,
+ResNet-18 27 to 28 throughout (2 cores); networks with large fully connected layers gain up to 32. The CUDA bound is not
+measured.
 """
 
 
