@@ -1,0 +1,85 @@
+"""A database of each released revision, brought up to this program's: its rows and its answers stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from indexer.publish import publish
+from schema.database import REVISIONS, open_read_only, resolve, revision_of
+from schema.models import BASE_TABLES, Base
+from tests.fixtures.make_fixture import answers_of, ask, fixtures, unpack
+from tests.support.synthetic import synthetic_run
+
+Rows = dict[str, list[tuple[Any, ...]]]
+
+
+def test_every_revision_has_its_fixture() -> None:
+    assert set(fixtures()) | {REVISIONS[-1]} == set(REVISIONS)
+
+
+def _old_rows(file: Path) -> Rows:
+    """The base rows of a file of any revision, by the columns that this program still has."""
+    found: Rows = {}
+    with duckdb.connect(str(file), read_only=True) as connection:
+        for table in BASE_TABLES:
+            there = {row[0] for row in connection.execute(f'DESCRIBE "{table}"').fetchall()}
+            columns = [f'"{c.name}"' for c in Base.metadata.tables[table].columns if c.name in there]
+            assert columns
+            found[table] = connection.execute(f'SELECT {", ".join(columns)} FROM "{table}" ORDER BY ALL').fetchall()
+    return found
+
+
+def _assert_same(old: Any, new: Any, path: str = "") -> None:
+    """Equal as JSON; a mean may be added up in another order."""
+    if isinstance(old, float) and isinstance(new, (int, float)):
+        assert new == pytest.approx(old, rel=1e-6, abs=1e-9), path
+    elif isinstance(old, dict):
+        assert old.keys() == new.keys(), path
+        for key in old:
+            _assert_same(old[key], new[key], f"{path}.{key}")
+    elif isinstance(old, list):
+        assert len(old) == len(new), path
+        for index, pair in enumerate(zip(old, new, strict=True)):
+            _assert_same(*pair, f"{path}[{index}]")
+    else:
+        assert old == new, path
+
+
+@pytest.mark.parametrize("revision", sorted(fixtures()))
+def test_publish_brings_it_up(tmp_path: Path, revision: str) -> None:
+    db = unpack(fixtures()[revision], tmp_path / "evidence.duckdb")
+    assert revision_of(db) == revision
+    before = _old_rows(db)
+    assert all(before.values())  # no table is compared empty
+    synthetic_run(tmp_path / "third", name="third", seed=1, images=20)
+    publish([tmp_path / "third"], db)
+    assert revision_of(db) == REVISIONS[-1]
+    after = _old_rows(resolve(db))
+    run_ids = {row[0] for row in before["layer"]}
+    assert {table: [row for row in rows if row[0] in run_ids] for table, rows in after.items()} == before
+    answers = ask(db)
+    third = answers["runs"]["runs"]["nodes"].pop(0)
+    assert third["name"] == "third"
+    _assert_same(answers_of(revision), answers)
+    assert not [path.name for path in tmp_path.iterdir() if ".building" in path.name]
+
+
+def test_a_difference_would_be_noticed() -> None:
+    answers = answers_of(REVISIONS[0])
+    other = answers_of(REVISIONS[0])
+    edge = other["evidence"]["run"]["images"]["nodes"][0]["decisions"][0]["evidence"]["edges"][-1]
+    edge["share"] *= 1.001
+    with pytest.raises(AssertionError):
+        _assert_same(answers, other)
+
+
+def test_the_reader_of_a_fixture_reads_this_revision(published: Path) -> None:
+    engine = open_read_only(published)
+    with engine.connect() as connection:
+        edges = connection.exec_driver_sql("SELECT count(*) FROM edge").scalar()
+    engine.dispose()
+    assert len(_old_rows(resolve(published))["edge"]) == edges
