@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,8 +25,17 @@ Progress = Callable[[str, int, int], None]
 """Called as (stage, done, total) before each step: verify, copy, load, rollups, checks, scan, swap."""
 
 
-def build(building: Path, served: Path | None, folders: list[RunFolder], report: Progress) -> tuple[int, int]:
-    """Make the new database file, closed and without a log; gives the images and edges loaded."""
+def build(
+    building: Path,
+    served: Path | None,
+    folders: Sequence[RunFolder],
+    report: Progress,
+    without: Collection[str] = (),
+) -> tuple[int, int]:
+    """Make the new database file, closed and without a log; gives the images and edges loaded.
+
+    It holds the runs of `served`, but for those named in `without`, and the runs of `folders`.
+    """
     new_ids: list[int] = []
     with _writing(building) as connection:
         migrate(connection)
@@ -35,7 +44,7 @@ def build(building: Path, served: Path | None, folders: list[RunFolder], report:
         if served is not None:
             load.attach(connection, _of_this_revision(served, building))
             rows = connection.exec_driver_sql("SELECT name, run_id FROM old.run").all()
-            old_names = {row.name: row.run_id for row in rows}
+            old_names = {row.name: row.run_id for row in rows if row.name not in without}
         # In ascending order of run, as the file is ordered.
         sources: dict[int, RunFolder | None] = dict.fromkeys(old_names.values())
         for folder in folders:
@@ -57,9 +66,11 @@ def build(building: Path, served: Path | None, folders: list[RunFolder], report:
             connection.commit()
         _require_all(check_rollups(connection), report)
         if served is not None:
+            connection.commit()  # DuckDB detaches nothing that the current transaction has read
             connection.exec_driver_sql("DETACH old")
         counts = connection.exec_driver_sql(
-            "SELECT sum(image_count)::BIGINT, sum(edge_count)::BIGINT FROM run WHERE run_id IN $ids",
+            "SELECT coalesce(sum(image_count), 0)::BIGINT, coalesce(sum(edge_count), 0)::BIGINT "
+            "FROM run WHERE list_contains($ids, run_id)",
             {"ids": new_ids},
         ).one()
         connection.commit()
