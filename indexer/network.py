@@ -1,9 +1,10 @@
-"""A network with its layers chosen and the way it is recorded: traced where torch.fx can, else by hooks."""
+"""A network with its layers chosen and the way it is recorded: traced where torch.fx can follow it, else by hooks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,15 +56,58 @@ def prepare(model: nn.Module, size: int, layers: Sequence[str] | None = None) ->
     with frozen(model):
         logits = _run_once(model, pixels)
         try:
-            graph, why = trace(model), None
+            graph = trace(model)
         except ModelError as error:
-            graph, why = None, str(error)
-        maps = feature_maps(graph, model, pixels) if graph else _hooked_maps(model, pixels)
-        chosen = choose_layers(maps, layers) if layers else default_layers(maps)
-        if graph is None:
-            return Network(model, chosen, logits.shape[1], HookedRecorder(model, chosen), [why] * len(chosen))
-        recorder = WindowedRecorder(graph, chosen, pixels)
+            return _hooked(model, pixels, layers, logits.shape[1], str(error))
+        # What the trace holds, before its maps are looked at; then what is made of it, which calls fewer modules.
+        why = _departure(graph.execute, model, pixels)
+        if why is None:
+            chosen = _chosen(feature_maps(graph, model, pixels), layers)
+            recorder = WindowedRecorder(graph, chosen, pixels)
+            why = _departure(lambda both: recorder.record(both).logits, model, pixels)
+        if why is not None:
+            return _hooked(model, pixels, layers, logits.shape[1], why)
         return Network(model, chosen, logits.shape[1], recorder, recorder.fallbacks)
+
+
+def _chosen(maps: Sequence[FeatureMap], layers: Sequence[str] | None) -> list[FeatureMap]:
+    return choose_layers(maps, layers) if layers else default_layers(maps)
+
+
+def _hooked(model: nn.Module, pixels: Tensor, layers: Sequence[str] | None, class_count: int, why: str) -> Network:
+    chosen = _chosen(_hooked_maps(model, pixels), layers)
+    return Network(model, chosen, class_count, HookedRecorder(model, chosen), [why] * len(chosen))
+
+
+def _departure(traced: Callable[[Tensor], Any], model: nn.Module, pixels: Tensor) -> str | None:
+    """Why a traced network may not stand for the network itself; None where both give the same logits.
+
+    A trace holds the one way that forward took with stand-ins for tensors, without what else runs around it: it is
+    silently another function where forward asks `isinstance(x, Tensor)` or counts its calls, or where the network has
+    hooks. Two images show this where it depends on values or on the batch.
+    """
+    both = _beside(pixels)
+    with torch.no_grad():
+        own = model(both)
+        try:
+            logits = traced(both)
+        except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            return f"the trace of {type(model).__name__} does not run on a batch of two: {reason[:200]}"
+    if not isinstance(logits, Tensor) or own.shape != logits.shape:
+        return f"the trace of {type(model).__name__} has another output than the network"
+    difference, largest = float((own - logits).abs().max()), float(own.abs().max())
+    if difference <= 3 * torch.finfo(own.dtype).eps ** 0.5 * largest:
+        return None
+    return (
+        f"the trace of {type(model).__name__} is not the network: logits differ by {difference:.2g} of {largest:.2g} "
+        "(forward asks for the type of its input or keeps a state, or the network has hooks)"
+    )
+
+
+def _beside(pixels: Tensor) -> Tensor:
+    """A batch of two: an image, and another one of twice the contrast."""
+    return torch.cat([pixels, pixels.flip(3) * 2])
 
 
 def _run_once(model: nn.Module, pixels: Tensor) -> Tensor:
@@ -86,7 +130,7 @@ def _check_images_apart(model: nn.Module, pixels: Tensor, logits: Tensor) -> Non
     if pixels.dtype != torch.float32:
         return  # coarser types round by as much as a mixture may change
     with torch.no_grad():
-        beside = model(torch.cat([pixels, pixels.flip(3) * 2]))[:1]
+        beside = model(_beside(pixels))[:1]
     difference = float((beside - logits).abs().max())
     if difference > _MIXED * float(logits.abs().max()):
         raise ModelError(

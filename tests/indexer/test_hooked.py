@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from indexer.engine import WindowedRecorder
 from indexer.graph import frozen
 from indexer.hierarchy import LevelEdges, explain
 from indexer.network import Network, prepare
+from indexer.record import HookedRecorder
 from tests.indexer.agreement import roots_of
 from tests.support import tiny
 
@@ -50,6 +54,44 @@ class WritesTraceably(nn.Sequential):
         return value
 
 
+class AsksForTensors(nn.Sequential):
+    """Takes one tensor or a list of them, as many networks do: while it is traced it sees neither."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        value: Tensor = super().forward(pixels)
+        return value * 2 if isinstance(value, Tensor) else value
+
+
+class CountsItsCalls(nn.Sequential):
+    """Leaves out its first ReLU on one call, the one in which `prepare` traces it."""
+
+    calls = 0
+    different_at = 3
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        self.calls += 1
+        value = pixels
+        for index, module in enumerate(self):
+            if index != 1 or self.calls != self.different_at:
+                value = module(value)
+        return value
+
+
+class Doubled(nn.Sequential):
+    """The twin of `AsksForTensors` that torch.fx can follow."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        value: Tensor = super().forward(pixels)
+        return value * 2
+
+
+def doubled_by_a_hook(*parts: nn.Module) -> nn.Sequential:
+    """A network whose output a hook changes."""
+    network = nn.Sequential(*parts)
+    network.register_forward_hook(lambda _module, _args, output: output * 2)
+    return network
+
+
 def edges_of(network: Network, pixels: Tensor) -> list[LevelEdges]:
     with frozen(network.model):
         record = network.recorder.record(pixels)
@@ -63,6 +105,38 @@ def test_hooks_give_the_edges_of_the_traced_twin(hooked: type[nn.Sequential], tr
     pixels = torch.randn(3, 3, tiny.SIDE, tiny.SIDE)
     first, second = prepare(hooked(*parts), tiny.SIDE, LAYERS), prepare(traced(*parts), tiny.SIDE, LAYERS)
     assert all("cannot be traced" in str(why) for why in first.fallbacks)
+    assert_same_edges(first, second, pixels)
+
+
+@pytest.mark.parametrize(
+    ("silent", "traced"), [(AsksForTensors, Doubled), (doubled_by_a_hook, Doubled), (CountsItsCalls, nn.Sequential)]
+)
+def test_network_whose_trace_is_silently_another(silent: Callable[..., nn.Module], traced: type[nn.Sequential]) -> None:
+    torch.manual_seed(0)
+    parts = list(tiny.network())
+    pixels = torch.randn(3, 3, tiny.SIDE, tiny.SIDE)
+    first, second = prepare(silent(*parts), tiny.SIDE, LAYERS), prepare(traced(*parts), tiny.SIDE, LAYERS)
+    assert isinstance(first.recorder, HookedRecorder)
+    assert isinstance(second.recorder, WindowedRecorder)
+    (why,) = set(first.fallbacks)
+    assert "is not the network: logits differ by" in str(why)
+    assert_same_edges(first, second, pixels)
+
+
+def test_trace_that_holds_the_size_of_its_batch() -> None:
+    class Batched(nn.Sequential):
+        def forward(self, pixels: Tensor) -> Tensor:
+            value: Tensor = super().forward(pixels)
+            # While it is traced there is no length to ask for, so that it falls back on 1.
+            return value.view(len(value) if isinstance(value, Tensor) else 1, -1)
+
+    network = prepare(Batched(*tiny.network()), tiny.SIDE, LAYERS)
+    assert isinstance(network.recorder, HookedRecorder)
+    assert network.recorder.record(torch.randn(3, 3, tiny.SIDE, tiny.SIDE)).logits.shape[0] == 3
+
+
+def assert_same_edges(first: Network, second: Network, pixels: Tensor) -> None:
+    """Assert that two networks have the same layers and, up to rounding, the same edges."""
     assert [(m.channels, m.height, m.width) for m in first.layers] == [
         (m.channels, m.height, m.width) for m in second.layers
     ]
