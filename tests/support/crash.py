@@ -265,7 +265,11 @@ class Matrix:
             power_failure = self._random.random() < 0.75 or step_total - step < 10
             at = f"step {step} of {step_total}"
             killed = killed_at(lambda: self._publish(db), db.parent, step, power_failure)
-        return Kill(scenario, at, killed, power_failure, self._fault(scenario, db))
+        try:
+            fault = self._fault(scenario, db)
+        except RuntimeError as error:
+            fault = f"what is left cannot be read or published to: {error}"
+        return Kill(scenario, at, killed, power_failure, fault)
 
     def _fault(self, scenario: str, db: Path) -> str:
         after = self._sums["first" if scenario == "first" else "after"]
