@@ -7,6 +7,7 @@
     in process   GraphQL as the HTTP view answers it, to the bytes of its JSON, warm, each question another one
     growth       the same / the same on a run of a tenth of the images, in turns
     over SQL     the same / its own statements alone on a raw cursor
+    deep page    a page far into a long listing / its first page
     served       one server process, clients in one other process that ask the headline questions in turn
     adding       publish of the tenth into the database that holds the big run / into an empty one
 
@@ -24,11 +25,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
-from benchmarks import scale_data, scale_latency, scale_server
+from benchmarks import scale_data, scale_server
 from benchmarks.report import Report
-from benchmarks.scale_latency import Asked, percentile
+from benchmarks.scale_latency import Series, cursor_after, milliseconds, milliseconds_and_sql, percentile
 from benchmarks.scale_publish import Published, bytes_by_table, publish_alone
-from benchmarks.scale_questions import HEADLINES, TEXTS, Drawer, Question
+from benchmarks.scale_questions import HEADLINES, LISTINGS, TEXTS, Drawer, Question, listing
+from graphapi.execution import Service
+from graphapi.settings import Settings
 from indexer.shards import RunFolder
 from schema.database import resolve
 from schema.errors import EvidenceError
@@ -45,6 +48,8 @@ PUBLISH_EDGES_PER_S_AT_LEAST = 1e6
 BYTES_PER_EDGE_AT_MOST = 12.0
 REQUESTS_PER_S_AT_LEAST = 250.0
 P99_MS_AT_MOST = 150.0
+_MIXED = 500
+"""Questions of each headline that the clients ask."""
 
 
 class Printed:
@@ -96,24 +101,41 @@ def add_disk(printed: Printed, db: Path, edges: int) -> None:
     )
 
 
-def add_latencies(printed: Printed, databases: list[Asked], kinds: list[str]) -> None:
-    """Of the first database; growth against the second."""
-    for kind in kinds:
-        big, small = scale_latency.milliseconds(databases, kind)
-        p50, p95 = percentile(big, 50), percentile(big, 95)
+def add_latencies(
+    printed: Printed, services: list[Service], drawers: list[Drawer], options: argparse.Namespace
+) -> None:
+    """Of the first service, the big run's; growth against the second."""
+    count = options.warm_up + options.questions
+    for kind in TEXTS:
+        both = [Series(s, d.draw(kind, count), options.warm_up) for s, d in zip(services, drawers, strict=True)]
+        big, small = milliseconds(*both)
+        p50, p95, tenth = percentile(big, 50), percentile(big, 95), percentile(small, 50)
         beside = {"p99": percentile(big, 99), "largest": max(big), "questions": len(big)}
         note = f"p99 {beside['p99']:.3g}, largest {beside['largest']:.3g}"
         printed.add(f"{kind}.p50_ms", p50, "ms", most=P50_MS_AT_MOST[kind], note=note, **beside)
         printed.add(f"{kind}.p95_ms", p95, "ms", most=P95_MS_AT_MOST.get(kind))
-        tenth = percentile(small, 50)
         note = f"p50 at a tenth: {tenth:.3g} ms"
         printed.add(f"{kind}.growth", p50 / tenth, "ratio", most=GROWTH_AT_MOST, note=note, tenth_p50_ms=tenth)
     for kind in HEADLINES:
-        whole, sql = (percentile(times, 50) for times in scale_latency.milliseconds_and_sql(databases[0], kind))
+        series = Series(services[0], drawers[0].draw(kind, count), options.warm_up)
+        whole, sql = (percentile(times, 50) for times in milliseconds_and_sql(series))
         note = f"{whole:.3g} ms / {sql:.3g} ms"
         printed.add(
             f"{kind}.over_sql", whole / sql, "ratio", most=OVER_SQL_AT_MOST, note=note, whole_ms=whole, sql_ms=sql
         )
+
+
+def add_deep_pages(printed: Printed, service: Service, run: str, options: argparse.Namespace) -> None:
+    """A page deep in a listing against its first, in turns."""
+    for field in LISTINGS:
+        first = listing(run, field, 20)
+        after = cursor_after(service, listing(run, field, 100), ("run", field), 200)
+        deep = Question(first.text, first.variables | {"after": after})
+        count = options.warm_up + options.questions
+        pages = [Series(service, [page] * count, options.warm_up) for page in (first, deep)]
+        at_first, at_depth = (percentile(times, 50) for times in milliseconds(*pages))
+        note = f"p50 {at_depth:.3g} ms / {at_first:.3g} ms"
+        printed.add(f"{field}.deep_page", at_depth / at_first, "ratio", note=note)
 
 
 def add_load(printed: Printed, db: Path, questions: list[Question], clients: int, seconds: float) -> None:
@@ -171,17 +193,17 @@ def measure(options: argparse.Namespace, printed: Printed) -> None:
         edges = sum((run.manifest(shard) or {})["files"]["edge"]["rows"] for shard in range(run.shard_count))
     add_disk(printed, big_db, edges)
     if not options.skip_latency:
-        databases = []
-        for run_dir, db in ((big_run, big_db), (small_run, small_db)):
-            drawer = Drawer(run_dir, options.seed)
-            count = scale_latency.WARM_UP + options.questions
-            databases.append(Asked(db, {kind: drawer.draw(kind, count) for kind in TEXTS}))
-        add_latencies(printed, databases, list(TEXTS))
-        for database in databases:
-            database.service.close()
+        services = [Service(db, Settings()) for db in (big_db, small_db)]
+        try:
+            drawers = [Drawer(run_dir, options.seed) for run_dir in (big_run, small_run)]
+            add_latencies(printed, services, drawers, options)
+            add_deep_pages(printed, services[0], "scale", options)
+        finally:
+            for service in services:
+                service.close()
     if not options.skip_load:
         drawer = Drawer(big_run, options.seed + 1)
-        mixed = [q for pair in zip(*(drawer.draw(kind, 500) for kind in HEADLINES), strict=True) for q in pair]
+        mixed = [q for pair in zip(*(drawer.draw(kind, _MIXED) for kind in HEADLINES), strict=True) for q in pair]
         add_load(printed, big_db, mixed, options.clients, options.seconds)
     if small_published is not None and not options.skip_adding:
         add_adding(printed, small_run, big_db, small_published, folder)
@@ -190,8 +212,6 @@ def measure(options: argparse.Namespace, printed: Printed) -> None:
 def main() -> int:
     options = _arguments()
     report = Report()
-    # Ends by an exception, so that a server or a publish that it started is ended too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     printed = Printed(report, sys.stderr if options.json == "-" else sys.stdout)
     try:
         measure(options, printed)
@@ -206,6 +226,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--edges", type=int, default=EDGES, help=f"about so many; default {EDGES}")
     parser.add_argument("--seed", type=int, default=0, help="of the run and of the questions")
     parser.add_argument("--questions", type=int, default=200, help="timed questions of each kind")
+    parser.add_argument("--warm-up", type=int, default=50, help="questions of each kind asked before those")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=10, help="of load")
     parser.add_argument("--folder", type=Path, help="where runs and databases are kept; default: ~/.cache/evigraph")
@@ -219,4 +240,6 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    # Ends by an exception, so that a server or a publish that it started is ended too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

@@ -1,17 +1,26 @@
-"""One publish in a process of its own, so that its time and peak memory are its own."""
+"""One publish in a process of its own, so that its time and peak memory are its own.
+
+    python -m benchmarks.scale_publish RUN_DIR DB
+
+Prints JSON.
+"""
 
 from __future__ import annotations
 
-import multiprocessing
+import json
+import subprocess
+import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import duckdb
 
 from indexer.publish import publish
 from schema.database import resolve
+from schema.errors import EvidenceError
+
+_ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -29,10 +38,13 @@ def publish_alone(run_dir: Path, db: Path) -> Published:
     """Publish one run to `db`.
 
     Raises:
-        EvidenceError: as `indexer.publish.publish`.
+        EvidenceError: it failed.
     """
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        return process.submit(_publish, run_dir, db).result()
+    command = [sys.executable, "-m", "benchmarks.scale_publish", str(run_dir.absolute()), str(db.absolute())]
+    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EvidenceError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+    return Published(**json.loads(done.stdout))
 
 
 def _publish(run_dir: Path, db: Path) -> Published:
@@ -85,3 +97,7 @@ def bytes_by_table(db: Path) -> dict[str, int]:
         connection.close()
     sizes = {str(name): int(size) for name, size in found}
     return sizes | {"(other)": file.stat().st_size - sum(sizes.values())}
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(_publish(Path(sys.argv[1]), Path(sys.argv[2])))))

@@ -55,6 +55,12 @@ TEXTS = {
 }
 """GraphQL text of each kind of question. One of `evidence` is a wrongly classified image, so it has two trees."""
 
+LISTINGS = {
+    "images": "nodes { uri probability label { name } predicted { name } }",
+    "confusions": "nodes { label { name } predicted { name } images rate }",
+}
+"""Listings of a run that are long, and what is asked of their nodes."""
+
 HEADLINES = ("channelSupport", "contextLabels")
 
 
@@ -64,6 +70,13 @@ class Question:
 
     text: str
     variables: dict[str, Any]
+
+
+def listing(run: str, field: str, first: int) -> Question:
+    """A page of one of `LISTINGS`; its variable `after` is a cursor or null."""
+    text = f"""query($run: String, $after: String) {{ run(name: $run) {{ {field}(first: {first}, after: $after) {{
+  {LISTINGS[field]} pageInfo {{ hasNextPage endCursor }} }} }} }}"""
+    return Question(text, {"run": run, "after": None})
 
 
 class Drawer:

@@ -26,11 +26,13 @@ def serving(db: Path) -> Iterator[int]:
         RuntimeError: it did not start.
     """
     command = [sys.executable, "-m", "evigraph", "serve", "--db", str(db.absolute()), "--port", "0"]
-    with tempfile.TemporaryFile("w+") as errors:
-        server = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=errors, text=True)
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=errors, text=True) as server,
+    ):
         try:
-            assert server.stdout is not None
-            address = re.search(r"http://[^\s/]+:(\d+)", server.stdout.readline())
+            line = server.stdout.readline() if server.stdout is not None else ""
+            address = re.search(r"http://[^\s/]+:(\d+)", line)
             if address is None:
                 server.wait(_END_S)
                 errors.seek(0)
@@ -42,7 +44,6 @@ def serving(db: Path) -> Iterator[int]:
                 server.wait(_END_S)
             except subprocess.TimeoutExpired:
                 server.kill()
-                server.wait()
 
 
 def load(port: int, questions: list[Question], clients: int, seconds: float) -> dict[str, Any]:

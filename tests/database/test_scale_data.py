@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from benchmarks import scale_data
+from benchmarks import database_scale, scale_data, scale_server
 from benchmarks.scale_rows import LEVELS, TOP_N, Scale
 from indexer.publish import publish
 from indexer.shards import RunFolder
@@ -118,3 +122,41 @@ def test_it_looks_like_a_dataset(rows: duckdb.DuckDBPyConnection) -> None:
     counts = sorted((count for (count,) in labels.fetchall()), reverse=True)
     assert len(counts) > 30
     assert sum(counts[:10]) > 0.4 * sum(counts)
+
+
+def test_the_benchmark_measures_every_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a tiny run, where the figures mean nothing; a second call measures the databases that were kept."""
+    small = ["--edges", "8000", "--questions", "4", "--warm-up", "1", "--clients", "2", "--seconds", "0.2"]
+    arguments = ["database_scale", *small, "--json", "-", "--folder", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert database_scale.main() == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    kinds = ("channelSupport", "contextLabels", "evidence", "confusions", "supporters", "supports", "peaks")
+    assert figures.keys() >= {f"{kind}.{part}" for kind in kinds for part in ("p50_ms", "p95_ms", "growth")}
+    assert figures.keys() >= {f"{kind}.over_sql" for kind in kinds[:2]}
+    assert figures.keys() >= {"publish.edges_per_s", "disk.bytes_per_edge", "served.p99_ms", "adding.over_empty"}
+    assert figures["served.requests_per_s"]["requests"] > 0
+    assert figures["served.errors"]["value"] == 0
+    assert sum(figures["disk.bytes_per_edge"]["by_table"].values()) == pytest.approx(
+        figures["disk.bytes_per_edge"]["value"]
+    )
+    monkeypatch.setattr(sys, "argv", [*arguments, "--skip-publish", "--skip-latency", "--skip-load"])
+    assert database_scale.main() == 0
+    assert json.loads(capsys.readouterr().out)["figures"].keys() == {"disk.bytes_per_edge"}
+
+
+def test_a_server_ends_with_its_block(run_dir: Path, tmp_path: Path) -> None:
+    db = tmp_path / "scale.duckdb"
+    publish([run_dir], db)
+    ports = []
+    with suppress(KeyboardInterrupt), scale_server.serving(db) as port:
+        ports.append(port)
+        socket.create_connection(("127.0.0.1", port), 5).close()
+        raise KeyboardInterrupt
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", ports[0]), 5)
+    (tmp_path / "broken.duckdb").write_bytes(b"no database")
+    with pytest.raises(RuntimeError, match="not a DuckDB database"), scale_server.serving(tmp_path / "broken.duckdb"):
+        pass
