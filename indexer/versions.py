@@ -34,6 +34,7 @@ class VersionedFile:
     def __init__(self, pointer: Path) -> None:
         self._folder = pointer.parent.resolve()
         self.pointer = self._folder / pointer.name
+        self._wal = self.pointer.with_name(self.pointer.name + ".wal")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -93,13 +94,8 @@ class VersionedFile:
         durable.sync_file(building)
         building.rename(version)
         durable.sync_folder(self._folder)
-        wal = self.pointer.with_name(self.pointer.name + ".wal")
-        if self.pointer.is_symlink() or not self.pointer.exists():
-            # No version is ever opened for writing under this name, so such a log belongs to nothing; DuckDB
-            # would replay it into the new version.
-            wal.unlink(missing_ok=True)
-        else:
-            self._keep_plain(wal, version)
+        if self.pointer.exists() and not self.pointer.is_symlink():
+            self._keep_plain(version)
         self.point_to(version)
         return version
 
@@ -108,18 +104,21 @@ class VersionedFile:
         stem = version.name.removesuffix(self.pointer.suffix)
         link = version.with_name(f"{stem}{BUILDING_SUFFIX}{durable.TEMPORARY_SUFFIX}")
         link.unlink(missing_ok=True)
+        # No version is ever opened for writing under this name, so such a log belongs to nothing; DuckDB would
+        # replay it into the version.
+        self._wal.unlink(missing_ok=True)
         link.symlink_to(version.name)
         link.replace(self.pointer)
         durable.sync_folder(self._folder)
 
-    def _keep_plain(self, wal: Path, version: Path) -> None:
+    def _keep_plain(self, version: Path) -> None:
         modified = datetime.fromtimestamp(self.pointer.stat().st_mtime, UTC)
         moment = min(modified, self._moment_of(version) - timedelta(microseconds=1)).strftime(_MOMENT)
         kept = self.pointer.with_name(f"{self.pointer.stem}.{moment}-000000{self.pointer.suffix}")
         with suppress(OSError):  # a file system without hard links: readers of the old file still hold it
             kept.hardlink_to(self.pointer)
-        if wal.exists():
-            wal.replace(kept.with_name(kept.name + ".wal"))
+        if self._wal.exists():
+            self._wal.replace(kept.with_name(kept.name + ".wal"))
 
     def clean(self, *keep: Path | None) -> None:
         """Remove what a killed publish left and every version but these."""

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from graphapi.query import execute
@@ -69,8 +70,6 @@ def test_the_runs_are_listed(two: Path) -> None:
 def test_a_run_without_labels_has_no_accuracy(tmp_path: Path) -> None:
     synthetic_run(tmp_path / "run", images=6, shard_size=6)
     publish([tmp_path / "run"], tmp_path / "e.duckdb")
-    import duckdb
-
     with duckdb.connect(str(resolve(tmp_path / "e.duckdb"))) as connection:
         connection.execute("UPDATE run SET labelled_count = 0, correct_count = 0")
     assert list_runs(tmp_path / "e.duckdb")[0].accuracy is None
@@ -169,6 +168,18 @@ def test_rollback_from_a_version_that_is_damaged_or_gone(two: Path) -> None:
     with pytest.raises(DatabaseError, match="which is gone; return to the version before it with `evigraph rollback"):
         list_runs(two)
     assert rollback(two).runs == ("synthetic",)
+
+
+def test_a_stale_log_is_not_replayed_into_the_version_returned_to(two: Path) -> None:
+    foreign = two.parent / "foreign.duckdb"
+    with duckdb.connect(str(foreign)) as connection:
+        connection.execute("PRAGMA disable_checkpoint_on_shutdown")
+        connection.execute("CREATE TABLE intruder AS SELECT 1 AS x")
+        shutil.copyfile(foreign.with_name("foreign.duckdb.wal"), two.with_name("evidence.duckdb.wal"))
+    rollback(two)
+    assert not list(two.parent.glob("evidence*.wal"))
+    with duckdb.connect(str(two), read_only=True) as reader:
+        assert reader.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'intruder'").fetchone() == (0,)
 
 
 def test_rollback_without_a_version_to_return_to(run_dir: Path, tmp_path: Path) -> None:
