@@ -181,10 +181,9 @@ def main() -> int:
     sys.stdout, stdout = out, sys.stdout
     print(report.heading())
     rows = []
-    names = options.networks.split(",")
     if options.merge:
-        report.figures.update(_others(Path(options.json), names, report.machine))
-    for name in names:
+        report.figures.update(_earlier(Path(options.json), report.machine))
+    for name in options.networks.split(","):
         model, weights = network(name, options.weights, options.side)
         pixels = pictures(options.batch, options.side).to(options.device)
         kernel, engine = measure_kernel(model.to(options.device), pixels, options.top, options.repeats)
@@ -205,15 +204,16 @@ def main() -> int:
     return report.finish(options.json, options.strict)
 
 
-def _others(path: Path, names: list[str], machine: dict[str, Any]) -> dict[str, Any]:
-    """The figures of other networks in an earlier result, if there is one; it must be of the same machine."""
+def _earlier(path: Path, machine: dict[str, Any]) -> dict[str, Any]:
+    """The figures of an earlier result, if there is one; it must be of the same machine."""
     if not path.is_file():
         return {}
     earlier = json.loads(path.read_text())
     for key in ("cpu", "cores", "gpu", "python", "packages"):
         if earlier["machine"][key] != machine[key]:
             raise SystemExit(f"{path} is of another machine ({key} {earlier['machine'][key]}); leave out --merge")
-    return {figure: value for figure, value in earlier["figures"].items() if figure.split(".")[0] not in names}
+    figures: dict[str, Any] = earlier["figures"]
+    return figures
 
 
 def _row(name: str, kernel: Kernel) -> list[str]:
@@ -274,7 +274,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--skip-end-to-end", action="store_true")
     parser.add_argument("--skip-memory", action="store_true")
     parser.add_argument("--json", metavar="FILE", help='where the figures go; "-" is standard output')
-    parser.add_argument("--merge", action="store_true", help="keep what the file of --json says of other networks")
+    parser.add_argument("--merge", action="store_true", help="keep what the file of --json says beside it")
     parser.add_argument("--strict", action="store_true", help="exit code 1 where a figure misses its limit")
     options = parser.parse_args()
     if options.merge and options.json in {None, "-"}:
