@@ -62,7 +62,7 @@ def build(
         _require_all(check_tables(connection), report)
         for done, run_id in enumerate(new_ids):
             report("rollups", done, len(new_ids))
-            build_rollups(connection, run_id)
+            build_rollups(connection, run_id, lambda done, total: report("rollups", done, total))
             connection.commit()
         _require_all(check_rollups(connection), report)
         if served is not None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from indexer import durable
+from indexer import durable, edges
 from schema.models import Base
 
 _ARROW_TYPES: tuple[tuple[type[sa.types.TypeEngine[Any]], pa.DataType], ...] = (
@@ -38,9 +38,12 @@ def _arrow_schema(table: str) -> pa.Schema:
 
 
 SHARD_SCHEMAS: dict[str, pa.Schema] = {
-    table: _arrow_schema(table) for table in ("image", "skipped_image", "decision", "edge")
+    **{table: _arrow_schema(table) for table in ("image", "skipped_image", "decision")},
+    "decomposition": edges.DECOMPOSITION,
+    "edge": edges.EDGE,
 }
-"""Arrow schema of each table of a shard: the columns of `schema.models` in their order, less run_id."""
+"""Arrow schema of each table of a shard: the columns of `schema.models` in their order, less run_id; for edges and
+decompositions those of `indexer.edges`."""
 
 
 @dataclass
@@ -51,6 +54,12 @@ class ShardTables:
     skipped_image: pa.Table
     decision: pa.Table
     edge: pa.Table
+    decomposition: pa.Table | None = None
+    """None: what the edges tell of them."""
+
+    def __post_init__(self) -> None:
+        if self.decomposition is None:
+            self.decomposition = edges.decompositions_of(self.edge)
 
 
 def shard_file(folder: Path, shard: int, table: str) -> Path:

@@ -38,7 +38,7 @@ __all__ = [
     "ShardTables",
 ]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder's layout; a folder of another version is refused."""
 
 

@@ -1,0 +1,36 @@
+"""The views of a database: `edge`, the contract's fact table, and `root`, a decision with its image's outcome.
+
+`edge` unfolds `decomposition`. A filter on its run_id, class_id, decision_id, target_layer or target_channel reaches
+the table, which is ordered by (run_id, class_id, target_layer, decision_id): so name the class where it is known.
+"""
+
+from __future__ import annotations
+
+from schema.encoding import IOU_STEPS, NO_LABEL, coarse, fine
+
+EDGE = f"""
+    SELECT run_id, class_id, decision_id,
+           layer_id AS target_layer, channel AS target_channel, y AS target_y, x AS target_x,
+           (layer_id - 1)::SMALLINT AS source_layer, e.channel AS source_channel,
+           (y * scale_y + e.dy)::SMALLINT AS source_y, (x * scale_x + e.dx)::SMALLINT AS source_x,
+           {fine("(positive_log + e.share_log)")}::REAL AS contribution,
+           {fine("e.share_log")}::REAL AS share,
+           "rank"::SMALLINT AS "rank",
+           {coarse("e.feature_log")} AS feature,
+           {coarse("e.activation_log")} AS activation,
+           {fine("(importance_log + e.share_log)")}::REAL AS importance,
+           nullif(e.context_label_id, {NO_LABEL}) AS context_label_id,
+           (nullif(e.context_iou_steps, 0) / {IOU_STEPS}.0)::REAL AS context_iou
+    FROM (SELECT * EXCLUDE (evidence), unnest(evidence) AS e, unnest(range(len(evidence))) AS "rank"
+          FROM decomposition)
+"""
+
+ROOT = """
+    SELECT run_id, decision_id, image_id, d.class_id, d.role, i.label_id, i.predicted_id,
+           CASE WHEN i.label_id IS NULL THEN 'unlabelled'
+                WHEN i.label_id = i.predicted_id THEN 'correct' ELSE 'wrong' END AS outcome
+    FROM decision AS d JOIN image AS i USING (run_id, image_id)
+"""
+
+VIEWS = {"edge": EDGE, "root": ROOT}
+"""Name to SELECT."""
