@@ -58,6 +58,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("EVIGRAPH_BENCHMARK_CACHE") or Path.home() / ".cache" / "evigraph")
 
 
+def kept_at(images: int, seed: int, name: str, folder: Path) -> Path:
+    """The run folder that a run has in a folder of several."""
+    return folder / f"{name}-{images}-{seed}-v{_GENERATOR}"
+
+
 def make(images: int = IMAGES, seed: int = 0, name: str = "scale", out: Path | None = None) -> Path:
     """Make a run, or complete the one that is kept; gives its folder.
 
@@ -70,7 +75,7 @@ def make(images: int = IMAGES, seed: int = 0, name: str = "scale", out: Path | N
     Raises:
         RunFolderError: the folder holds another run, is in use, or cannot be written.
     """
-    out = out or cache_folder() / f"{name}-{images}-{seed}-v{_GENERATOR}"
+    out = out or kept_at(images, seed, name, cache_folder())
     with RunFolder.open_for_writing(out, describe(images, seed, name)) as folder:
         scale = Scale(images, seed)
         for shard in folder.pending_shards():

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.exceptions import TyperException
+from typer.main import get_command
 
 from schema.errors import EvidenceError, UsageError
 
@@ -29,6 +30,15 @@ app = typer.Typer(
     help="Precomputed evidence graphs of convolutional networks: index a dataset, publish a database, ask it.",
     epilog="Errors are one line; `evigraph --debug COMMAND` shows the traceback.",
 )
+
+
+runs_app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    help="List or delete the runs of a database.",
+    epilog=_example("evigraph runs list --db evidence.duckdb"),
+)
+app.add_typer(runs_app, name="runs")
 
 
 class Device(StrEnum):
@@ -100,7 +110,13 @@ def index(
             "or `own` for those that a factory's network comes with."
         ),
     ],
-    data: Annotated[str, typer.Option(help="imagefolder:DIR, list:FILE.csv (uri,label) or scenes:DIR.")],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="imagefolder:DIR, list:FILE.csv (uri,label), or, with semantic maps, scenes:DIR, voc:DIR, "
+            "pascal-context:DIR, ade20k:DIR or coco-stuff:DIR; the last four take options, as voc:DIR?split=Main/val."
+        ),
+    ],
     run: Annotated[Path, typer.Option(help="The run folder; one that was begun goes on.")],
     classes: Annotated[
         Path | None, typer.Option(help="The network's classes: a name a line, or a CSV of index, key, name.")
@@ -110,6 +126,10 @@ def index(
     max_nodes: Annotated[
         int | None,
         typer.Option(help="Decompose only the M most important nodes of each root in each layer.", min=1),
+    ] = None,
+    context_layers: Annotated[
+        str | None,
+        typer.Option(help="Layers where edges get context labels, named as in --layers; all if not given."),
     ] = None,
     mask_threshold: Annotated[float, typer.Option(help="Of the largest activation.")] = 0.5,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.CPU,
@@ -144,6 +164,7 @@ def index(
         layers=_names("--layers", layers),
         top_n=top,
         max_nodes=max_nodes,
+        context_layers=_names("--context-layers", context_layers),
         mask_threshold=mask_threshold,
         device=device.value,
         limit=limit,
@@ -206,6 +227,93 @@ def publish(
         print(f"published {', '.join(report.runs)} to {db}: {report.edge_count} edges of {report.image_count} images")
         print(f"  {size:.1f} MB in {report.seconds:.1f} s, every invariant checked")
         print(f"next: evigraph serve --db {db}")
+
+
+@app.command(epilog=_example("evigraph migrate --db evidence.duckdb"))
+def migrate(db: Database, quiet: Quiet = False, as_json: Json = False) -> None:
+    """Bring a database that an older evigraph wrote to this one's revision."""
+    from evigraph.progress import StepProgress
+    from indexer.manage import migrate as migrate_database
+
+    with StepProgress(quiet or as_json) as progress:
+        report = migrate_database(db, progress)
+    if as_json:
+        print(json.dumps(asdict(report) | {"changed": report.changed}, default=str))
+    elif not quiet and report.changed:
+        print(f"{db} is at revision {report.revision} now, from {report.from_revision}")
+        print(f"  {report.size_bytes / 1e6:.1f} MB in {report.seconds:.1f} s, every invariant checked")
+        print(f"  the version before is kept until the next publish: evigraph rollback --db {db}")
+    elif not quiet:
+        print(f"{db} is already at revision {report.revision}; nothing was changed")
+
+
+@app.command(epilog=_example("evigraph rollback --db evidence.duckdb"))
+def rollback(
+    db: Database,
+    forward: Annotated[bool, typer.Option("--forward", help="Go to the newer version that was left.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Serve the version before the last publish again; the newer one is kept until the next publish."""
+    from indexer.manage import rollback as roll_back
+
+    report = roll_back(db, forward=forward)
+    if as_json:
+        print(json.dumps(asdict(report), default=str))
+    elif not quiet:
+        held = "no runs" if report.runs == () else f"runs {', '.join(report.runs or ())}"
+        held = f"revision {report.revision}" if report.runs is None else held
+        print(f"{db} is {report.version.name} now, with {held}; it was {report.from_version.name}")
+        if report.runs is None:
+            print(f"  it is of an older revision, to be read again after: evigraph migrate --db {db}")
+        elif forward:
+            print(f"  back again, until the next publish: evigraph rollback --db {db}")
+        else:
+            print(f"  forward again, until the next publish: evigraph rollback --forward --db {db}")
+
+
+@runs_app.command("list", epilog=_example("evigraph runs list --db evidence.duckdb"))
+def list_runs(db: Database, as_json: Json = False) -> None:
+    """List the runs of a database, in the order in which they were first published."""
+    from indexer.manage import list_runs as runs_of
+
+    runs = runs_of(db)
+    if as_json:
+        print(json.dumps([asdict(run) for run in runs], default=lambda moment: moment.isoformat()))
+        return
+    if not runs:
+        print(f"{db} holds no runs; add one with: evigraph publish RUN_DIR --db {db}")
+        return
+    rows = [("name", "model", "dataset", "images", "edges", "accuracy", "created")]
+    for run in runs:
+        accuracy = "-" if run.accuracy is None else f"{run.accuracy:.4f}"
+        created = f"{run.created_at:%Y-%m-%d %H:%M}"
+        rows.append((run.name, run.model, run.dataset, str(run.image_count), str(run.edge_count), accuracy, created))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (f"{c:>{w}}" if 3 <= i <= 5 else f"{c:<{w}}" for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        print("  ".join(cells).rstrip())
+
+
+@runs_app.command("delete", epilog=_example("evigraph runs delete vgg16-old --db evidence.duckdb"))
+def delete_runs(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of runs.", show_default=False)],
+    db: Database,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Put a database without these runs in the place of the old one; their run folders stay."""
+    from evigraph.progress import StepProgress
+    from indexer.manage import delete_runs as delete
+
+    with StepProgress(quiet or as_json) as progress:
+        report = delete(names, db, progress)
+    if as_json:
+        print(json.dumps(asdict(report), default=str))
+    elif not quiet:
+        print(f"deleted {', '.join(report.deleted)} from {db}, which holds {', '.join(report.kept) or 'no runs'} now")
+        print(f"  {report.size_bytes / 1e6:.1f} MB in {report.seconds:.1f} s, every invariant checked")
+        print(f"  the version before is kept until the next publish: evigraph rollback --db {db}")
 
 
 @app.command(epilog=_example("evigraph serve --db evidence.duckdb --port 8000"))
@@ -277,8 +385,7 @@ def main() -> NoReturn:
         if code == _INTERRUPTED:
             raise KeyboardInterrupt
     except TyperException as error:
-        command = f"evigraph {arguments[0]}" if arguments[0] in _commands() else "evigraph"
-        _fail(f"{error.format_message().rstrip('.?')}; see {command} --help", error.exit_code)
+        _fail(f"{error.format_message().rstrip('.?')}; see {_command(arguments)} --help", error.exit_code)
     except EvidenceError as error:
         if debug:
             raise
@@ -297,8 +404,16 @@ def main() -> NoReturn:
     sys.exit(code or 0)
 
 
-def _commands() -> set[str]:
-    return {command.callback.__name__ for command in app.registered_commands if command.callback}
+def _command(arguments: list[str]) -> str:
+    """The words that name a command, `evigraph runs list`, as far as there is one."""
+    words: list[str] = ["evigraph"]
+    there: Any = get_command(app)
+    for argument in arguments:
+        there = getattr(there, "commands", {}).get(argument)
+        if there is None:
+            break
+        words.append(argument)
+    return " ".join(words)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -2,7 +2,8 @@
 
 `publish` moves a pointer to a new file. Each request asks which file the pointer names; the first to see a new
 one opens it, and from then on requests use it. A request keeps the version that it began with, and a version
-that was replaced is closed when its last request ends.
+that was replaced is closed when its last request ends. A server without requests looks for itself now and then:
+the room of a removed file is given back only when nobody has it open.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ logger = logging.getLogger("graphapi")
 
 _OPEN_ATTEMPTS = 5
 """Publishing twice in a row may remove a file between naming and opening it."""
+_LOOK_EVERY_S = 1.0
+"""How often a server without requests looks for a new version."""
 _RETRY_S = 1.0
 """How long a new version that could not be opened is left alone while the old one is served."""
 
@@ -89,9 +92,17 @@ class LiveDatabase:
             if done:
                 version.close()
 
+    async def watch(self) -> None:
+        """Move to each new version though no request comes; runs until it is cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            if self._is_stale():
+                await asyncio.to_thread(self._move)
+
     def close(self) -> None:
         """Close the current version; no request may be running."""
-        self._current.close()
+        with self._opening:  # `watch` may have been cancelled while its thread goes on
+            self._current.close()
 
     def _is_stale(self) -> bool:
         # Only links are followed here: opening and closing the file, as `schema.database.resolve` does, would

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from indexer.context import ContextMaps
 from indexer.data.loader import Batch
-from indexer.data.sources import DataSource
+from indexer.data.samples import DataSource
 from indexer.hierarchy import explain
 from indexer.memory import automatic_batch_size, is_out_of_memory
 from indexer.network import Network
 from indexer.record import Record
-from indexer.rows import ShardRows, decide
+from indexer.rows import ShardRows, decide, settle_labels
 from schema.errors import ModelError, UsageError
 
 PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
@@ -32,6 +32,7 @@ class BatchIndexer:
         top_n, mask_threshold, max_nodes: settings of the run.
         device: where the network is.
         precision: one of `PRECISIONS`.
+        context_layers: the layers where edges get context labels; None for all.
         node_count: nodes decomposed so far, roots included.
         barren_count: those of them that had no positive contribution.
     """
@@ -43,6 +44,7 @@ class BatchIndexer:
     max_nodes: int | None
     device: torch.device
     precision: str
+    context_layers: frozenset[int] | None = None
     node_count: int = 0
     barren_count: int = 0
 
@@ -84,8 +86,9 @@ class BatchIndexer:
             rows.skipped.extend((i, "the network's output is not finite") for i in batch.image_ids[~finite].tolist())
             return
         ids = batch.image_ids.to(self.device)
-        labels = torch.tensor([self._label(i) for i in batch.image_ids.tolist()], device=self.device)
-        decided = decide(ids, labels, record.logits.float())
+        logits = record.logits.float()
+        labels = settle_labels([self.source.samples[i].label_ids for i in batch.image_ids.tolist()], logits)
+        decided = decide(ids, labels, logits)
         levels = explain(record, decided.roots, self.top_n, self._labellers(record, batch), self.max_nodes)
         rows.add(decided, levels)
         for level in levels:
@@ -109,17 +112,17 @@ class BatchIndexer:
     def _input(self, pixels: Tensor) -> Tensor:
         return pixels.to(self.device, non_blocking=True).to(PRECISIONS[self.precision])
 
-    def _label(self, image_id: int) -> int:
-        label = self.source.samples[image_id].label_id
-        return -1 if label is None else label
-
-    def _labellers(self, record: Record, batch: Batch) -> list[ContextMaps] | None:
+    def _labellers(self, record: Record, batch: Batch) -> list[ContextMaps | None] | None:
         if batch.maps is None:
             return None
         maps = batch.maps.to(self.device, non_blocking=True)
         count = max(self.source.context_labels) + 1
         grids = [(features.shape[2], features.shape[3]) for features in record.features]
-        return [ContextMaps(maps, grid, self.mask_threshold, count) for grid in grids]
+        chosen = range(len(grids)) if self.context_layers is None else self.context_layers
+        return [
+            ContextMaps(maps, grid, self.mask_threshold, count) if layer in chosen else None
+            for layer, grid in enumerate(grids)
+        ]
 
 
 @contextmanager

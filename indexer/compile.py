@@ -5,7 +5,8 @@
 3. Where pooling is the only way up from the lower layer, A is formed on the pooled map, since both kinds of pooling
    are linear once the maxima are chosen: sum(G * F) = sum(g * pooled F). Only the kept channels go through the
    pooling. An average behind a 1 x 1 convolution (DenseNet's transitions) may as well come before it.
-4. The scale of a batch normalisation before ReLU and convolution is folded into that convolution's weights.
+4. Concatenations of a dense block share one gradient (`indexer.blocks`).
+5. The scale of a batch normalisation before ReLU and convolution is folded into that convolution's weights.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from torch import fx
 
+from indexer.blocks import Part, gather
 from indexer.builder import RuleBuilder, Shapes, space
 from indexer.folding import Convolution
 from indexer.graph import Graph, between
@@ -34,6 +36,7 @@ class SegmentPlan:
         boundary: the pooling that A is formed behind; None where it is formed on the source itself.
         end: the operation that the gradient ends at: the source, the boundary, or the convolution that changed places
             with it.
+        parts: what the segment's dense blocks concatenate.
         reads: operations whose values must be recorded.
         bytes_per_decision: of the largest window, in float32.
     """
@@ -44,12 +47,18 @@ class SegmentPlan:
     frames: dict[fx.Node, Frame]
     boundary: Pool | None
     end: fx.Node
+    parts: dict[fx.Node, Part]
     reads: frozenset[fx.Node]
     bytes_per_decision: int
 
 
 def compile_segment(
-    graph: Graph, source: fx.Node, target: fx.Node, shapes: Shapes, convolutions: dict[fx.Node, Convolution]
+    graph: Graph,
+    source: fx.Node,
+    target: fx.Node,
+    shapes: Shapes,
+    convolutions: dict[fx.Node, Convolution],
+    layers: frozenset[fx.Node],
 ) -> SegmentPlan:
     """The plan of one segment.
 
@@ -59,6 +68,7 @@ def compile_segment(
         target: the upper layer's.
         shapes: of every operation's output, for a batch of one.
         convolutions: of the whole network.
+        layers: operations whose values are wanted beside the decomposition.
 
     Raises:
         NotLocalError: an operation between the two has no rule; names it.
@@ -91,11 +101,13 @@ def compile_segment(
             settled[end] = settled[boundary.node]
     else:
         settled[source] = union(frames[source], *space(shapes[source]))
+    sizes = {node: (shapes[node][1], *space(shapes[node])) for node in settled}
+    rules, parts = gather(rules, settled, sizes, layers)
     reads = {read for rule in rules for read in rule.reads} | {source}
     if boundary is not None and end is boundary.node:
         reads.add(end)
     largest = max(shapes[node][1] * frame.size[0] * frame.size[1] for node, frame in settled.items())
-    return SegmentPlan(source, target, tuple(rules), settled, boundary, end, frozenset(reads), 4 * largest)
+    return SegmentPlan(source, target, tuple(rules), settled, boundary, end, parts, frozenset(reads), 4 * largest)
 
 
 def _boundary(rules: list[Rule], source: fx.Node) -> Pool | None:

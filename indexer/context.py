@@ -2,7 +2,8 @@
 
 1. The mask of an edge is A[k] > threshold * max(A[k]), at the layer's resolution.
 2. It is brought to the semantic map's resolution by nearest neighbour. Every pixel of the map then lies in one cell of
-   the layer's grid, so it is enough to count, once an image, the pixels of each label in each cell.
+   the layer's grid, so it is enough to count, once an image, the pixels of each label in each cell. Only an image's own
+   labels are counted: few even where a dataset has hundreds.
 3. The region of a label is all its pixels; void is none. The label with the largest IoU is the edge's, the lower id
    among equals.
 """
@@ -34,12 +35,14 @@ class ContextMaps:
         row, column = _nearest(grid[0], height), _nearest(grid[1], width)
         cell = (row[:, None] * grid[1] + column[None, :]).to(maps.device)
         image = torch.arange(batch, device=maps.device)[:, None, None]
-        keys = (image * cells + cell) * label_count + maps.long()
-        counts = torch.bincount(keys.flatten(), minlength=batch * cells * label_count)
-        self.pixels = counts.view(batch, cells, label_count).float()
-        """(batch, cells, labels) pixels of each label in each cell."""
+        slot, self.ids = _own_labels(maps, label_count)
+        slots = self.ids.shape[1]
+        keys = (image * cells + cell) * slots + slot
+        counts = torch.bincount(keys.flatten(), minlength=batch * cells * slots)
+        self.pixels = counts.view(batch, cells, slots).float()
+        """(batch, cells, slots) pixels of each of the image's labels in each cell."""
         self.region = self.pixels.sum(1)
-        """(batch, labels) pixels of each label's region."""
+        """(batch, slots) pixels of each label's region."""
 
     def label(self, image: Tensor, maps: Tensor, top: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
         """Context labels of edges.
@@ -65,19 +68,43 @@ class ContextMaps:
                 overlap = self._window_overlap(current, masks[rows], top[rows], left[rows])
             union = overlap.sum(1, keepdim=True) + self.region[current] - overlap
             ious = torch.where(overlap > 0, overlap / union, 0.0)
-            ious[:, VOID] = 0.0
+            ious[:, 0] = 0.0  # the slot of void
             best = ious.max(1).values
             first = (ious == best[:, None]).int().argmax(1)
-            label[rows] = torch.where(best > 0, first, -1)
+            label[rows] = torch.where(best > 0, self.ids[current][first], -1)
             iou[rows] = best
         return label, iou
 
     def _window_overlap(self, image: int, masks: Tensor, top: Tensor, left: Tensor) -> Tensor:
-        """(edges, labels) pixels of each label under masks that cover part of the grid."""
+        """(edges, slots) pixels of each of the image's labels under masks that cover part of the grid."""
         edge, y, x = torch.nonzero(masks, as_tuple=True)
         y, x = y + top[edge], x + left[edge]
         overlap = torch.zeros(len(masks), self.pixels.shape[2], device=masks.device)
         return overlap.index_add_(0, edge, self.pixels[image, y * self.grid[1] + x])
+
+
+def _own_labels(maps: Tensor, label_count: int) -> tuple[Tensor, Tensor]:
+    """The labels that each image has, numbered from 0 in ascending order; void is always the first.
+
+    Args:
+        maps: (batch, height, width) integers, label ids.
+        label_count: label ids are below it.
+
+    Returns:
+        (batch, height, width) int64, the slot of each pixel's label, and (batch, slots) int64, the label of each
+        slot; images with fewer labels than others have void in the slots left over.
+    """
+    labels = maps.flatten(1).long()
+    row = torch.arange(len(labels), device=maps.device)[:, None] * label_count
+    present = torch.bincount((row + labels).flatten(), minlength=len(labels) * label_count) > 0
+    present = present.view(len(labels), label_count)
+    present[:, VOID] = True
+    slot = present.cumsum(1) - 1
+    ids = torch.zeros(len(labels), int(present.sum(1).max()) if len(labels) else 1, dtype=torch.int64)
+    ids = ids.to(maps.device)
+    image, label = torch.nonzero(present, as_tuple=True)
+    ids[image, slot[image, label]] = label
+    return slot.gather(1, labels).view(maps.shape), ids
 
 
 def _nearest(cells: int, pixels: int) -> Tensor:

@@ -88,12 +88,24 @@ class RunDescription:
 
     def digest(self) -> str:
         """SHA-256 (hexadecimal) of everything that determines rows."""
-        canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return _digest(self.to_json())
+
+    def provenance(self) -> dict[str, str]:
+        """Digests of the inputs, and the version of the code: what a shard says that it was made of."""
+        return {
+            "weights_sha256": self.weights_sha256,
+            "preprocessing_sha256": _digest(self.settings.get("preprocessing")),
+            "dataset_sha256": self.dataset_sha256,
+            "indexer_version": self.indexer_version,
+        }
 
     def difference(self, other: RunDescription) -> tuple[str, Any, Any] | None:
         """The first setting that differs, as (dotted name, mine, the other's); None where none does."""
         return _first_difference("", self.to_json(), other.to_json())
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _first_difference(name: str, mine: Any, other: Any) -> tuple[str, Any, Any] | None:

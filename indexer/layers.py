@@ -139,6 +139,22 @@ def choose_layers(maps: Sequence[FeatureMap], names: Sequence[str]) -> list[Feat
     return chosen
 
 
+def find_layers(layers: Sequence[FeatureMap], names: Sequence[str], what: str) -> frozenset[int]:
+    """Which of a run's layers these names or module paths stand for, as places in `layers`.
+
+    Raises:
+        NotFoundError: a name stands for none of them; `what` is what it was to be.
+    """
+    by_name = {alias: i for i, m in enumerate(layers) for alias in m.aliases} | {
+        m.name: i for i, m in enumerate(layers)
+    }
+    for name in names:
+        if name not in by_name:
+            taken = ", ".join(m.name for m in layers)
+            raise NotFoundError(what, name, by_name, f"(the run's layers are {taken}; choose them with --layers)")
+    return frozenset(by_name[name] for name in names)
+
+
 def depends_on(upper: FeatureMap, lower: FeatureMap, maps: Sequence[FeatureMap]) -> bool:
     """Whether values of `upper` are computed from `lower`; by order of execution where it was not traced."""
     if upper.node is not None and lower.node is not None:

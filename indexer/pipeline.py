@@ -26,8 +26,10 @@ from indexer.batch import PRECISIONS, BatchIndexer, precision
 from indexer.data.classes import ClassList, read_classes
 from indexer.data.loader import default_workers, iterate_chunks
 from indexer.data.preprocess import Preprocessing
-from indexer.data.sources import DataSource, open_source
+from indexer.data.samples import DataSource
+from indexer.data.sources import open_source
 from indexer.graph import frozen
+from indexer.layers import find_layers
 from indexer.models import LoadedModel, load_model
 from indexer.network import Network, prepare
 from indexer.rows import ShardRows
@@ -45,6 +47,7 @@ class IndexSettings:
         layers: names or module paths, lowest first; None for the default ones.
         top_n: channels kept of each decomposition.
         max_nodes: nodes decomposed of each root in each layer; None for all.
+        context_layers: names or module paths of the layers where edges get context labels; None for all.
         mask_threshold: of the largest activation.
         device: "cpu" or "cuda".
         limit: index only the first images of the listing.
@@ -63,6 +66,7 @@ class IndexSettings:
     layers: Sequence[str] | None = None
     top_n: int = 3
     max_nodes: int | None = None
+    context_layers: Sequence[str] | None = None
     mask_threshold: float = 0.5
     device: str = "cpu"
     limit: int | None = None
@@ -157,10 +161,18 @@ def _index(
     progress: Progress | None,
 ) -> IndexReport:
     source = open_source(settings.data, _classes(settings, loaded, network), network.class_count)
+    context_layers = _context_layers(settings, network, source)
     description = describe(settings, loaded, preprocessing, network, source)
     started = time.perf_counter()
     indexer = BatchIndexer(
-        network, source, settings.top_n, settings.mask_threshold, settings.max_nodes, device, settings.precision
+        network,
+        source,
+        settings.top_n,
+        settings.mask_threshold,
+        settings.max_nodes,
+        device,
+        settings.precision,
+        context_layers,
     )
     with RunFolder.open_for_writing(settings.run, description) as folder, frozen(network.model):
         batch_size = settings.batch_size or indexer.automatic_batch_size(preprocessing.crop)
@@ -287,6 +299,7 @@ def describe(
             "classes": str(settings.classes) if settings.classes else None,
             "limit": settings.limit,
             "max_nodes": settings.max_nodes,
+            "context_layers": list(settings.context_layers) if settings.context_layers is not None else None,
             "precision": settings.precision,
             "preprocessing": preprocessing.to_settings(),
             "torch": version("torch"),
@@ -306,6 +319,18 @@ def _device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ModelError("no CUDA device can be used here; give --device cpu, or install its driver")
     return torch.device(name)
+
+
+def _context_layers(settings: IndexSettings, network: Network, source: DataSource) -> frozenset[int] | None:
+    """The layers where edges get context labels, as places in the network's layers; None for all."""
+    if settings.context_layers is None:
+        return None
+    if not source.has_maps:
+        raise UsageError(
+            f"--context-layers is given, but the data {settings.data!r} has no semantic maps; leave it out, or give "
+            "data with maps, such as scenes:DIR"
+        )
+    return find_layers(network.layers, settings.context_layers, "context layer")
 
 
 def _classes(settings: IndexSettings, loaded: LoadedModel, network: Network) -> ClassList | None:

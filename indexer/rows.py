@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from indexer.data.sources import DataSource
+from indexer.data.samples import DataSource
 from indexer.hierarchy import LevelEdges, Roots
 from indexer.shards import SHARD_SCHEMAS, ShardTables
 
@@ -25,7 +25,7 @@ class Decided:
 
     Attributes:
         image_ids: (images,) int64.
-        labels: (images,) int64, -1 where unlabelled.
+        labels: (images,) int64, -1 where unlabelled; of several right classes as `settle_labels` has it.
         predicted: (images,) int64, the class of the largest logit, the lower one among equals.
         roots: the logits to explain: of each image the predicted class and, where it differs, the label's.
         logit, probability: (roots,) of each root; probability after softmax.
@@ -37,6 +37,27 @@ class Decided:
     roots: Roots
     logit: Tensor
     probability: Tensor
+
+
+def settle_labels(label_ids: Sequence[tuple[int, ...]], logits: Tensor) -> Tensor:
+    """The label of each image: of several right classes the one that the network ranks highest.
+
+    So a prediction is correct where it is any of them, as where several things can be seen it should be. Where it is
+    none of them the image still counts as wrong, and its label is the right class that came nearest.
+
+    Args:
+        label_ids: the right classes of each image, ascending.
+        logits: (images, classes).
+
+    Returns:
+        (images,) int64 on the logits' device, -1 where there is none; the lower class among equals.
+    """
+    labels = torch.tensor([ids[0] if ids else -1 for ids in label_ids], device=logits.device)
+    for image, ids in enumerate(label_ids):
+        if len(ids) > 1:
+            right = torch.tensor(ids, device=logits.device)
+            labels[image] = right[logits[image, right].argmax()]
+    return labels
 
 
 def decide(image_ids: Tensor, labels: Tensor, logits: Tensor) -> Decided:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
+from indexer.products import product
 from indexer.windows import Frame, Pair, Windows, whole
 
 Values = dict[fx.Node, Tensor]
@@ -192,7 +193,7 @@ class Linear(Rule):
     """(out features, in features)."""
 
     def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
-        return (gradient[:, :, 0, 0] @ self.weight)[:, :, None, None]
+        return product(gradient[:, :, 0, 0], self.weight)[:, :, None, None]
 
     def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> Tensor:
         return (self.weight.index_select(0, gradient.channel) * gradient.value[:, 0])[:, :, None, None]

@@ -2,7 +2,8 @@
 
     RUN/run.json                     the run's description, written when the folder is made
     RUN/shards/00003.edge.parquet    the columns of schema.models less run_id; so too for the other tables
-    RUN/shards/00003.json            the shard's manifest entry, written last: bytes and SHA-256 of each file
+    RUN/shards/00003.json            the shard's manifest entry, written last: bytes and SHA-256 of each file,
+                                     and digests of the description and inputs that it was made with
     RUN/finished.json                written when every shard is there
     RUN/lock                         held while a process works on the folder
 
@@ -149,7 +150,7 @@ class RunFolder:
         if entry is None:
             return f"{name} is missing or cannot be read"
         if entry.get("description") != self._digest:
-            return f"{name} was made with other settings than run.json"
+            return f"{name} was made with {self._other_provenance(entry)}"
         other = f"{name} is not a manifest entry of images {images.start} to {images.stop - 1}"
         try:
             if entry["images"] != [images.start, images.stop] or entry["files"].keys() != SHARD_SCHEMAS.keys():
@@ -157,6 +158,14 @@ class RunFolder:
             return fault_in_files(self.path / "shards", shard, entry["files"])
         except (KeyError, TypeError, AttributeError):  # JSON, but of another shape
             return other
+
+    def _other_provenance(self, entry: dict[str, Any]) -> str:
+        """How a shard that was made by another description differs from run.json."""
+        made_of = entry.get("provenance")
+        for name, stated in self.description.provenance().items():
+            if isinstance(made_of, dict) and made_of.get(name, stated) != stated:
+                return f"{name} = {_brief(made_of[name])}, where run.json says {_brief(stated)}"
+        return "other settings than run.json"
 
     def pending_shards(self) -> list[int]:
         """The shards still to be made: those that are missing or not as they were written."""
@@ -179,7 +188,8 @@ class RunFolder:
             fault = self.fault(shard)
             if fault is not None:
                 raise RunFolderError(
-                    f"run folder {self.path}: {fault}; run the same `evigraph index` command again to remake it"
+                    f"run folder {self.path}: {fault}; run the same `evigraph index` command again to remake it, "
+                    "or index into a new folder"
                 )
 
     def is_finished(self) -> bool:
@@ -216,7 +226,12 @@ class RunFolder:
         try:
             (self.path / "finished.json").unlink(missing_ok=True)
             files = write_files(self.path / "shards", shard, tables)
-            entry = {"description": self._digest, "images": [images.start, images.stop], "files": files}
+            entry = {
+                "description": self._digest,
+                "provenance": self.description.provenance(),
+                "images": [images.start, images.stop],
+                "files": files,
+            }
             durable.write_bytes(self._manifest_file(shard), _json_bytes(entry))
         except (pa.ArrowException, KeyError) as error:
             raise RunFolderError(

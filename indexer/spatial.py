@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
+from indexer.products import product
 from indexer.rules import OneChannel, Rule, Values
 from indexer.windows import Frame, Pair, Span, Windows, whole
 
@@ -68,7 +69,7 @@ class Convolve(Rule):
     def _transposed(self, gradient: Tensor, padding: Pair, rest: Pair) -> Tensor:
         if self._by_place:
             decisions, channels, height, width = gradient.shape
-            flat = gradient.permute(0, 2, 3, 1).reshape(-1, channels) @ self.rows
+            flat = product(gradient.permute(0, 2, 3, 1).reshape(-1, channels), self.rows)
             return flat.view(decisions, height, width, -1).permute(0, 3, 1, 2)
         return F.conv_transpose2d(gradient, self.weight, None, self.stride, padding, rest, self.groups, self.dilation)
 

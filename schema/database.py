@@ -32,7 +32,10 @@ def resolve(path: Path) -> Path:
     found = path.resolve()
     if not found.exists():
         if path.is_symlink():
-            raise DatabaseError(f"database {path} points to {found.name}, which is gone; publish it again")
+            raise DatabaseError(
+                f"database {path} points to {found.name}, which is gone; return to the version before it with "
+                f"`evigraph rollback --db {path}`, or remove {path} and publish its runs again"
+            )
         raise DatabaseError(f"no database {path}; make one with `evigraph publish RUN_DIR --db {path}`")
     try:
         with found.open("rb") as file:
@@ -59,7 +62,7 @@ def open_read_only(path: Path) -> Engine:
         if revision != REVISIONS[-1]:
             raise DatabaseError(
                 f"database {path} has the older revision {revision}, this program reads {REVISIONS[-1]}; "
-                f"bring it up to date with `evigraph publish RUN_DIR --db {path}`"
+                f"bring it up to date with `evigraph migrate --db {path}`"
             )
     except BaseException:
         engine.dispose()

@@ -11,6 +11,7 @@ How each kind of file becomes RGB:
 
 from __future__ import annotations
 
+import math
 import stat
 import warnings
 from collections.abc import Iterator
@@ -90,7 +91,8 @@ def load_image_and_map(
     half-turned image, where both sizes are equal, the map is taken to be of the pixels as stored.
 
     Returns:
-        The image (mode RGB) and its map (mode L, the mask values), both upright and of one size.
+        The image (mode RGB) and its map (the mask values, mode L where the file is of 8 bits, else I), both upright
+        and of one size.
 
     Raises:
         SkippedImage: either cannot be used, or their sizes differ.
@@ -126,7 +128,7 @@ def _decoding() -> Iterator[None]:
         raise SkippedImage("truncated or damaged") from None
 
 
-def _open(path: Path, max_pixels: int) -> Image.Image:
+def _check_file(path: Path) -> None:
     try:
         # without this check a pipe would be waited on for ever
         status = path.stat()
@@ -142,6 +144,10 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
         raise SkippedImage("no permission to read") from None
     except OSError:
         raise SkippedImage("cannot be read") from None
+
+
+def _open(path: Path, max_pixels: int) -> Image.Image:
+    _check_file(path)
     image = Image.open(path, formats=FORMATS)
     if image.width * image.height > max_pixels:
         image.close()
@@ -194,13 +200,32 @@ def _from_wide(image: Image.Image) -> Image.Image:
 
 
 def _load_map(path: Path, max_pixels: int) -> Image.Image:
+    if path.suffix.lower() == ".mat":
+        return _load_matrix(path, max_pixels)
     with _open(path, max_pixels) as image:
         orientation = _orientation(image)
         image.load()
         if image.mode not in ("P", "L", "1", "I", "I;16", "I;16B", "I;16L"):
             raise SkippedImage("neither indexed nor grey")
         values: np.ndarray[Any, Any] = np.asarray(image)
-        # mask values are 0..255; anything else is named by no class file, so void
-        values = np.where((values >= 0) & (values <= 255), values, 0)
-        upright = Image.fromarray(values.astype(np.uint8))
+        upright = Image.fromarray(values.astype(np.uint8 if image.mode in ("P", "L", "1") else np.int32))
         return upright.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else upright
+
+
+def _load_matrix(path: Path, max_pixels: int) -> Image.Image:
+    """The matrix LabelMap of a MATLAB file, as PASCAL-Context has it."""
+    import scipy.io  # a tenth of a second, and only these maps need it
+
+    _check_file(path)
+    try:
+        shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
+        if len(shapes.get("LabelMap", ())) != 2:
+            raise SkippedImage("no matrix LabelMap")
+        if math.prod(shapes["LabelMap"]) > max_pixels:
+            raise SkippedImage("too many pixels")
+        values = scipy.io.loadmat(path, variable_names=["LabelMap"])["LabelMap"]
+    except NotImplementedError:
+        raise SkippedImage("MATLAB 7.3 file; save it with -v7") from None
+    if values.dtype.kind not in "iu":
+        raise SkippedImage("LabelMap is not of integers")
+    return Image.fromarray(values.astype(np.int32))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from schema.errors import DataError
@@ -39,10 +39,19 @@ def image_uris(root: Path, folder: str, outside: Collection[Path] = ()) -> list[
         DataError: a folder that cannot be read, or a file name that is not UTF-8 and so cannot be stored.
     """
     visited = {_identity(path) for path in outside}
-    return sorted(_walk(root / folder, folder, visited))
+    return sorted(_walk(root / folder, folder, visited, image_suffix))
 
 
-def _walk(path: Path, uri: str, visited: set[tuple[int, int]]) -> Iterator[str]:
+def file_uris(root: Path, folder: str, suffixes: Collection[str]) -> list[str]:
+    """As `image_uris`, for files of these suffixes (lower case, with the dot)."""
+
+    def wanted(name: str) -> bool:
+        return not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes  # noqa: PTH122
+
+    return sorted(_walk(root / folder, folder, set(), wanted))
+
+
+def _walk(path: Path, uri: str, visited: set[tuple[int, int]], wanted: Callable[[str], bool]) -> Iterator[str]:
     pending = [(path, uri)]
     while pending:
         path, uri = pending.pop()
@@ -56,7 +65,7 @@ def _walk(path: Path, uri: str, visited: set[tuple[int, int]]) -> Iterator[str]:
             if _is_folder(entry):
                 if not entry.name.startswith("."):
                     pending.append((path / entry.name, name))
-            elif image_suffix(entry.name):
+            elif wanted(entry.name):
                 _check_text(name)
                 yield name
 

@@ -6,15 +6,18 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from indexer.data.context_labels import MAX_MASK_VALUE
 from indexer.data.images import MAX_PIXELS, SkippedImage, load_image, load_image_and_map
 from indexer.data.preprocess import Preprocessing
-from indexer.data.sources import DataSource, Sample
+from indexer.data.samples import DataSource, Sample
 from schema.errors import DataError
 
 
@@ -25,8 +28,8 @@ class Batch:
     Attributes:
         image_ids: (images,) int64, those that could be used.
         pixels: (images, 3, crop, crop) float32.
-        maps: (images, crop, crop) uint8 label ids, 0 = void, all void for an image without a map;
-            None where the source has no maps.
+        maps: (images, crop, crop) label ids, uint8 or, where ids above 255 exist, int32; 0 = void, all void for an
+            image without a map. None where the source has no maps.
         skipped: (image id, reason) of the others. A batch may be all skipped, with 0 images.
     """
 
@@ -88,7 +91,7 @@ def iterate_chunks(
             _Decoded(source, preprocessing, max_pixels),
             batch_sampler=[list(chunk) for chunk in chunks],
             num_workers=workers,
-            collate_fn=_Collate(preprocessing.crop, source.has_maps),
+            collate_fn=_Collate(preprocessing.crop, _map_dtype(source)),
             pin_memory=pin_memory,
         )
         # Python 3.12 warns of any fork beside threads; the workers use neither torch's threads nor a database
@@ -118,7 +121,7 @@ class _Item:
 class _Decoded(Dataset[_Item]):
     def __init__(self, source: DataSource, preprocessing: Preprocessing, max_pixels: int) -> None:
         self.source, self.preprocessing, self.max_pixels = source, preprocessing, max_pixels
-        self.lookup = torch.frombuffer(bytearray(source.map_lookup), dtype=torch.uint8)
+        self.lookup = _lookup(source)
 
     def __getitem__(self, image_id: int) -> _Item:
         try:
@@ -132,28 +135,51 @@ class _Decoded(Dataset[_Item]):
         if sample.map_uri is None:
             image = load_image(path, self.max_pixels)
         else:
-            image, semantic_map = load_image_and_map(path, self.source.path(sample.map_uri), self.max_pixels)
+            image, semantic_map = load_image_and_map(path, self.source.map_path(sample.map_uri), self.max_pixels)
         pixels = self.preprocessing.image(image, self.max_pixels)
         if semantic_map is None:
             return _Item(image_id, pixels)
-        labels = self.lookup[self.preprocessing.map(semantic_map, self.max_pixels).int()]
+        # before the crop, whose padding is void whatever label a map stores as 0
+        labels = self.preprocessing.map(self._labelled(semantic_map), self.max_pixels)
         return _Item(image_id, pixels, labels)
+
+    def _labelled(self, semantic_map: Image.Image) -> Image.Image:
+        """Label ids of a map's values."""
+        values: np.ndarray[Any, Any] = np.asarray(semantic_map)
+        if semantic_map.mode != "L":
+            # what no list can name is the last entry, void
+            values = values.clip(-1, len(self.lookup) - 1)
+        return Image.fromarray(self.lookup[values])
+
+
+def _lookup(source: DataSource) -> np.ndarray[Any, Any]:
+    """Label id by mask value, with void for every other value and for the last entry."""
+    dtype = np.int32 if _map_dtype(source) == torch.int32 else np.uint8
+    lookup = np.zeros(MAX_MASK_VALUE + 2, dtype=dtype)
+    lookup[: len(source.map_lookup)] = source.map_lookup
+    return lookup
+
+
+def _map_dtype(source: DataSource) -> torch.dtype | None:
+    if not source.has_maps:
+        return None
+    return torch.uint8 if max(source.context_labels) <= 255 else torch.int32
 
 
 @dataclass(frozen=True)
 class _Collate:
     crop: int
-    has_maps: bool
+    map_dtype: torch.dtype | None
 
     def __call__(self, items: list[_Item]) -> Batch:
         used = [(item, item.pixels) for item in items if item.pixels is not None]
         pixels = [pixels for _, pixels in used] or [torch.empty(0, 3, self.crop, self.crop)]
-        void = torch.zeros(self.crop, self.crop, dtype=torch.uint8)
+        void = torch.zeros(self.crop, self.crop, dtype=self.map_dtype)
         maps = [void if item.semantic_map is None else item.semantic_map for item, _ in used]
         return Batch(
             image_ids=torch.tensor([item.image_id for item, _ in used], dtype=torch.int64),
             pixels=torch.stack(pixels) if used else pixels[0],
-            maps=(torch.stack(maps) if maps else void.new_empty(0, self.crop, self.crop)) if self.has_maps else None,
+            maps=(torch.stack(maps) if maps else void.new_empty(0, self.crop, self.crop)) if self.map_dtype else None,
             skipped=tuple((item.image_id, item.reason) for item in items if item.pixels is None),
         )
 

@@ -175,11 +175,11 @@ class Preprocessing:
         """A semantic map, aligned with the network's input.
 
         Args:
-            semantic_map: mode L, of the image's size.
+            semantic_map: label ids, mode L or I, of the image's size.
             max_pixels: as for `image`.
 
         Returns:
-            (crop, crop) uint8; 0 where the crop lies outside the image.
+            (crop, crop), uint8 or int32 as the mode is; 0 where the crop lies outside the image.
         """
         return torch.from_numpy(np.array(self._cropped(semantic_map, Image.Resampling.NEAREST, max_pixels)))
 

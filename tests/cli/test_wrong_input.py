@@ -153,12 +153,11 @@ def test_publish_refuses(cli: Cli, tmp_path: Path) -> None:
     assert cli("publish", "--db", db).code == 2
 
 
-@pytest.fixture(params=["query", "check", "serve"])
+@pytest.fixture(params=["query", "check", "serve", "migrate", "runs list", "runs delete"])
 def reading(request: pytest.FixtureRequest) -> list[str]:
-    """The words of a command that reads a database, less `--db`."""
-    return {"query": ["query", "{ run { name } }"], "check": ["check"], "serve": ["serve", "--port", "0"]}[
-        request.param
-    ]
+    """The words of a command that needs a database, less `--db`."""
+    more = {"query": ["{ run { name } }"], "serve": ["--port", "0"], "runs delete": ["scenes"]}
+    return [*request.param.split(), *more.get(request.param, [])]
 
 
 def test_reading_refuses_a_missing_database(cli: Cli, reading: list[str], tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 from PIL import Image
 
 from indexer.data.images import SkippedImage, load_image, load_image_and_map
@@ -265,4 +266,45 @@ def test_maps_that_cannot_be_used(tmp_path: Path) -> None:
     assert reason("empty.png") == "semantic map: empty file"
     assert reason("absent.png") == "semantic map: no such file"
     _, found = load_image_and_map(tmp_path / "image.png", tmp_path / "wide.png")
-    assert np.asarray(found).sum() == 3  # values above 255 are void
+    assert (np.asarray(found) == wide).all()  # 16 bits are kept
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint8, np.int32])
+def test_matrices_of_matlab_are_maps(tmp_path: Path, dtype: type[np.generic]) -> None:
+    gradient().save(tmp_path / "image.png")
+    values = np.arange(16 * 24).reshape(16, 24).astype(dtype)
+    scipy.io.savemat(tmp_path / "map.mat", {"LabelMap": values, "other": np.zeros(3)})
+    image, found = load_image_and_map(tmp_path / "image.png", tmp_path / "map.mat")
+    assert image.size == found.size
+    assert (np.asarray(found) == values).all()
+
+
+def test_matrices_that_cannot_be_used(tmp_path: Path) -> None:
+    gradient().save(tmp_path / "image.png")
+    matrices = {
+        "other.mat": {"Labels": np.zeros((16, 24), np.uint16)},
+        "flat.mat": {"LabelMap": np.zeros((16, 24, 2), np.uint16)},
+        "float.mat": {"LabelMap": np.zeros((16, 24))},
+        "turned.mat": {"LabelMap": np.zeros((24, 16), np.uint16)},
+        "large.mat": {"LabelMap": np.zeros((160, 240), np.uint16)},
+    }
+    for name, content in matrices.items():
+        scipy.io.savemat(tmp_path / name, content)
+    (tmp_path / "empty.mat").touch()
+    (tmp_path / "damaged.mat").write_bytes((tmp_path / "turned.mat").read_bytes()[:190])
+    # how a version 7.3 file begins: 124 characters, then the version
+    (tmp_path / "hdf5.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(400))
+
+    def reason(name: str) -> str:
+        with pytest.raises(SkippedImage) as caught:
+            load_image_and_map(tmp_path / "image.png", tmp_path / name, max_pixels=10_000)
+        return caught.value.reason.removeprefix("semantic map: ")
+
+    assert reason("other.mat") == reason("flat.mat") == "no matrix LabelMap"
+    assert reason("float.mat") == "LabelMap is not of integers"
+    assert reason("turned.mat") == "not of the image's size"
+    assert reason("large.mat") == "too many pixels"
+    assert reason("empty.mat") == "empty file"
+    assert reason("damaged.mat") == "truncated or damaged"
+    assert reason("hdf5.mat") == "MATLAB 7.3 file; save it with -v7"
+    assert reason("absent.mat") == "no such file"

@@ -14,7 +14,8 @@ from PIL import Image
 from indexer.data.images import load_image
 from indexer.data.loader import Batch, iterate_batches
 from indexer.data.preprocess import Preprocessing
-from indexer.data.sources import DataSource, Sample, open_source
+from indexer.data.samples import DataSource, Sample
+from indexer.data.sources import open_source
 from schema.errors import DataError
 
 SETTINGS = Preprocessing(16, 16, (0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
@@ -80,6 +81,32 @@ def test_pixels_and_maps_are_those_of_the_image(scenes: DataSource) -> None:
     assert not batch.maps[1].any()
 
 
+def test_what_lies_outside_the_image_is_void_even_where_0_is_a_label(scenes: DataSource) -> None:
+    (batch,) = iterate_batches(scenes, Preprocessing(None, 40), [8])
+    assert batch.maps is not None
+    inside = batch.maps[0, 10:30, 5:35]
+    with Image.open(scenes.path("masks/8.png")) as stored:
+        values = np.asarray(stored)
+    assert (inside.numpy() == np.array([2, 1, 0, 0])[values]).all()
+    assert int(batch.maps.count_nonzero()) == int(inside.count_nonzero()) > 0
+
+
+def test_maps_of_more_than_8_bits(scenes: DataSource) -> None:
+    values = np.full((20, 30), 300, dtype=np.uint16)
+    values[:, :10], values[:, 10:12], values[:, 12:14] = 459, 460, 65535
+    Image.fromarray(values).save(scenes.path("masks/8.png"))
+    classes = "mask_value,name\n0,sky\n1,sea\n300,mud\n459,wood\n"
+    scenes.path("classes.csv").write_text(classes)
+    source = open_source(scenes.spec, None, 5)
+    for workers in (0, 1):
+        (batch,) = iterate_batches(source, Preprocessing(None, 20), [8, 6], batch_size=2, workers=workers)
+        assert batch.maps is not None
+        assert batch.maps.dtype == torch.int32
+        # the crop takes columns 5 to 24
+        assert batch.maps[0, 3].tolist() == [459] * 5 + [0] * 4 + [300] * 11
+        assert not batch.maps[1].any()
+
+
 def test_a_batch_may_be_skipped_whole(scenes: DataSource) -> None:
     (batch,) = iterate_batches(scenes, SETTINGS, [4, 3], workers=1)
     assert batch.pixels.shape == (0, 3, 16, 16)
@@ -117,6 +144,6 @@ def test_a_worker_that_dies_is_named(scenes: DataSource) -> None:
 
 
 def test_errors_of_our_own_are_not_hidden(scenes: DataSource) -> None:
-    broken = DataSource(scenes.spec, scenes.root, (Sample("images/0.png", None, None),), scenes.class_list)
+    broken = DataSource(scenes.spec, scenes.root, (Sample("images/0.png"),), scenes.class_list)
     with pytest.raises(IndexError):
         list(iterate_batches(broken, SETTINGS, [1]))

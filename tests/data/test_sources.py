@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from indexer.data.classes import ClassEntry, ClassList
-from indexer.data.sources import DataSource, Sample, open_source
+from indexer.data.samples import DataSource, Sample
+from indexer.data.sources import open_source
 from schema.errors import DataError, EvidenceError, UsageError
 
 CLASSES = ClassList(
@@ -173,16 +174,16 @@ class TestScenes:
     def test_maps_are_found_by_stem_and_may_be_missing(self, tmp_path: Path) -> None:
         source = open_source(self.scenes(tmp_path), CLASSES, 3)
         assert source.samples == (
-            Sample("images/a.png", None, None),
-            Sample("images/sub/b.jpg", None, "masks/sub/b.png"),
+            Sample("images/a.png"),
+            Sample("images/sub/b.jpg", map_uri="masks/sub/b.png"),
         )
         assert source.context_labels == {5: "sea"}
-        assert (source.map_lookup[5], source.map_lookup[7], source.map_lookup[9]) == (5, 0, 0)
+        assert source.map_lookup == (0, 0, 0, 0, 0, 5)
 
     def test_a_label_stored_as_0_gets_another_id(self, tmp_path: Path) -> None:
         source = open_source(self.scenes(tmp_path, "mask_value,name\n0,sky\n1,sea\n255,void\n"), CLASSES, 3)
         assert source.context_labels == {1: "sea", 2: "sky"}
-        assert (source.map_lookup[0], source.map_lookup[1], source.map_lookup[255]) == (2, 1, 0)
+        assert source.map_lookup == (2, 1)
 
     @pytest.mark.parametrize("column", ["uri,label", "label,file"])
     def test_labels(self, tmp_path: Path, column: str) -> None:
@@ -192,9 +193,30 @@ class TestScenes:
         (tmp_path / "labels.csv").write_text("\n".join([column, *lines]))
         assert labels(open_source(spec, CLASSES, 3)) == [("images/a.png", 0), ("images/sub/b.jpg", 1)]
 
+    def test_tags_are_kept_and_those_that_name_a_class_are_labels(self, tmp_path: Path) -> None:
+        spec = self.scenes(tmp_path)
+        (tmp_path / "labels.csv").write_text("file,labels(;-separated)\na.png,sea; boat;n02;crane;sea\nsub/b.jpg,\n")
+        source = open_source(spec, CLASSES, 3)
+        assert source.samples == (
+            Sample("images/a.png", (0, 1), None, ("boat", "crane", "n02", "sea")),
+            Sample("images/sub/b.jpg", (), "masks/sub/b.png", ()),
+        )
+        assert [sample.label_id for sample in source.samples] == [None, None]
+        assert source.labels_by == "tags"
+        # without names of classes no tag can be one
+        assert [sample.label_ids for sample in open_source(spec, None, 3).samples] == [(), ()]
+
+    def test_a_label_column_comes_before_tags(self, tmp_path: Path) -> None:
+        spec = self.scenes(tmp_path)
+        (tmp_path / "labels.csv").write_text("file,label,labels\na.png,n02,boat;sea\nsub/b.jpg,,boat\n")
+        source = open_source(spec, CLASSES, 3)
+        assert [(s.label_ids, s.tags) for s in source.samples] == [((1,), ("boat", "sea")), ((), ("boat",))]
+        assert source.labels_by == "label"
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [
+            ("file,labels\na.png,sea;;sky\n", "line 2: labels 'sea;;sky' has an empty label"),
             ("label\nboat\n", "no column 'uri' or 'file'"),
             ("uri,label\na.png,0\nimages/a.png,1\n", "line 3: image 'images/a.png' is given twice"),
             ("uri,label\na.png,boot\n", "line 2: label: no class 'boot'"),
@@ -210,12 +232,11 @@ class TestScenes:
         ("text", "message"),
         [
             ("value,name\n1,sea\n", "no column 'mask_value'"),
-            ("mask_value,name\n256,sea\n", "line 2: mask_value '256'"),
+            ("mask_value,name\n65536,sea\n", "line 2: mask_value '65536'"),
             ("mask_value,name\n1,sea\n1,sky\n", "line 3: mask_value 1 is given twice"),
             ("mask_value,name\n1,sea\n2,sea\n", "line 3: name 'sea' is given twice"),
             ("mask_value,name\n1,\n", "line 2: name '' is empty"),
             ("mask_value,name\n0,void\n", "names no label"),
-            ("mask_value,name\n" + "".join(f"{i},l{i}\n" for i in range(256)), "all 256 mask values"),
         ],
     )
     def test_wrong_classes(self, tmp_path: Path, text: str, message: str) -> None:
@@ -235,13 +256,14 @@ class TestScenes:
     def test_msrc(self) -> None:
         source = open_source(f"scenes:{MSRC}", None, 1000)
         assert len(source.samples) == 591
-        assert all(sample.map_uri and sample.label_id is None for sample in source.samples)
+        assert all(sample.map_uri and not sample.label_ids and sample.tags for sample in source.samples)
+        assert source.samples[0].tags == ("flower",)
         assert (len(source.context_labels), source.context_labels[10]) == (23, "water")
 
 
 def test_unknown_kinds() -> None:
     for spec in ("folder", "zip:data.zip", "imagefolder:", ""):
-        with pytest.raises(UsageError, match=r"none of imagefolder:DIR, list:FILE.csv, scenes:DIR"):
+        with pytest.raises(UsageError, match=r"none of imagefolder:DIR, list:FILE.csv, scenes:DIR, voc:DIR"):
             open_source(spec, CLASSES, 3)
 
 
@@ -263,6 +285,8 @@ def test_digest_notices_names_sizes_labels_and_maps(tmp_path: Path) -> None:
 
     (tmp_path / "labels.csv").write_text("uri,label\na.png,n02\nsub/b.jpg,n01\n")
     change("another label")
+    (tmp_path / "labels.csv").write_text("uri,label,labels\na.png,n02,\nsub/b.jpg,n01,sea\n")
+    change("a tag")
     picture(tmp_path / "masks" / "a.png", "L")
     change("a new map")
     with (tmp_path / "masks" / "a.png").open("ab") as file:

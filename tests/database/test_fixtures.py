@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from indexer.manage import migrate, rollback
 from indexer.publish import publish
 from schema.database import REVISIONS, open_read_only, resolve, revision_of
 from schema.models import BASE_TABLES, Base
@@ -66,6 +67,24 @@ def test_publish_brings_it_up(tmp_path: Path, revision: str) -> None:
     assert third["name"] == "third"
     _assert_same(answers_of(revision), answers)
     assert not [path.name for path in tmp_path.iterdir() if ".building" in path.name]
+
+
+@pytest.mark.parametrize("revision", sorted(fixtures()))
+def test_migrate_brings_it_up(tmp_path: Path, revision: str) -> None:
+    db = unpack(fixtures()[revision], tmp_path / "evidence.duckdb")
+    content, before = db.read_bytes(), _old_rows(db)
+    report = migrate(db)
+    assert (report.from_revision, report.revision) == (revision, REVISIONS[-1])
+    assert report.changed == (revision != REVISIONS[-1])
+    assert revision_of(db) == REVISIONS[-1]
+    assert _old_rows(resolve(db)) == before
+    _assert_same(answers_of(revision), ask(db))
+    assert not [path.name for path in tmp_path.iterdir() if ".building" in path.name]
+    assert not migrate(db).changed
+    if report.changed:
+        # The file of the older revision is kept as it was, and may be returned to.
+        assert rollback(db).version.read_bytes() == content
+        assert migrate(db).changed
 
 
 def test_a_difference_would_be_noticed() -> None:

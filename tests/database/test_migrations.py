@@ -13,6 +13,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 import migrations
+from graphapi.app import create_app
+from graphapi.query import execute
+from indexer.manage import delete_runs, list_runs, migrate, rollback
 from indexer.publish import publish
 from schema.database import REVISIONS, open_read_only, resolve, revision_of
 from schema.errors import DatabaseError
@@ -76,29 +79,70 @@ def own(run_dir: Path, tmp_path: Path) -> Path:
 def test_a_newer_revision_is_refused(own: Path, run_dir: Path) -> None:
     _set_revision(own, "0999")
     before = resolve(own).read_bytes()
-    for attempt in (lambda: open_read_only(own), lambda: publish([run_dir], own)):
-        with pytest.raises(DatabaseError, match=r"revision 0999, newer than 0001 .*use the version of evigraph"):
+    message = rf"revision 0999, newer than {REVISIONS[-1]} .*use the version of evigraph"
+    for attempt in (
+        lambda: open_read_only(own),
+        lambda: publish([run_dir], own),
+        lambda: migrate(own),
+        lambda: list_runs(own),
+        lambda: delete_runs(["synthetic"], own),
+        lambda: execute(own, "{ run { name } }"),
+        lambda: create_app(own),
+    ):
+        with pytest.raises(DatabaseError, match=message):
             attempt()
     assert resolve(own).read_bytes() == before
 
 
-def test_an_older_revision_is_refused_for_reading_and_brought_up_by_publish(
-    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_newer_version_is_left_by_rollback_and_not_returned_to(own: Path, run_dir: Path) -> None:
+    """A program that was rolled back itself returns to the version that it can read."""
+    publish([run_dir], own)
+    _set_revision(own, "0999")
+    assert rollback(own).runs == ("synthetic",)
+    with pytest.raises(DatabaseError, match="revision 0999, newer than"):
+        rollback(own, forward=True)
+    assert [row[1] for row in rows_of(own)["run"]] == ["synthetic"]
+
+
+@pytest.fixture
+def next_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A program of one revision more than this one, which adds a table."""
+    newest, following = REVISIONS[-1], f"{int(REVISIONS[-1]) + 1:04}"
     folder = tmp_path / "migrations"
     shutil.copytree(migrations.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "r0002_note.py").write_text(
-        "import sqlalchemy as sa\nfrom alembic import op\nrevision = '0002'\ndown_revision = '0001'\n"
+    (folder / "versions" / f"r{following}_note.py").write_text(
+        f"import sqlalchemy as sa\nfrom alembic import op\nrevision = '{following}'\ndown_revision = '{newest}'\n"
         "def upgrade():\n    op.create_table('note', sa.Column('text', sa.String()))\n"
         "def downgrade():\n    op.drop_table('note')\n"
     )
     monkeypatch.setattr(migrations, "FOLDER", folder)
-    for module in ("schema.database", "indexer.build"):
-        monkeypatch.setattr(f"{module}.REVISIONS", ("0001", "0002"))
-    with pytest.raises(DatabaseError, match=r"older revision 0001, this program reads 0002; bring it up"):
-        open_read_only(own)
+    for module in ("schema.database", "indexer.build", "indexer.manage"):
+        monkeypatch.setattr(f"{module}.REVISIONS", (*REVISIONS, following))
+    return following
+
+
+def test_an_older_revision_is_refused_for_reading_and_brought_up_by_publish(
+    own: Path, tmp_path: Path, next_revision: str
+) -> None:
+    message = rf"older revision {REVISIONS[-1]}, this program reads {next_revision}; bring it up .*`evigraph migrate"
+    for attempt in (lambda: open_read_only(own), lambda: list_runs(own), lambda: execute(own, "{ run { name } }")):
+        with pytest.raises(DatabaseError, match=message):
+            attempt()
     synthetic_run(tmp_path / "second", name="second", seed=1, images=20)
     publish([tmp_path / "second"], own)
-    assert revision_of(own) == "0002"
+    assert revision_of(own) == next_revision
     assert [row[1] for row in rows_of(own)["run"]] == ["synthetic", "second"]
     assert not list(own.parent.glob("*.building*"))
+
+
+def test_an_older_revision_is_brought_up_by_migrate_and_returned_to(own: Path, next_revision: str) -> None:
+    older = resolve(own)
+    report = migrate(own)
+    assert (report.from_revision, report.revision, report.changed) == (REVISIONS[-1], next_revision, True)
+    assert report.version == resolve(own) != older
+    assert revision_of(own) == next_revision
+    assert not list(own.parent.glob("*.building*"))
+    assert not migrate(own).changed
+    back = rollback(own)
+    assert (back.version, back.revision, back.runs) == (older, REVISIONS[-1], None)
+    assert rollback(own, forward=True).runs == ("synthetic",)

@@ -190,6 +190,27 @@ def _flip(run: Path) -> None:
     file.write_bytes(content)
 
 
+def _other_weights(run: Path) -> None:
+    description = run / "run.json"
+    description.write_text(
+        description.read_text().replace(f'"weights_sha256": "{"0" * 64}"', f'"weights_sha256": "{"1" * 64}"')
+    )
+
+
+def _other_preprocessing(run: Path) -> None:
+    description = run / "run.json"
+    description.write_text(
+        description.read_text().replace('"max_nodes": null', '"max_nodes": null, "preprocessing": {"crop": 9}')
+    )
+
+
+def _shard_of_another_dataset(run: Path) -> None:
+    other = run.with_name("other")
+    synthetic_run(other, seed=1)
+    for file in (other / "shards").glob("00001.*"):
+        shutil.copyfile(file, run / "shards" / file.name)
+
+
 def _other_run(run: Path) -> None:
     description = run / "run.json"
     description.write_text(description.read_text().replace('"top_n": 3', '"top_n": 4'))
@@ -200,6 +221,9 @@ def _other_run(run: Path) -> None:
     [
         (_cut, r"00001\.edge\.parquet has \d+ bytes where its manifest entry says \d+; .*to remake it"),
         (_flip, r"00002\.image\.parquet does not have the SHA-256 .*to remake it"),
+        (_other_weights, r"shard 00000\.json was made with weights_sha256 = \"0{64}\", where run\.json says \"1{64}\""),
+        (_other_preprocessing, r"shard 00000\.json was made with preprocessing_sha256 = .*, where run\.json says"),
+        (_shard_of_another_dataset, r"shard 00001\.json was made with dataset_sha256 = \"0*1\", where run\.json says"),
         (_other_run, r"shard 00000\.json was made with other settings than run\.json"),
     ],
 )
@@ -247,7 +271,7 @@ def test_two_publishers_exclude_each_other(own: Path, run_dir: Path) -> None:
 
     def second(stage: str, _done: int, _total: int) -> None:
         if stage == "rollups":
-            with pytest.raises(DatabaseError, match=r"another publish to .* is at work; wait") as caught:
+            with pytest.raises(DatabaseError, match=r"another publish to .* is at work, .*; wait for it") as caught:
                 publish([run_dir], own)
             refusals.append(str(caught.value))
 

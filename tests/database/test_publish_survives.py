@@ -213,3 +213,62 @@ def test_indexing_to_a_full_disk(small_disk: Path, run_dir: Path) -> None:
     assert refusals >= 3
     whole = {p.name: p.read_bytes() for p in (run_dir / "shards").iterdir()}
     assert {p.name: p.read_bytes() for p in (run / "shards").iterdir()} == whole
+
+
+FILES_OF_AT_MOST = """
+import resource, sys
+from pathlib import Path
+from indexer.publish import publish
+from schema.errors import EvidenceError
+from tests.support.synthetic import synthetic_run
+work, run, db, size = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))  # Python ignores the signal, so that a write fails
+try:
+    publish([run], db) if work == "publish" else synthetic_run(run)
+except EvidenceError as error:
+    print(error)
+"""
+
+
+def _limited(work: str, run: Path, db: Path, size: int) -> str:
+    """The refusal of work that may write no file larger than this; empty where it was done."""
+    command = [sys.executable, "-c", FILES_OF_AT_MOST, work, str(run), str(db), str(size)]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("size", [0, 5_000, 600_000, 3_000_000])
+def test_publishing_when_no_more_can_be_written(
+    tmp_path: Path, second_run: Path, undisturbed: Undisturbed, size: int
+) -> None:
+    """A full disk for whoever cannot mount one: files may not grow beyond a limit."""
+    db = _copy(undisturbed.db, tmp_path / "db")
+    before = {path.name for path in db.parent.iterdir()}
+    message = _limited("publish", second_run, db, size)
+    assert "\n" not in message
+    assert "could not be built" in message
+    assert "the served version is as it was" in message
+    assert rows_of(db) == undisturbed.before
+    assert {path.name for path in db.parent.iterdir()} == before | {f"{db.name}.lock"}
+    _ends_as_if_undisturbed(db, second_run, undisturbed)
+
+
+def test_indexing_when_no_more_can_be_written(tmp_path: Path, run_dir: Path) -> None:
+    run, whole = tmp_path / "run", _shards(run_dir)
+    largest = max(map(len, whole.values()))
+    for size in (0, 300, 3_000, largest - 1):
+        message = _limited("index", run, tmp_path, size)
+        assert "\n" not in message
+        assert "File too large" in message
+        assert not list(run.rglob("*.partial"))
+        # What was written is whole.
+        left = _shards(run) if (run / "shards").exists() else {}
+        assert left.items() <= whole.items()
+    assert left
+    assert _limited("index", run, tmp_path, largest) == ""
+    assert _shards(run) == whole
+
+
+def _shards(run: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (run / "shards").iterdir()}

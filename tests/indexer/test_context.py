@@ -51,6 +51,22 @@ def test_labels_equal_the_plain_ones(grid: tuple[int, int], size: tuple[int, int
         assert float(ious[edge]) == pytest.approx(iou, rel=1e-5)
 
 
+def test_images_of_other_labels_and_many_of_them_equal_the_plain_ones() -> None:
+    """Label ids are sparse, up to 459, and no two images have the same ones, nor as many."""
+    random = torch.Generator().manual_seed(7)
+    own = ([459, 3], [0, 7, 8, 250, 300], [12], [0])
+    maps = torch.stack([torch.tensor(ids)[torch.randint(0, len(ids), (16, 16), generator=random)] for ids in own])
+    activations = torch.randn(8, 4, 4, generator=random)
+    image = torch.arange(4).repeat(2)
+    origin = torch.zeros_like(image)
+    labels, ious = ContextMaps(maps.int(), (4, 4), 0.5, 460).label(image, activations, origin, origin)
+    expected = [plain_label(maps[i], a, 0.5) for i, a in zip(image.tolist(), activations, strict=True)]
+    assert labels.tolist() == [label for label, _ in expected]
+    assert ious.tolist() == pytest.approx([iou for _, iou in expected], rel=1e-5)
+    assert set(labels.tolist()) - {-1} <= {3, 7, 8, 12, 250, 300, 459}
+    assert labels.tolist()[3::4] == [-1, -1]
+
+
 def test_windows_that_hang_over_the_border_equal_whole_maps() -> None:
     random = torch.Generator().manual_seed(3)
     maps = torch.randint(0, 4, (1, 24, 24), generator=random, dtype=torch.uint8)
