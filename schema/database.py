@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from schema.errors import DatabaseError
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Alembic revisions that this program knows, oldest first; a test holds them to those in `migrations/`."""
 
 _MAGIC = slice(8, 12)  # DuckDB's main header: an 8-byte checksum, then "DUCK"
@@ -98,7 +98,7 @@ def _read_revision(engine: Engine, path: Path) -> str:
     try:
         with engine.connect() as connection:
             tables = connection.exec_driver_sql("SELECT table_name FROM duckdb_tables()").scalars().all()
-            if not {"alembic_version", "run", "edge"} <= set(tables):
+            if not {"alembic_version", "run", "decision"} <= set(tables):
                 raise DatabaseError(
                     f"{path} is a DuckDB database but not one of evigraph; name a file that `evigraph publish` made"
                 )

@@ -6,6 +6,8 @@ the table, which is ordered by (run_id, class_id, target_layer, decision_id): so
 
 from __future__ import annotations
 
+from sqlalchemy import REAL, Integer, SmallInteger, column, table
+
 from schema.encoding import IOU_STEPS, NO_LABEL, coarse, fine
 
 EDGE = f"""
@@ -34,3 +36,27 @@ ROOT = """
 
 VIEWS = {"edge": EDGE, "root": ROOT}
 """Name to SELECT."""
+
+edge = table(
+    "edge",
+    column("run_id", Integer),
+    column("class_id", Integer),
+    column("decision_id", Integer),
+    column("target_layer", SmallInteger),
+    column("target_channel", Integer),
+    column("target_y", SmallInteger),
+    column("target_x", SmallInteger),
+    column("source_layer", SmallInteger),
+    column("source_channel", Integer),
+    column("source_y", SmallInteger),
+    column("source_x", SmallInteger),
+    column("contribution", REAL),
+    column("share", REAL),
+    column("rank", SmallInteger),
+    column("feature", REAL),
+    column("activation", REAL),
+    column("importance", REAL),
+    column("context_label_id", Integer),
+    column("context_iou", REAL),
+)
+"""The view `edge` for SQLAlchemy."""
