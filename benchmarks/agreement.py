@@ -197,7 +197,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--crop", type=int)
     for name in ("mean", "std"):
-        parser.add_argument(f"--{name}", type=lambda text: tuple(map(float, text.split(","))), metavar="R,G,B")
+        parser.add_argument(f"--{name}", metavar="R,G,B")
     parser.add_argument("--double", action="store_true", help="float64 instead of float32")
     parser.add_argument("--json", metavar="FILE", help='where the figures go; "-" is standard output')
     return parser.parse_args()

@@ -11,9 +11,6 @@ Per network:
     memory         peak of a process that runs the engine / of one that runs plain inference (benchmarks/memory.py)
     end to end     images/s of `evigraph index` / of a plain DataLoader and inference on the same JPEG files
 
-A batch is 8 images unless `--batch` says otherwise; of AlexNet it is 32, since a batch of 8 spends its time reading the
-fully connected weights, forwards and back, and nobody runs it so.
-
 Plain inference and engine take turns and the least of the repeats counts, so that a machine that drifts hits both.
 """
 
@@ -48,8 +45,6 @@ RATIO_AT_MOST = {
     "mobilenet_v2": 2.5,
     "densenet121": 7.0,
 }
-BATCH = {"alexnet": 32}
-"""Images a batch where it is not 8."""
 NAIVE_AT_LEAST = {"vgg16": 100.0}
 END_TO_END_AT_LEAST = {"vgg16": 0.8, "resnet18": 0.4}
 MEMORY_AT_MOST = 2.5
@@ -186,12 +181,9 @@ def main() -> int:
     sys.stdout, stdout = out, sys.stdout
     print(report.heading())
     rows = []
-    names = options.networks.split(",")
     if options.merge:
-        report.figures.update(_others(Path(options.json), names, report.machine))
-    asked = options.batch
-    for name in names:
-        options.batch = asked or BATCH.get(name, 8)
+        report.figures.update(_earlier(Path(options.json), report.machine))
+    for name in options.networks.split(","):
         model, weights = network(name, options.weights, options.side)
         pixels = pictures(options.batch, options.side).to(options.device)
         kernel, engine = measure_kernel(model.to(options.device), pixels, options.top, options.repeats)
@@ -202,7 +194,7 @@ def main() -> int:
         row.append("" if options.skip_end_to_end else _end_to_end(report, name, model, kernel.layout, options))
         rows.append(row)
         del model, engine
-    header = ["network", "batch", "plain ms", "layout", "engine ms", "ratio", "limit", "by hand", "x naive", "alone"]
+    header = ["network", "plain ms", "layout", "engine ms", "ratio", "limit", "by hand", "x naive", "alone"]
     print("\n" + table([*header, "memory", "end to end"], rows))
     print(
         "\nx naive: naive autograd's time (one image measured, times the batch) over the engine's, and over that of its"
@@ -212,22 +204,22 @@ def main() -> int:
     return report.finish(options.json, options.strict)
 
 
-def _others(path: Path, names: list[str], machine: dict[str, Any]) -> dict[str, Any]:
-    """The figures of other networks in an earlier result, if there is one; it must be of the same machine."""
+def _earlier(path: Path, machine: dict[str, Any]) -> dict[str, Any]:
+    """The figures of an earlier result, if there is one; it must be of the same machine."""
     if not path.is_file():
         return {}
     earlier = json.loads(path.read_text())
     for key in ("cpu", "cores", "gpu", "python", "packages"):
         if earlier["machine"][key] != machine[key]:
             raise SystemExit(f"{path} is of another machine ({key} {earlier['machine'][key]}); leave out --merge")
-    return {figure: value for figure, value in earlier["figures"].items() if figure.split(".")[0] not in names}
+    figures: dict[str, Any] = earlier["figures"]
+    return figures
 
 
 def _row(name: str, kernel: Kernel) -> list[str]:
     limit = RATIO_AT_MOST.get(name)
     return [
         name,
-        str(kernel.batch),
         f"{1e3 * kernel.inference:.1f}",
         kernel.layout,
         f"{1e3 * kernel.engine:.1f}",
@@ -274,7 +266,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--networks", default=",".join(RATIO_AT_MOST), help="torchvision names, by comma")
     parser.add_argument("--weights", type=Path, help="a folder with state dicts called NAME.*; default: random")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--batch", type=int, help="images a batch; default: 8, of AlexNet 32")
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--side", type=int, default=224, help="of the input, in pixels")
     parser.add_argument("--top", type=int, default=3, help="channels kept of each decomposition")
     parser.add_argument("--repeats", type=int, default=5)
@@ -282,7 +274,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--skip-end-to-end", action="store_true")
     parser.add_argument("--skip-memory", action="store_true")
     parser.add_argument("--json", metavar="FILE", help='where the figures go; "-" is standard output')
-    parser.add_argument("--merge", action="store_true", help="keep what the file of --json says of other networks")
+    parser.add_argument("--merge", action="store_true", help="keep what the file of --json says beside it")
     parser.add_argument("--strict", action="store_true", help="exit code 1 where a figure misses its limit")
     options = parser.parse_args()
     if options.merge and options.json in {None, "-"}:

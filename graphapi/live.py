@@ -119,10 +119,12 @@ class LiveDatabase:
         with self._opening:
             if not self._is_stale():
                 return
+            before = self._refused
             try:
                 version = self._open_newest()
             except DatabaseError as error:
-                logger.error("the new version is not served: %s; still serving %s", error, self._current.file)
+                if before is None or self._refused is None or before[0] != self._refused[0]:  # once for each version
+                    logger.error("the new version is not served: %s; still serving %s", error, self._current.file)
                 return
             self._refused = None
             with self._lock:
@@ -134,11 +136,11 @@ class LiveDatabase:
 
     def _open_newest(self) -> Version:
         for attempt in range(_OPEN_ATTEMPTS):
-            file = resolve(self.pointer)
+            file = self.pointer.resolve()
             try:
-                return Version(file)
+                return Version(resolve(self.pointer))
             except DatabaseError:
-                if attempt + 1 == _OPEN_ATTEMPTS or resolve(self.pointer) == file:
+                if attempt + 1 == _OPEN_ATTEMPTS or self.pointer.resolve() == file:
                     self._refused = (file, time.monotonic() + _RETRY_S)
                     raise
         raise DatabaseError(f"{self.pointer}: replaced too often to be opened; try again")

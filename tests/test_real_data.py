@@ -9,6 +9,7 @@ import csv
 import json
 import random
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from safetensors.torch import load_file
 from torchvision import models
 from torchvision.transforms import v2
 
+from benchmarks import agreement
+from indexer.pipeline import IndexSettings
 from tests.conftest import Cli
 from tests.indexer.agreement import TOLERANCE
 from tests.indexer.reference import Reference
@@ -96,6 +99,37 @@ def test_accuracy_and_edges_of_real_images(cli: Cli, subset: Path, tmp_path: Pat
     for image in (0, wrong):
         reference = Reference(model, modules, transform(paths[image]))
         assert compare(reference, [row for row in edges if row["decision_id"] // 2 == image]) > 40
+
+
+MOBILENET = {
+    "model": "mobilenet_v2",
+    "weights": str(SHARED / "mobilenet_v2" / "mobilenet_v2.safetensors"),
+    "layers": ["features.1", "features.3", "features.6", "features.13", "features.17"],
+    "preprocessing": {"crop": 225, "mean": ".5,.5,.5", "std": ".5,.5,.5"},
+}
+
+
+@pytest.mark.parametrize("network", [{"model": "squeezenet1_1", "weights": str(WEIGHTS)}, MOBILENET])
+def test_runs_on_windows_and_by_autograd_have_the_same_edges(network: dict[str, Any], tmp_path: Path) -> None:
+    settings = IndexSettings(
+        **network,
+        data=f"imagefolder:{IMAGES}",
+        classes=SHARED / "imagenet1000.csv",
+        run=tmp_path / "windows",
+        limit=4,
+        workers=0,
+    )
+    # In float64, where both passes open the same ReLUs; `python -m benchmarks.agreement` compares larger runs.
+    windows = agreement.run(settings, autograd=False, double=True)
+    whole = agreement.run(replace(settings, run=tmp_path / "autograd"), autograd=True, double=True)
+    found = agreement.compare(windows, whole)
+    assert found.different == 0, found.examples
+    assert found.beneath <= found.ties
+    assert found.same > 4 * 100
+    # What the comparison is for: a contribution that is off is found.
+    node, rows = next(iter(windows.items()))
+    rows[0]["contribution"] *= 1.0001
+    assert agreement.compare(windows, whole).examples[0].startswith(f"{node}: rank 0")
 
 
 def compare(reference: Reference, edges: list[dict[str, Any]]) -> int:

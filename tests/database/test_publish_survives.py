@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from indexer.manage import rollback
 from indexer.publish import publish
 from schema.database import resolve
 from schema.errors import DatabaseError, RunFolderError
@@ -142,6 +143,37 @@ def test_killed_at_any_moment(tmp_path: Path, second_run: Path, undisturbed: Und
             process.wait()
         assert rows_of(db) in (undisturbed.before, undisturbed.after)
     _ends_as_if_undisturbed(db, second_run, undisturbed)
+
+
+KILLED_IN_ROLLBACK = """
+import os, signal, sys
+from pathlib import Path
+from indexer.manage import rollback
+left = int(sys.argv[3])
+def killing(method):
+    def call(self, *arguments, **options):
+        global left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return method(self, *arguments, **options)
+    return call
+for name in ("symlink_to", "replace", "unlink"):
+    setattr(Path, name, killing(getattr(Path, name)))
+rollback(Path(sys.argv[2]))
+"""
+
+
+def test_killed_in_a_rollback(tmp_path: Path, second_run: Path, undisturbed: Undisturbed) -> None:
+    """One version or the other is served, and whole; the next publish leaves nothing behind."""
+    for after in range(4):
+        db = _copy(undisturbed.db, tmp_path / str(after))
+        publish([second_run], db)
+        assert _kill(KILLED_IN_ROLLBACK, second_run, db, after) == -signal.SIGKILL
+        assert rows_of(db) == undisturbed.after
+        assert rollback(db).runs == ("synthetic",)
+        assert rows_of(db) == undisturbed.before
+        _ends_as_if_undisturbed(db, second_run, undisturbed)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -258,9 +259,12 @@ class Matrix:
         db = self._copy(scenario)
         power_failure = False
         if step is None:
-            moment_s = self._random.uniform(0, self._publish_s)
-            at = f"{moment_s:.3f} s"
-            killed = in_child(lambda: self._publish(db), kill_after_s=moment_s)[0] == signal.SIGKILL
+            moment_s, killed = self._random.uniform(0, self._publish_s), False
+            while not killed:  # a machine that is busy at one time is not at another
+                db = self._copy(scenario)
+                at = f"{moment_s:.3f} s"
+                killed = in_child(partial(self._publish, db), kill_after_s=moment_s)[0] == signal.SIGKILL
+                moment_s /= 2
         else:
             power_failure = self._random.random() < 0.75 or step_total - step < 10
             at = f"step {step} of {step_total}"
