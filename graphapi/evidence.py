@@ -60,7 +60,7 @@ def evidence_statement(
             func.count().over(partition_by=edge.decision_id).label("total"),
             func.sum(edge.importance).over(partition_by=node).label("node_importance"),
         )
-        .where(edge.run_id == run_id, edge.class_id.in_(class_ids), edge.decision_id.in_(decision_ids))
+        .where(edge.run_id == run_id, edge.root_class_id.in_(class_ids), edge.decision_id.in_(decision_ids))
         .subquery("whole")
     )
     column = whole.c

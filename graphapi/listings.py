@@ -110,10 +110,9 @@ def context_labels(class_id: int | None, role: str) -> Listing:
         .where(ChannelSupport.class_id == wanted, ChannelSupport.role == role)
         .group_by(*key)
         .subquery("every")
-        .c
     )
     of_channel = and_(
-        every.run_id == table.run_id, every.layer_id == table.layer_id, every.channel == table.channel
+        every.c.run_id == table.run_id, every.c.layer_id == table.layer_id, every.c.channel == table.channel
     )
     rows = (
         select(
@@ -122,7 +121,7 @@ def context_labels(class_id: int | None, role: str) -> Listing:
             table.channel,
             table.label_id,
             table.edges,
-            _ratio(table.edges, every.edges).label("rate"),
+            _ratio(table.edges, every.c.edges).label("rate"),
             _ratio(table.iou_sum, table.edges).label("mean_iou"),
         )
         .join(every, of_channel)
@@ -195,7 +194,7 @@ def _edges_of_class(class_id: int, role: str) -> Select[Any]:
             func.sum(edge.c.share).label("share_sum"),
             func.sum(edge.c.importance).label("importance_sum"),
         )
-        .where(edge.c.class_id == class_id, edge.c.decision_id % 2 == int(role == "label"))
+        .where(edge.c.root_class_id == class_id, edge.c.decision_id % 2 == int(role == "label"))
         .group_by(*key)
     )
 

@@ -17,7 +17,7 @@ from indexer import load
 from indexer.shards import RunFolder
 from migrations import migrate
 from schema.checks import CheckResult, check_rollups, check_tables
-from schema.database import REVISIONS, revision_of
+from schema.database import REVISIONS, revision_of, run_ids_of
 from schema.errors import DatabaseError, InvariantError
 from schema.models import BASE_TABLES, ROLLUP_TABLES, Base
 from schema.rollups import build_rollups
@@ -44,7 +44,7 @@ def build(
     """
     names = [folder.description.name for folder in folders]
     report("copy", 0, 1)
-    old = _old_runs(served)
+    old = {} if served is None else run_ids_of(served)
     stays = all(name not in without and name not in names for name in old)
     if served is not None and stays:
         shutil.copyfile(_of_this_revision(served, building, report), building)
@@ -82,14 +82,6 @@ def build(
         connection.commit()
         connection.exec_driver_sql("CHECKPOINT")
     return int(counts[0]), int(counts[1])
-
-
-def _old_runs(served: Path | None) -> dict[str, int]:
-    """Name to id of the runs in the served version, which may be of an older revision."""
-    if served is None:
-        return {}
-    with _reading(served) as connection:
-        return dict(connection.execute("SELECT name, run_id FROM run ORDER BY run_id").fetchall())
 
 
 def _require_all(results: Iterable[CheckResult], report: Progress) -> None:

@@ -20,7 +20,14 @@ DECOMPOSITION_ORDER = "class_id, layer_id, decision_id, channel, y, x"
 """Order of a run's decompositions in the file: what is asked of one class lies together, and within it by layer."""
 EDGES_AT_A_TIME = 1_000_000
 """About so many edges of a run folder are in memory at a time, some 200 MB, besides what DuckDB sorts."""
-_ORDER = {"image": "image_id", "skipped_image": "image_id", "decision": "decision_id"}
+_ORDER = {
+    "image": "image_id",
+    "skipped_image": "image_id",
+    "image_tag": "image_id, tag",
+    "image_label": "image_id, class_id",
+    "image_context": "image_id, label_id",
+    "decision": "decision_id",
+}
 
 
 def load_run(connection: Connection, folder: RunFolder, run_id: int, progress: Callable[[int, int], None]) -> None:
@@ -32,7 +39,9 @@ def load_run(connection: Connection, folder: RunFolder, run_id: int, progress: C
     _insert_description(connection, folder, run_id)
     for table, order in _ORDER.items():
         columns = ", ".join(f'"{c.name}"' for c in Base.metadata.tables[table].columns if c.name != "run_id")
-        files = [str(folder.shard_file(shard, table)) for shard in range(folder.shard_count)]
+        files = [str(file) for file in folder.files(table)]
+        if not files:
+            continue
         connection.exec_driver_sql(
             f'INSERT INTO "{table}" (run_id, {columns}) '
             f"SELECT $run_id, {columns} FROM read_parquet($files) ORDER BY {order}",

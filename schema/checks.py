@@ -68,7 +68,7 @@ def check_tables(
         if not rule.by_parts:
             found[rule.name].append(_count(connection, rule.name, rule.sql, {}))
     for part in _checked_parts(connection, runs, sample_edges):
-        _execute(connection, f"CREATE OR REPLACE TEMP TABLE part_edge AS SELECT * EXCLUDE (class_id) FROM edge WHERE {part.condition()}")
+        _execute(connection, f"CREATE OR REPLACE TEMP TABLE part_edge AS SELECT * FROM edge WHERE {part.condition('root_class_id')}")
         for rule in INVARIANTS:
             if rule.by_parts:
                 found[rule.name].append(_count(connection, rule.name, _of_part(rule.sql, part), {"run_id": part.run_id}))
@@ -124,7 +124,7 @@ def _differences(connection: Connection, table: str, run_id: int, every: int) ->
     classes = connection.exec_driver_sql("SELECT class_id FROM class WHERE run_id = $run_id", {"run_id": run_id})
     low = sorted(classes.scalars())[::every]
     wanted = f"IN ({', '.join(map(str, low))})"
-    computed = f"SELECT * FROM ({whole(table, f'e.class_id {wanted}')}) WHERE class_id <> {ALL_CLASSES}"
+    computed = f"SELECT * FROM ({whole(table, f'e.root_class_id {wanted}')}) WHERE class_id <> {ALL_CLASSES}"
     return [_difference(names, f"{stored} AND class_id {wanted}", computed), _total_difference(table, names)]
 
 

@@ -83,6 +83,23 @@ def revision_of(path: Path) -> str:
         engine.dispose()
 
 
+def run_ids_of(path: Path) -> dict[str, int]:
+    """Name to run_id of the runs of a database, whatever its revision.
+
+    Raises:
+        DatabaseError: it cannot be read.
+    """
+    engine = _engine(resolve(path))
+    try:
+        with engine.connect() as connection:
+            rows = connection.exec_driver_sql("SELECT name, run_id FROM run ORDER BY run_id").all()
+    except DBAPIError as error:
+        raise DatabaseError(f"database {path} cannot be read: {one_line(error)}") from error
+    finally:
+        engine.dispose()
+    return {row.name: row.run_id for row in rows}
+
+
 def _engine(file: Path) -> Engine:
     # Late materialisation made "the top rows of an image" 6 to 10 times slower (DuckDB 1.5.6).
     settings = {

@@ -127,6 +127,40 @@ class Image(Base):
     probability: Mapped[float]
 
 
+class ImageTag(Base):
+    """One of the dataset's own labels of an image, which need not be a class of the network."""
+
+    __tablename__ = "image_tag"
+    __mapper_args__ = _key("run_id", "image_id", "tag")
+
+    run_id: Mapped[int]
+    image_id: Mapped[int]
+    tag: Mapped[str]
+
+
+class ImageLabel(Base):
+    """A right class of an image; image.label_id is the one of them that a decision is held to."""
+
+    __tablename__ = "image_label"
+    __mapper_args__ = _key("run_id", "image_id", "class_id")
+
+    run_id: Mapped[int]
+    image_id: Mapped[int]
+    class_id: Mapped[int]
+
+
+class ImageContext(Base):
+    """A label of an image's semantic map, and the part of the network's input that it covers."""
+
+    __tablename__ = "image_context"
+    __mapper_args__ = _key("run_id", "image_id", "label_id")
+
+    run_id: Mapped[int]
+    image_id: Mapped[int]
+    label_id: Mapped[int]
+    area: Mapped[float]
+
+
 class SkippedImage(Base):
     """An image of the listing that could not be used, and why."""
 
@@ -417,7 +451,7 @@ class ClassStat(Base):
     predicted_count: Mapped[int]
 
 
-BASE_TABLES = ("run", "layer", "class", "image", "skipped_image", "decision", "decomposition", "context_label")
+BASE_TABLES = ("run", "layer", "class", "image", "skipped_image", "image_tag", "image_label", "image_context", "decision", "decomposition", "context_label")
 ROLLUP_TABLES = (
     "class_roots",
     "channel_support",

@@ -20,10 +20,10 @@ class Part:
     first: int = 0
     last: int = LAST
 
-    def condition(self, table: str = "") -> str:
-        """SQL that is true of the part's rows of a table with run_id, class_id and decision_id."""
+    def condition(self, class_column: str = "class_id", table: str = "") -> str:
+        """SQL that is true of the part's rows of a table with run_id, the root's class and decision_id."""
         name = f"{table}." if table else ""
-        rows = f"{name}run_id = {self.run_id} AND {name}class_id BETWEEN {self.low} AND {self.high}"
+        rows = f"{name}run_id = {self.run_id} AND {name}{class_column} BETWEEN {self.low} AND {self.high}"
         if (self.first, self.last) != (0, LAST):
             rows += f" AND {name}decision_id BETWEEN {self.first} AND {self.last}"
         return rows

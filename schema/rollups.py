@@ -42,11 +42,12 @@ def enum(column: str, values: tuple[str, ...]) -> str:
 
 
 ROOTED = f"""
-    SELECT e.run_id, e.decision_id, e.class_id, target_layer, target_channel, target_y, target_x, source_layer,
+    SELECT e.run_id, e.decision_id, r.class_id, target_layer, target_channel, target_y, target_x, source_layer,
            source_channel, source_y, source_x, contribution, share, "rank", feature, activation, context_label_id,
            {exact("share")} AS exact_share, {exact("importance")} AS exact_importance, {exact("context_iou")} AS exact_iou,
            r.image_id, r.label_id, {enum("r.role", ROLES)} AS role, {enum("r.outcome", OUTCOMES)} AS outcome
-    FROM edge AS e JOIN root AS r USING (run_id, class_id, decision_id)
+    FROM edge AS e JOIN root AS r
+         ON r.run_id = e.run_id AND r.class_id = e.root_class_id AND r.decision_id = e.decision_id
     WHERE e.run_id = $run_id
 """
 """The edges of a run, each with its root: what `rooted` stands for below. A part of them has more conditions."""
@@ -239,7 +240,7 @@ def build_rollups(connection: Connection, run_id: int, progress: Callable[[int, 
     each = list(parts(connection, run_id, EDGES_AT_A_TIME))
     for done, part in enumerate(each):
         progress(done, len(each))
-        _run(connection, f"CREATE OR REPLACE TEMP TABLE rooted AS {ROOTED} AND {part.condition('e')}", run_id)
+        _run(connection, f"CREATE OR REPLACE TEMP TABLE rooted AS {ROOTED} AND {part.condition('root_class_id', 'e')}", run_id)
         for table, rollup in parted.items():
             if isinstance(rollup, Best) and done:
                 _add_best(connection, table, rollup)

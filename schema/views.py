@@ -1,7 +1,8 @@
 """The views of a database: `edge`, the contract's fact table, and `root`, a decision with its image's outcome.
 
-`edge` unfolds `decomposition`. A filter on its run_id, class_id, decision_id, target_layer or target_channel reaches
-the table, which is ordered by (run_id, class_id, target_layer, decision_id): so name the class where it is known.
+`edge` unfolds `decomposition`. A filter on its run_id, root_class_id, decision_id, target_layer or target_channel
+reaches the table, which is ordered by (run_id, root_class_id, target_layer, decision_id): so name the class of the root
+where it is known.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from sqlalchemy import REAL, Integer, SmallInteger, column, table
 from schema.encoding import IOU_STEPS, NO_LABEL, coarse, fine
 
 EDGE = f"""
-    SELECT run_id, class_id, decision_id,
+    SELECT run_id, class_id AS root_class_id, decision_id,
            layer_id AS target_layer, channel AS target_channel, y AS target_y, x AS target_x,
            (layer_id - 1)::SMALLINT AS source_layer, e.channel AS source_channel,
            (y * scale_y + e.dy)::SMALLINT AS source_y, (x * scale_x + e.dx)::SMALLINT AS source_x,
@@ -40,7 +41,7 @@ VIEWS = {"edge": EDGE, "root": ROOT}
 edge = table(
     "edge",
     column("run_id", Integer),
-    column("class_id", Integer),
+    column("root_class_id", Integer),
     column("decision_id", Integer),
     column("target_layer", SmallInteger),
     column("target_channel", Integer),

@@ -28,7 +28,7 @@ _SUM = sa.Numeric(18, 9)
 _COARSE = "CASE WHEN {0} = 0 THEN 0 ELSE (sign({0}) * (round(ln(abs({0}::DOUBLE)) * 256) + 32768))::INTEGER END"
 _FROM_COARSE = "(sign({0}) * exp((abs({0}) - 32768) / 256.0))::REAL"
 _EDGE = f"""
-    SELECT run_id, class_id, decision_id,
+    SELECT run_id, class_id AS root_class_id, decision_id,
            layer_id AS target_layer, channel AS target_channel, y AS target_y, x AS target_x,
            (layer_id - 1)::SMALLINT AS source_layer, e.channel AS source_channel,
            (y * scale_y + e.dy)::SMALLINT AS source_y, (x * scale_x + e.dx)::SMALLINT AS source_x,
@@ -88,6 +88,16 @@ def upgrade() -> None:
     op.drop_table("edge")
     op.execute(f"CREATE VIEW edge AS {_EDGE}")
     op.execute(f"CREATE VIEW root AS {_ROOT}")
+    op.create_table(
+        "image_tag",
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.Column("image_id", sa.Integer(), nullable=False),
+        sa.Column("tag", sa.String(), nullable=False),
+    )
+    _create("image_label", ("run_id", "image_id", "class_id"))
+    _create("image_context", ("run_id", "image_id", "label_id"))
+    op.execute("ALTER TABLE image_context ADD COLUMN area REAL")
+    op.execute("ALTER TABLE image_context ALTER COLUMN area SET NOT NULL")
     for table in ("channel_support", "channel_edge", "channel_context"):
         op.drop_table(table)
     support = ("run_id", "layer_id", "class_id", "channel", "role", "outcome", "decisions", "edges")
@@ -121,7 +131,7 @@ def _create(table: str, columns: tuple[str, ...], sums: tuple[str, ...] = (), op
 
 def downgrade() -> None:
     """Back to a row an edge; decompositions without evidence, and the counts of positive channels, are lost."""
-    op.execute("CREATE TABLE edge_rows AS SELECT * EXCLUDE (class_id) FROM edge ORDER BY ALL")
+    op.execute("CREATE TABLE edge_rows AS SELECT * EXCLUDE (root_class_id) FROM edge ORDER BY ALL")
     op.execute("DROP VIEW edge")
     op.execute("DROP VIEW root")
     op.execute("ALTER TABLE edge_rows RENAME TO edge")
@@ -131,7 +141,7 @@ def downgrade() -> None:
             op.execute(f'ALTER TABLE edge ALTER COLUMN "{name}" SET NOT NULL')
     for table in (
         "decomposition", "channel_support", "channel_edge", "channel_context", "class_context", "layer_profile",
-        "positive_profile",
+        "positive_profile", "image_tag", "image_label", "image_context",
     ):  # fmt: skip
         op.drop_table(table)
     sums = (sa.Column("share_sum", sa.Double(), nullable=False), sa.Column("importance_sum", sa.Double(), nullable=False))
