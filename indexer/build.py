@@ -43,10 +43,10 @@ def build(
     inserted anew, so that nothing of it is left.
     """
     names = [folder.description.name for folder in folders]
-    report("copy", 0, 1)
     old = {} if served is None else run_ids_of(served)
     stays = all(name not in without and name not in names for name in old)
     if served is not None and stays:
+        report("copy", 0, 1)
         shutil.copyfile(_of_this_revision(served, building, report), building)
     with _writing(building) as connection:
         if memory_limit is not None:
@@ -63,9 +63,9 @@ def build(
             if run_id in new:
                 load.load_run(connection, new[run_id], run_id, lambda done, total: report("load", done, total))
             else:
+                report("copy", run_id, len(kept))
                 load.copy_run(connection, run_id)
             connection.commit()
-        report("copy", 1, 1)
         _require_all(check_tables(connection, runs=new, sample_edges=CHECKED_EDGES), report)
         for run_id in sorted(new):
             build_rollups(connection, run_id, lambda done, total: report("rollups", done, total))
