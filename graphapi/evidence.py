@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, func, select
 
-from schema.models import Edge
+from schema.views import edge as edge_view
 
 NodeKey = tuple[int, int, int, int]
 """(layer_id, channel, y, x)"""
@@ -40,10 +40,19 @@ class Graph:
 
 
 def evidence_statement(
-    run_id: int, decision_ids: Sequence[int], root_layer: int, max_depth: int | None, top: int | None, bound: int
+    run_id: int,
+    decision_ids: Sequence[int],
+    class_ids: Sequence[int],
+    root_layer: int,
+    max_depth: int | None,
+    top: int | None,
+    bound: int,
 ) -> Select[Any]:
-    """The kept edges of some decisions of one run; `total` is how many edges each decision has in all."""
-    edge = Edge.__table__.c
+    """The kept edges of some decisions of one run; `total` is how many edges each decision has in all.
+
+    The classes are those of the decisions: edges lie in their order.
+    """
+    edge = edge_view.c
     node = (edge.decision_id, edge.source_layer, edge.source_channel, edge.source_y, edge.source_x)
     whole = (
         select(
@@ -51,7 +60,7 @@ def evidence_statement(
             func.count().over(partition_by=edge.decision_id).label("total"),
             func.sum(edge.importance).over(partition_by=node).label("node_importance"),
         )
-        .where(edge.run_id == run_id, edge.decision_id.in_(decision_ids))
+        .where(edge.run_id == run_id, edge.root_class_id.in_(class_ids), edge.decision_id.in_(decision_ids))
         .subquery("whole")
     )
     column = whole.c

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, and_, cast, literal, select
+from sqlalchemy import BigInteger, ColumnElement, Double, Select, and_, cast, func, literal, select
 
 from graphapi.paging import Listing, Order
 from schema.models import (
@@ -23,35 +23,58 @@ from schema.models import (
     Image,
     SkippedImage,
 )
+from schema.views import edge
 
 
 def _ratio(upper: Any, lower: Any) -> ColumnElement[Any]:
     return cast(upper, Double) / cast(lower, Double)
 
 
+def _total(column: Any) -> ColumnElement[Any]:
+    return cast(func.sum(column), BigInteger)
+
+
+def _of_outcome(table: Any, outcome: str | None) -> ColumnElement[bool]:
+    """Rows of one outcome; None for all, which who reads sums."""
+    return literal(True) if outcome is None else table.outcome == outcome
+
+
 def _support(role: str, outcome: str | None) -> Any:
     table = ChannelSupport
+    key = (table.run_id, table.layer_id, table.channel, table.class_id)
+    summed = (
+        select(
+            *key,
+            _total(table.decisions).label("decisions"),
+            _total(table.edges).label("edges"),
+            func.sum(table.share_sum).label("share_sum"),
+            func.sum(table.importance_sum).label("importance_sum"),
+        )
+        .where(table.role == role, _of_outcome(table, outcome))
+        .group_by(*key)
+        .subquery("summed")
+        .c
+    )
     roots = and_(
-        ClassRoots.run_id == table.run_id,
-        ClassRoots.class_id == table.class_id,
-        ClassRoots.role == table.role,
-        ClassRoots.outcome == table.outcome,
+        ClassRoots.run_id == summed.run_id,
+        ClassRoots.class_id == summed.class_id,
+        ClassRoots.role == role,
+        ClassRoots.outcome == (outcome or ANY_OUTCOME),
     )
     return (
         select(
-            table.run_id,
-            table.layer_id,
-            table.channel,
-            table.class_id,
-            table.decisions,
-            table.edges,
-            _ratio(table.decisions, ClassRoots.decisions).label("rate"),
-            _ratio(table.share_sum, table.edges).label("mean_share"),
-            _ratio(table.importance_sum, table.decisions).label("mean_importance"),
+            summed.run_id,
+            summed.layer_id,
+            summed.channel,
+            summed.class_id,
+            summed.decisions,
+            summed.edges,
+            _ratio(summed.decisions, ClassRoots.decisions).label("rate"),
+            _ratio(summed.share_sum, summed.edges).label("mean_share"),
+            _ratio(summed.importance_sum, summed.decisions).label("mean_importance"),
         )
         .join(ClassRoots, roots)
-        .where(table.role == role, table.outcome == (outcome or ANY_OUTCOME))
-    )
+    ), summed.class_id
 
 
 def _measure(order_by: str) -> Order:
@@ -60,14 +83,16 @@ def _measure(order_by: str) -> Order:
 
 def channels_of_class(class_id: int | None, role: str, outcome: str | None, order_by: str) -> Listing:
     """channelSupport: the channels of a layer for one class, or for all; parent (run, layer)."""
-    rows = _support(role, outcome).where(ChannelSupport.class_id == (ALL_CLASSES if class_id is None else class_id))
+    rows, of_class = _support(role, outcome)
+    rows = rows.where(of_class == (ALL_CLASSES if class_id is None else class_id))
     order = (_measure(order_by), Order("channel", int))
     return Listing(f"channelSupport by {order_by}", rows, ("run_id", "layer_id"), order)
 
 
 def classes_of_channel(role: str, outcome: str | None, order_by: str) -> Listing:
     """Channel.support: the classes that a channel supports; parent (run, layer, channel)."""
-    rows = _support(role, outcome).where(ChannelSupport.class_id != ALL_CLASSES)
+    rows, of_class = _support(role, outcome)
+    rows = rows.where(of_class != ALL_CLASSES)
     order = (_measure(order_by), Order("class_id", int))
     return Listing(f"support by {order_by}", rows, ("run_id", "layer_id", "channel"), order)
 
@@ -78,13 +103,16 @@ def context_labels(class_id: int | None, role: str) -> Listing:
     The rate's denominator is all edges into the channel from the same roots, labelled or not.
     """
     table = ChannelContext
-    all_edges = and_(
-        ChannelSupport.run_id == table.run_id,
-        ChannelSupport.layer_id == table.layer_id,
-        ChannelSupport.channel == table.channel,
-        ChannelSupport.class_id == table.class_id,
-        ChannelSupport.role == table.role,
-        ChannelSupport.outcome == ANY_OUTCOME,
+    wanted = ALL_CLASSES if class_id is None else class_id
+    key = (ChannelSupport.run_id, ChannelSupport.layer_id, ChannelSupport.channel)
+    every = (
+        select(*key, _total(ChannelSupport.edges).label("edges"))
+        .where(ChannelSupport.class_id == wanted, ChannelSupport.role == role)
+        .group_by(*key)
+        .subquery("every")
+    )
+    of_channel = and_(
+        every.c.run_id == table.run_id, every.c.layer_id == table.layer_id, every.c.channel == table.channel
     )
     rows = (
         select(
@@ -93,11 +121,11 @@ def context_labels(class_id: int | None, role: str) -> Listing:
             table.channel,
             table.label_id,
             table.edges,
-            _ratio(table.edges, ChannelSupport.edges).label("rate"),
+            _ratio(table.edges, every.c.edges).label("rate"),
             _ratio(table.iou_sum, table.edges).label("mean_iou"),
         )
-        .join(ChannelSupport, all_edges)
-        .where(table.role == role, table.class_id == (ALL_CLASSES if class_id is None else class_id))
+        .join(every, of_channel)
+        .where(table.role == role, table.class_id == wanted)
     )
     order = (Order("edges", int, descending=True), Order("label_id", int))
     return Listing("contextLabels", rows, ("run_id", "layer_id", "channel"), order)
@@ -108,30 +136,26 @@ def channel_edges(end: str, class_id: int | None, role: str) -> Listing:
 
     Most decisions first, then most edges; parent (run, layer, channel) of that end.
     """
-    table = ChannelEdge
     other = "source" if end == "target" else "target"
+    summed = (_rolled_up_edges(role) if class_id is None else _edges_of_class(class_id, role)).subquery("summed").c
     roots = and_(
-        ClassRoots.run_id == table.run_id,
-        ClassRoots.class_id == table.class_id,
-        ClassRoots.role == table.role,
+        ClassRoots.run_id == summed.run_id,
+        ClassRoots.class_id == (ALL_CLASSES if class_id is None else class_id),
+        ClassRoots.role == role,
         ClassRoots.outcome == ANY_OUTCOME,
     )
-    rows = (
-        select(
-            table.run_id,
-            table.target_layer,
-            table.target_channel,
-            table.source_layer,
-            table.source_channel,
-            table.decisions,
-            table.edges,
-            _ratio(table.decisions, ClassRoots.decisions).label("rate"),
-            _ratio(table.share_sum, table.edges).label("mean_share"),
-            _ratio(table.importance_sum, table.decisions).label("mean_importance"),
-        )
-        .join(ClassRoots, roots)
-        .where(table.role == role, table.class_id == (ALL_CLASSES if class_id is None else class_id))
-    )
+    rows = select(
+        summed.run_id,
+        summed.target_layer,
+        summed.target_channel,
+        summed.source_layer,
+        summed.source_channel,
+        summed.decisions,
+        summed.edges,
+        _ratio(summed.decisions, ClassRoots.decisions).label("rate"),
+        _ratio(summed.share_sum, summed.edges).label("mean_share"),
+        _ratio(summed.importance_sum, summed.decisions).label("mean_importance"),
+    ).join(ClassRoots, roots)
     order = (
         Order("decisions", int, descending=True),
         Order("edges", int, descending=True),
@@ -140,6 +164,39 @@ def channel_edges(end: str, class_id: int | None, role: str) -> Listing:
     )
     tag = "supporters" if end == "target" else "supports"
     return Listing(tag, rows, ("run_id", f"{end}_layer", f"{end}_channel"), order)
+
+
+def _rolled_up_edges(role: str) -> Select[Any]:
+    """Edges between channels over all classes."""
+    table = ChannelEdge
+    key = (table.run_id, table.target_layer, table.target_channel, table.source_layer, table.source_channel)
+    return (
+        select(
+            *key,
+            _total(table.decisions).label("decisions"),
+            _total(table.edges).label("edges"),
+            func.sum(table.share_sum).label("share_sum"),
+            func.sum(table.importance_sum).label("importance_sum"),
+        )
+        .where(table.role == role)
+        .group_by(*key)
+    )
+
+
+def _edges_of_class(class_id: int, role: str) -> Select[Any]:
+    """The same of one class, from its edges, which lie together; the last bit of a decision's id tells its role."""
+    key = (edge.c.run_id, edge.c.target_layer, edge.c.target_channel, edge.c.source_layer, edge.c.source_channel)
+    return (
+        select(
+            *key,
+            func.count(edge.c.decision_id.distinct()).label("decisions"),
+            func.count().label("edges"),
+            func.sum(edge.c.share).label("share_sum"),
+            func.sum(edge.c.importance).label("importance_sum"),
+        )
+        .where(edge.c.root_class_id == class_id, edge.c.decision_id % 2 == int(role == "label"))
+        .group_by(*key)
+    )
 
 
 def peaks() -> Listing:

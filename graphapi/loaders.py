@@ -92,6 +92,7 @@ class Context:
             statement = evidence_statement(
                 first.run_id,
                 sorted({key.decision_id for key in group}),
+                sorted({key.class_id for key in group}),
                 first.root_layer,
                 first.max_depth,
                 first.top,

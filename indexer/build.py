@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,11 +17,13 @@ from indexer import load
 from indexer.shards import RunFolder
 from migrations import migrate
 from schema.checks import CheckResult, check_rollups, check_tables
-from schema.database import REVISIONS, revision_of
+from schema.database import REVISIONS, revision_of, run_ids_of
 from schema.errors import DatabaseError, InvariantError
 from schema.models import BASE_TABLES, ROLLUP_TABLES, Base
 from schema.rollups import build_rollups
 
+CHECKED_EDGES = 1_000_000
+"""Of a run of more edges `publish` checks a sample of about so many; `evigraph check` checks all."""
 Progress = Callable[[str, int, int], None]
 """Called as (stage, done, total) before each step: verify, copy, load, rollups, checks, scan, swap."""
 
@@ -31,47 +34,50 @@ def build(
     folders: Sequence[RunFolder],
     report: Progress,
     without: Collection[str] = (),
+    memory_limit: str | None = None,
 ) -> tuple[int, int]:
     """Make the new database file, closed and without a log; gives the images and edges loaded.
 
-    It holds the runs of `served`, but for those named in `without`, and the runs of `folders`.
+    It holds the runs of `served`, but for those named in `without`, and the runs of `folders`. Where all runs of
+    `served` stay, its file is copied as it is, which costs what the disk takes; where one goes, the others are
+    inserted anew, so that nothing of it is left.
     """
-    new_ids: list[int] = []
+    names = [folder.description.name for folder in folders]
+    old = {} if served is None else run_ids_of(served)
+    stays = all(name not in without and name not in names for name in old)
+    if served is not None and stays:
+        report("copy", 0, 1)
+        shutil.copyfile(_of_this_revision(served, building, report), building)
     with _writing(building) as connection:
+        if memory_limit is not None:
+            connection.exec_driver_sql(f"SET memory_limit = '{memory_limit}'")
         migrate(connection)
         connection.commit()
-        old_names: dict[str, int] = {}
-        if served is not None:
-            load.attach(connection, _of_this_revision(served, building))
-            rows = connection.exec_driver_sql("SELECT name, run_id FROM old.run").all()
-            old_names = {row.name: row.run_id for row in rows if row.name not in without}
-        # In ascending order of run, as the file is ordered.
-        sources: dict[int, RunFolder | None] = dict.fromkeys(old_names.values())
-        for folder in folders:
-            name = folder.description.name
-            run_id = old_names.get(name, max(sources, default=0) + 1)
-            sources[run_id] = folder
-            new_ids.append(run_id)
-        for run_id, source in sorted(sources.items()):
-            if source is None:
-                report("copy", run_id, len(sources))
-                load.copy_run(connection, run_id)
+        # A run that is published again keeps its id; in ascending order of run, as the file is ordered.
+        free = itertools.count(max(old.values(), default=0) + 1)
+        new = {old.get(name) or next(free): folder for name, folder in zip(names, folders, strict=True)}
+        kept = {run_id for name, run_id in old.items() if name not in without and name not in names}
+        if served is not None and not stays:
+            load.attach(connection, _of_this_revision(served, building, report))
+        for run_id in sorted(new if stays else kept | new.keys()):
+            if run_id in new:
+                load.load_run(connection, new[run_id], run_id, lambda done, total: report("load", done, total))
             else:
-                load.load_run(connection, source, run_id, lambda done, total: report("load", done, total))
+                report("copy", run_id, len(kept))
+                load.copy_run(connection, run_id)
             connection.commit()
-        _require_all(check_tables(connection), report)
-        for done, run_id in enumerate(new_ids):
-            report("rollups", done, len(new_ids))
-            build_rollups(connection, run_id)
+        _require_all(check_tables(connection, runs=new, sample_edges=CHECKED_EDGES), report)
+        for run_id in sorted(new):
+            build_rollups(connection, run_id, lambda done, total: report("rollups", done, total))
             connection.commit()
-        _require_all(check_rollups(connection), report)
-        if served is not None:
+        _require_all(check_rollups(connection, runs=new, sample_edges=CHECKED_EDGES), report)
+        if served is not None and not stays:
             connection.commit()  # DuckDB detaches nothing that the current transaction has read
             connection.exec_driver_sql("DETACH old")
         counts = connection.exec_driver_sql(
             "SELECT coalesce(sum(image_count), 0)::BIGINT, coalesce(sum(edge_count), 0)::BIGINT "
             "FROM run WHERE list_contains($ids, run_id)",
-            {"ids": new_ids},
+            {"ids": list(new)},
         ).one()
         connection.commit()
         connection.exec_driver_sql("CHECKPOINT")
@@ -88,8 +94,8 @@ def _require_all(results: Iterable[CheckResult], report: Progress) -> None:
             )
 
 
-def _of_this_revision(served: Path, building: Path) -> Path:
-    """The served version, or a copy of it brought up to this program's revision."""
+def _of_this_revision(served: Path, building: Path, report: Progress) -> Path:
+    """The served version, or a copy of it brought up to this program's revision, its rollups made anew."""
     if revision_of(served) == REVISIONS[-1]:
         return served
     copy = building.with_name(building.name + ".old")
@@ -97,6 +103,10 @@ def _of_this_revision(served: Path, building: Path) -> Path:
     with _writing(copy) as connection:
         migrate(connection)
         connection.commit()
+        for run_id in connection.exec_driver_sql("SELECT run_id FROM run ORDER BY run_id").scalars().all():
+            build_rollups(connection, run_id, lambda done, total: report("rollups", done, total))
+            connection.commit()
+        connection.exec_driver_sql("CHECKPOINT")
     return copy
 
 
@@ -122,11 +132,17 @@ def scan(building: Path, report: Progress) -> None:
     if wal.exists():
         raise DatabaseError(f"DuckDB left {wal.name} behind; publish again")
     tables = BASE_TABLES + ROLLUP_TABLES
-    connection = duckdb.connect(str(building), read_only=True)
-    try:
+    with _reading(building) as connection:
         for done, table in enumerate(tables):
             report("scan", done, len(tables))
             columns = ", ".join(f'"{column.name}"' for column in Base.metadata.tables[table].columns)
             connection.execute(f'SELECT bit_xor(hash({columns})) FROM "{table}"').fetchall()
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    connection = duckdb.connect(str(file), read_only=True)
+    try:
+        yield connection
     finally:
         connection.close()

@@ -6,40 +6,99 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from indexer.shards import RunFolder
+from indexer.edges import FOLDED, fold
+from indexer.shards import LayerRow, RunFolder
 from schema.models import BASE_TABLES, ROLLUP_TABLES, Base
 
-EDGE_ORDER = 'decision_id, target_layer DESC, target_channel, target_y, target_x, "rank"'
-"""Order of a run's edges in the file: all edges of a root, and those of one decomposition, lie together."""
+DECOMPOSITION_ORDER = "class_id, layer_id, decision_id, channel, y, x"
+"""Order of a run's decompositions in the file: what is asked of one class lies together, and within it by layer."""
 EDGES_AT_A_TIME = 1_000_000
-"""Edges sorted together while loading; a statement a shard took four times as long (2 M edges, 120 shards)."""
+"""About so many edges of a run folder are in memory at a time, some 200 MB, besides what DuckDB sorts."""
 _ORDER = {
     "image": "image_id",
     "skipped_image": "image_id",
+    "image_tag": "image_id, tag",
+    "image_label": "image_id, class_id",
+    "image_context": "image_id, label_id",
     "decision": "decision_id",
-    "edge": EDGE_ORDER,
 }
 
 
 def load_run(connection: Connection, folder: RunFolder, run_id: int, progress: Callable[[int, int], None]) -> None:
-    """Insert the base rows of a finished run folder.
+    """Insert the base rows of a finished run folder; `progress` gets (shards done, shards).
 
-    Shards are loaded in their order, some at a time, and those sorted: as they hold ascending ranges of images,
-    the whole table comes out sorted while only a few shards are in memory.
+    Raises:
+        InvariantError: the edges of a shard contradict its decompositions.
     """
     _insert_description(connection, folder, run_id)
+    for table, order in _ORDER.items():
+        columns = ", ".join(f'"{c.name}"' for c in Base.metadata.tables[table].columns if c.name != "run_id")
+        files = [str(file) for file in folder.files(table)]
+        if not files:
+            continue
+        connection.exec_driver_sql(
+            f'INSERT INTO "{table}" (run_id, {columns}) '
+            f"SELECT $run_id, {columns} FROM read_parquet($files) ORDER BY {order}",
+            {"run_id": run_id, "files": files},
+        )
+    _insert_decompositions(connection, folder, run_id, progress)
+    connection.exec_driver_sql(_COUNT_RUN, {"run_id": run_id})
+
+
+def _insert_decompositions(
+    connection: Connection, folder: RunFolder, run_id: int, progress: Callable[[int, int], None]
+) -> None:
+    """Stream the folded shards into one sorted insert; DuckDB sorts on the disk what its memory limit does not hold."""
+    parts = _folded(folder, progress)
+    first = next(parts)
+    reader = pa.RecordBatchReader.from_batches(first.schema, _batches(first, parts))
+    columns = ", ".join(first.schema.names)
+    duck: Any = connection.connection.driver_connection
+    duck.register("folded", reader)
+    try:
+        connection.exec_driver_sql(
+            f"INSERT INTO decomposition (run_id, {columns}) "
+            f"SELECT {int(run_id)}, {columns} FROM folded ORDER BY {DECOMPOSITION_ORDER}"
+        )
+    finally:
+        duck.unregister("folded")
+
+
+def _batches(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.RecordBatch]:
+    yield from first.to_batches()
+    for table in rest:
+        yield from table.to_batches()
+
+
+def _folded(folder: RunFolder, progress: Callable[[int, int], None]) -> Iterator[pa.Table]:
+    """The decompositions of the run in the order of the images, some shards at a time."""
+    scales = _scales(folder.description.layers)
     for shards in _some_at_a_time(folder):
         progress(shards.start, folder.shard_count)
-        for table, order in _ORDER.items():
-            columns = ", ".join(f'"{c.name}"' for c in Base.metadata.tables[table].columns if c.name != "run_id")
-            connection.exec_driver_sql(
-                f'INSERT INTO "{table}" (run_id, {columns}) '
-                f"SELECT $run_id, {columns} FROM read_parquet($files) ORDER BY {order}",
-                {"run_id": run_id, "files": [str(folder.shard_file(shard, table)) for shard in shards]},
-            )
-    connection.exec_driver_sql(_COUNT_RUN, {"run_id": run_id})
+        decision, decomposition, edge = (
+            pa.concat_tables([pq.read_table(folder.shard_file(shard, table), columns=columns) for shard in shards])
+            for table, columns in (("decision", ["decision_id", "class_id"]), ("decomposition", None), ("edge", list(FOLDED)))
+        )
+        row = np.searchsorted(decision["decision_id"].to_numpy(), decomposition["decision_id"].to_numpy())
+        yield fold(edge, decomposition, decision["class_id"].to_numpy()[row], scales)
+
+
+def _scales(layers: tuple[LayerRow, ...]) -> NDArray[np.int16]:
+    """(layers, 2): how many places of the layer below there are to one of each layer, down and across.
+
+    1 for the lowest layer, which nothing is below, and for the logits, whose one place is at 0.
+    """
+    ratios = [(1, 1)]
+    for lower, upper in zip(layers, layers[1:], strict=False):
+        ratios.append((max(1, round(lower.height / upper.height)), max(1, round(lower.width / upper.width))))
+    ratios[-1] = (1, 1)
+    return np.array(ratios, dtype=np.int16)
 
 
 def _some_at_a_time(folder: RunFolder) -> Iterator[range]:
@@ -67,7 +126,7 @@ _COUNT_RUN = """
         image_count = (SELECT count(*) FROM image WHERE run_id = $run_id),
         skipped_count = (SELECT count(*) FROM skipped_image WHERE run_id = $run_id),
         decision_count = (SELECT count(*) FROM decision WHERE run_id = $run_id),
-        edge_count = (SELECT count(*) FROM edge WHERE run_id = $run_id),
+        edge_count = (SELECT coalesce(sum(len(evidence)), 0) FROM decomposition WHERE run_id = $run_id),
         labelled_count = (SELECT count(label_id) FROM image WHERE run_id = $run_id),
         correct_count = (SELECT count(*) FROM image WHERE run_id = $run_id AND label_id = predicted_id)
     WHERE run_id = $run_id

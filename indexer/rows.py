@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from indexer.data.samples import DataSource
+from indexer.data.samples import DataSource, Sample
 from indexer.hierarchy import LevelEdges, Roots
 from indexer.shards import SHARD_SCHEMAS, ShardTables
 
@@ -123,7 +123,15 @@ class ShardRows:
             skipped_image=_table("skipped_image", [skipped]),
             decision=_table("decision", self.decision),
             edge=_table("edge", self.edge),
+            image_tag=_table("image_tag", [self._of_samples("tag", lambda sample: sample.tags)]),
+            image_label=_table("image_label", [self._of_samples("class_id", lambda sample: sample.label_ids)]),
         )
+
+    def _of_samples(self, column: str, values_of: Callable[[Sample], Sequence[Any]]) -> Columns:
+        """The values that the dataset tells of the images of this shard, a row each."""
+        ids = [int(i) for part in self.image for i in part["image_id"]]
+        rows = [(i, value) for i in ids for value in values_of(self.source.samples[i])]
+        return {"image_id": [i for i, _ in rows], column: [value for _, value in rows]}
 
 
 def _edge_columns(decision_ids: NDArray[Any], levels: Sequence[LevelEdges]) -> Columns:

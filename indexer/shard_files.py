@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from indexer import durable
+from indexer import durable, edges
 from schema.models import Base
 
 _ARROW_TYPES: tuple[tuple[type[sa.types.TypeEngine[Any]], pa.DataType], ...] = (
@@ -37,10 +37,15 @@ def _arrow_schema(table: str) -> pa.Schema:
     )
 
 
+OPTIONAL = ("image_tag", "image_label", "image_context")
+"""Tables that a shard without rows of theirs has no file of."""
 SHARD_SCHEMAS: dict[str, pa.Schema] = {
-    table: _arrow_schema(table) for table in ("image", "skipped_image", "decision", "edge")
+    **{table: _arrow_schema(table) for table in ("image", "skipped_image", "decision", *OPTIONAL)},
+    "decomposition": edges.DECOMPOSITION,
+    "edge": edges.EDGE,
 }
-"""Arrow schema of each table of a shard: the columns of `schema.models` in their order, less run_id."""
+"""Arrow schema of each table of a shard: the columns of `schema.models` in their order, less run_id; for edges and
+decompositions those of `indexer.edges`."""
 
 
 @dataclass
@@ -51,6 +56,15 @@ class ShardTables:
     skipped_image: pa.Table
     decision: pa.Table
     edge: pa.Table
+    decomposition: pa.Table | None = None
+    """None: what the edges tell of them."""
+    image_tag: pa.Table | None = None
+    image_label: pa.Table | None = None
+    image_context: pa.Table | None = None
+
+    def __post_init__(self) -> None:
+        if self.decomposition is None:
+            self.decomposition = edges.decompositions_of(self.edge)
 
 
 def shard_file(folder: Path, shard: int, table: str) -> Path:
@@ -63,13 +77,18 @@ def write_files(folder: Path, shard: int, tables: ShardTables) -> dict[str, dict
 
     Raises:
         OSError, pyarrow.ArrowException: a file could not be written, or rows are not of its schema.
+        InvariantError: edges and decompositions do not tell of the same.
     """
-    return {f.name: _write_table(shard_file(folder, shard, f.name), f.name, tables) for f in fields(tables)}
+    edges.require_whole(tables.edge, tables.decomposition)
+    written = {f.name: getattr(tables, f.name) for f in fields(tables)}
+    return {
+        name: _write_table(shard_file(folder, shard, name), SHARD_SCHEMAS[name], table)
+        for name, table in written.items()
+        if name not in OPTIONAL or (table is not None and table.num_rows)
+    }
 
 
-def _write_table(path: Path, name: str, tables: ShardTables) -> dict[str, Any]:
-    schema = SHARD_SCHEMAS[name]
-    table: pa.Table = getattr(tables, name)
+def _write_table(path: Path, schema: pa.Schema, table: pa.Table) -> dict[str, Any]:
     sink = pa.BufferOutputStream()
     # A shard is small enough to be encoded in memory, which gives its digest without reading it back.
     pq.write_table(table.select(schema.names).cast(schema), sink, compression="zstd")

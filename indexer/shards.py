@@ -26,8 +26,8 @@ import pyarrow as pa
 
 from indexer import durable
 from indexer.description import ClassRow, ContextLabelRow, LayerRow, RunDescription
-from indexer.shard_files import SHARD_SCHEMAS, ShardTables, fault_in_files, shard_file, write_files
-from schema.errors import RunFolderError
+from indexer.shard_files import OPTIONAL, SHARD_SCHEMAS, ShardTables, fault_in_files, shard_file, write_files
+from schema.errors import InvariantError, RunFolderError
 
 __all__ = [
     "SHARD_SCHEMAS",
@@ -39,7 +39,7 @@ __all__ = [
     "ShardTables",
 ]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder's layout; a folder of another version is refused."""
 
 
@@ -135,6 +135,11 @@ class RunFolder:
         """Where a shard keeps a table."""
         return shard_file(self.path / "shards", shard, table)
 
+    def files(self, table: str) -> list[Path]:
+        """The files of a table, of the shards that have one."""
+        entries = ((shard, self.manifest(shard) or {}) for shard in range(self.shard_count))
+        return [self.shard_file(shard, table) for shard, entry in entries if table in entry.get("files", {})]
+
     def manifest(self, shard: int) -> dict[str, Any] | None:
         """The shard's manifest entry, or None where there is none that can be read."""
         with suppress(OSError, ValueError):
@@ -153,7 +158,8 @@ class RunFolder:
             return f"{name} was made with {self._other_provenance(entry)}"
         other = f"{name} is not a manifest entry of images {images.start} to {images.stop - 1}"
         try:
-            if entry["images"] != [images.start, images.stop] or entry["files"].keys() != SHARD_SCHEMAS.keys():
+            files = set(entry["files"]) | set(OPTIONAL)
+            if entry["images"] != [images.start, images.stop] or files != SHARD_SCHEMAS.keys():
                 return other
             return fault_in_files(self.path / "shards", shard, entry["files"])
         except (KeyError, TypeError, AttributeError):  # JSON, but of another shape
@@ -233,7 +239,7 @@ class RunFolder:
                 "files": files,
             }
             durable.write_bytes(self._manifest_file(shard), _json_bytes(entry))
-        except (pa.ArrowException, KeyError) as error:
+        except (pa.ArrowException, KeyError, InvariantError) as error:
             raise RunFolderError(
                 f"the rows of shard {shard} are not of its tables: {_reason(error)}; report this as a bug"
             ) from error
@@ -258,7 +264,9 @@ class RunFolder:
         if self.is_finished():
             return
         entries = [self.manifest(shard) or {} for shard in range(self.shard_count)]
-        counts = {table: sum(entry["files"][table]["rows"] for entry in entries) for table in SHARD_SCHEMAS}
+        counts = {
+            table: sum(entry["files"].get(table, {"rows": 0})["rows"] for entry in entries) for table in SHARD_SCHEMAS
+        }
         record = {"finished_at": datetime.now(UTC).isoformat(), "rows": counts}
         try:
             durable.write_bytes(self.path / "finished.json", _json_bytes(record))

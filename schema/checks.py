@@ -1,8 +1,12 @@
-"""Checking a database: the rules on its base tables, then each rollup computed again and compared."""
+"""Checking a database: the rules on its base tables, then each rollup computed again and compared.
+
+A rule on edges is asked of one part of a run after the other (`schema.parts`). Of a large run the rollups are computed
+again for a sample: those by class for some classes, the others for some channels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -10,14 +14,15 @@ from sqlalchemy.exc import DBAPIError
 
 from schema.database import one_line
 from schema.errors import DatabaseError
-from schema.invariants import INVARIANTS, Invariant
-from schema.models import ROLLUP_TABLES, Base
-from schema.rollups import ROLLUPS
+from schema.invariants import INVARIANTS
+from schema.models import ALL_CLASSES, ROLLUP_TABLES, Base
+from schema.parts import Part, parts
+from schema.rollups import ROLLUPS, Whole, whole
 
-EDGES_PER_RANGE = 4_000_000
-"""About how many edges a rule is asked of at a time; a range of so many takes a few hundred MB."""
-SAMPLE_ABOVE_EDGES = 20_000_000
-"""Above so many edges the rollups of channels are compared for a sample of the channels only."""
+EDGES_PER_PART = 2_000_000
+"""About how many edges a rule is asked of at a time; a part of so many takes some 400 MB."""
+SAMPLE_EDGES = 4_000_000
+"""Of a run of more edges the rollups are compared for a sample of about so many."""
 
 Progress = Callable[[int, int], None]
 
@@ -48,47 +53,98 @@ def run_checks(connection: Connection, progress: Progress | None = None) -> list
     return results
 
 
-def check_tables(connection: Connection) -> Iterator[CheckResult]:
-    """The rules on the base tables, one result each."""
-    ranges = _decision_ranges(connection)
+def check_tables(
+    connection: Connection, *, runs: Collection[int] | None = None, sample_edges: int | None = None
+) -> Iterator[CheckResult]:
+    """The rules on the base tables, one result each.
+
+    Args:
+        connection: may be read-only; a temporary table is made and dropped.
+        runs: whose edges to check; None for all runs. Rules that are not on edges hold of all runs.
+        sample_edges: of a run of more edges, only parts of together about so many are checked; None for all edges.
+    """
+    found: dict[str, list[tuple[int, str | None]]] = {rule.name: [] for rule in INVARIANTS}
     for rule in INVARIANTS:
-        parameters: list[dict[str, int]] = ranges if rule.by_decisions else [{}]
-        violations, example = 0, None
-        for values in parameters:
-            found, first = _count(connection, rule.name, _on_a_range(rule), values)
-            violations, example = violations + found, example or first
+        if not rule.by_parts:
+            found[rule.name].append(_count(connection, rule.name, rule.sql, {}))
+    for part in _checked_parts(connection, runs, sample_edges):
+        _execute(connection, f"CREATE OR REPLACE TEMP TABLE part_edge AS SELECT * FROM edge WHERE {part.condition('root_class_id')}")
+        for rule in INVARIANTS:
+            if rule.by_parts:
+                found[rule.name].append(_count(connection, rule.name, _of_part(rule.sql, part), {"run_id": part.run_id}))
+    _execute(connection, "DROP TABLE IF EXISTS temp.part_edge")
+    for rule in INVARIANTS:
+        violations = sum(count for count, _ in found[rule.name])
+        example = next((example for _, example in found[rule.name] if example), None)
         yield CheckResult(rule.name, not violations, violations, _detail(violations, rule.broken, example))
 
 
-def check_rollups(connection: Connection, *, sample_above_edges: int = SAMPLE_ABOVE_EDGES) -> Iterator[CheckResult]:
-    """Each rollup against its own SELECT, in both directions, one result each.
+def _checked_parts(connection: Connection, runs: Collection[int] | None, sample_edges: int | None) -> Iterator[Part]:
+    for run_id, edge_count in _runs(connection, runs):
+        if sample_edges is None or edge_count <= sample_edges:
+            yield from parts(connection, run_id, EDGES_PER_PART)
+            continue
+        # Parts of an eighth of the sample, spread evenly over the classes.
+        every = list(parts(connection, run_id, max(1, sample_edges // 8)))
+        yield from every[:: max(1, len(every) // 8)]
 
-    In a run of more edges than `sample_above_edges` one channel in every n is compared.
-    """
-    runs = connection.exec_driver_sql("SELECT run_id, edge_count FROM run ORDER BY run_id").all()
+
+def _of_part(sql: str, part: Part) -> str:
+    for table in ("decomposition", "decision"):
+        sql = sql.replace(f"{{{table}}}", f"(SELECT * FROM {table} WHERE {part.condition()})")
+    return sql.replace("{edge}", "part_edge").replace("$run_id", str(part.run_id))
+
+
+def check_rollups(
+    connection: Connection, *, runs: Collection[int] | None = None, sample_edges: int = SAMPLE_EDGES
+) -> Iterator[CheckResult]:
+    """Each rollup against its own SELECT, in both directions, one result each; of a sample where a run is larger."""
+    chosen = _runs(connection, runs)
     for table in ROLLUP_TABLES:
         violations, example = 0, None
-        for run_id, edge_count in runs:
-            every = -(-edge_count // sample_above_edges) if table.startswith("channel_") else 1
-            sql = _difference(table, max(1, every))
-            found, first = _count(connection, f"rollup-{table}", sql, {"run_id": run_id})
-            violations, example = violations + found, example or first
+        for run_id, edge_count in chosen:
+            for sql in _differences(connection, table, run_id, max(1, -(-edge_count // max(1, sample_edges)))):
+                found, first = _count(connection, f"rollup-{table}", sql, {"run_id": run_id})
+                violations, example = violations + found, example or first
         broken = f"{table} rows that its SELECT does not give, or the reverse"
         yield CheckResult(f"rollup-{table}", not violations, violations, _detail(violations, broken, example))
 
 
-def _difference(table: str, every: int) -> str:
-    """Rows that are only stored or only computed, of one channel in `every`."""
+def _differences(connection: Connection, table: str, run_id: int, every: int) -> list[str]:
+    """SELECTs of the rows that are only stored or only computed, of one class or channel in `every`."""
     names = [column.name for column in Base.metadata.tables[table].columns]
-    columns = ", ".join(f'"{name}"' for name in names)
-    computed = f"SELECT {columns} FROM ({ROLLUPS[table]})"
-    stored = f'SELECT {columns} FROM "{table}" WHERE run_id = $run_id'
-    if every > 1:
-        # The CTE stands in for the table in the rollup's own SELECT.
-        keep = f"hash(source_layer, source_channel) % {every} = 0"
-        computed = f"WITH edge AS (SELECT * FROM main.edge WHERE {keep}) {computed}"
+    stored = f"SELECT {_quoted(names)} FROM \"{table}\" WHERE run_id = $run_id"
+    if every == 1 or isinstance(ROLLUPS[table], Whole):
+        return [_difference(names, stored, whole(table))]
+    if "class_id" not in names:
         layer, channel = ("source_layer", "source_channel") if "source_layer" in names else ("layer_id", "channel")
-        stored += f" AND hash({layer}, {channel}) % {every} = 0"
+        kept = f"hash({{}}, {{}}) % {every} = 0"
+        stored += f" AND {kept.format(layer, channel)}"
+        return [_difference(names, stored, whole(table, kept.format("source_layer", "source_channel")))]
+    classes = connection.exec_driver_sql("SELECT class_id FROM class WHERE run_id = $run_id", {"run_id": run_id})
+    low = sorted(classes.scalars())[::every]
+    wanted = f"IN ({', '.join(map(str, low))})"
+    computed = f"SELECT * FROM ({whole(table, f'e.root_class_id {wanted}')}) WHERE class_id <> {ALL_CLASSES}"
+    return [_difference(names, f"{stored} AND class_id {wanted}", computed), _total_difference(table, names)]
+
+
+def _total_difference(table: str, names: Sequence[str]) -> str:
+    """Rows over all classes that are not the sum of the rows by class; each of those is rounded to 9 places."""
+    measures = [name for name in names if name in ("decisions", "edges") or name.endswith("_sum")]
+    keys = [name for name in names if name not in measures and name != "class_id"]
+    sums = ", ".join(f"sum({name}) AS {name}" for name in measures)
+    differ = " OR ".join(f"abs(a.{name} - b.{name}) > 1e-9 * b.edges" for name in measures)
+    return f"""
+        WITH a AS (SELECT * FROM "{table}" WHERE run_id = $run_id AND class_id = {ALL_CLASSES}),
+             b AS (SELECT {_quoted(keys)}, {sums} FROM "{table}"
+                   WHERE run_id = $run_id AND class_id <> {ALL_CLASSES} GROUP BY ALL)
+        SELECT * FROM a FULL JOIN b USING ({_quoted(keys)}) WHERE a.run_id IS NULL OR b.edges IS NULL OR {differ}
+    """
+
+
+def _difference(names: Sequence[str], stored: str, computed: str) -> str:
+    columns = _quoted(names)
+    computed = f"SELECT {columns} FROM ({computed})"
     return f"""
         (SELECT 'stored' AS side, * FROM (({stored}) EXCEPT ALL ({computed})))
         UNION ALL
@@ -96,29 +152,29 @@ def _difference(table: str, every: int) -> str:
     """
 
 
-def _decision_ranges(connection: Connection) -> list[dict[str, int]]:
-    """Ranges of decisions, per run, of about EDGES_PER_RANGE edges each."""
-    ranges = []
-    for run_id, first, last, edges in connection.exec_driver_sql(
-        "SELECT run_id, min(decision_id), max(decision_id), count(*) FROM edge GROUP BY run_id ORDER BY run_id"
-    ).all():
-        parts = -(-edges // EDGES_PER_RANGE)
-        step = -(-(last - first + 1) // parts)
-        for start in range(first, last + 1, step):
-            ranges.append({"run_id": run_id, "first": start, "last": min(start + step - 1, last)})
-    return ranges
+def _runs(connection: Connection, runs: Collection[int] | None) -> list[tuple[int, int]]:
+    """(run_id, edge_count) of the runs to check."""
+    every = connection.exec_driver_sql("SELECT run_id, edge_count FROM run ORDER BY run_id").all()
+    return [(run_id, edge_count) for run_id, edge_count in every if runs is None or run_id in runs]
 
 
-def _on_a_range(rule: Invariant) -> str:
-    rows = "(SELECT * FROM edge WHERE run_id = $run_id AND decision_id BETWEEN $first AND $last)"
-    return rule.sql.replace("{edge}", rows)
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _execute(connection: Connection, sql: str) -> None:
+    try:
+        connection.exec_driver_sql(sql)
+    except DBAPIError as error:
+        raise DatabaseError(f"the edges could not be read: {one_line(error)}") from error
 
 
 def _count(connection: Connection, name: str, sql: str, parameters: dict[str, int]) -> tuple[int, str | None]:
     """How many rows a SELECT gives, and the first of them in order, as text."""
+    wanted = {key: value for key, value in parameters.items() if f"${key}" in sql}
     try:
         row = connection.exec_driver_sql(
-            f"SELECT count(*), min(CAST(broken AS VARCHAR)) FROM ({sql}) AS broken", parameters
+            f"SELECT count(*), min(CAST(broken AS VARCHAR)) FROM ({sql}) AS broken", wanted
         ).one()
     except DBAPIError as error:
         raise DatabaseError(f"check {name} could not be carried out: {one_line(error)}") from error

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from schema.errors import DatabaseError
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Alembic revisions that this program knows, oldest first; a test holds them to those in `migrations/`."""
 
 _MAGIC = slice(8, 12)  # DuckDB's main header: an 8-byte checksum, then "DUCK"
@@ -83,6 +83,23 @@ def revision_of(path: Path) -> str:
         engine.dispose()
 
 
+def run_ids_of(path: Path) -> dict[str, int]:
+    """Name to run_id of the runs of a database, whatever its revision.
+
+    Raises:
+        DatabaseError: it cannot be read.
+    """
+    engine = _engine(resolve(path))
+    try:
+        with engine.connect() as connection:
+            rows = connection.exec_driver_sql("SELECT name, run_id FROM run ORDER BY run_id").all()
+    except DBAPIError as error:
+        raise DatabaseError(f"database {path} cannot be read: {one_line(error)}") from error
+    finally:
+        engine.dispose()
+    return {row.name: row.run_id for row in rows}
+
+
 def _engine(file: Path) -> Engine:
     # Late materialisation made "the top rows of an image" 6 to 10 times slower (DuckDB 1.5.6).
     settings = {
@@ -98,7 +115,7 @@ def _read_revision(engine: Engine, path: Path) -> str:
     try:
         with engine.connect() as connection:
             tables = connection.exec_driver_sql("SELECT table_name FROM duckdb_tables()").scalars().all()
-            if not {"alembic_version", "run", "edge"} <= set(tables):
+            if not {"alembic_version", "run", "decision"} <= set(tables):
                 raise DatabaseError(
                     f"{path} is a DuckDB database but not one of evigraph; name a file that `evigraph publish` made"
                 )

@@ -1,7 +1,8 @@
 """What holds of the edges of every decision.
 
-Each rule holds within one root, so it is asked of a range of decisions at a time: `{edge}` stands for the edges of
-such a range. That keeps memory bounded however large the database is.
+Each rule holds within one root, so it is asked of a part of the run at a time (`schema.parts`): `{edge}` stands for
+the edges of such a part, `{decomposition}` and `{decision}` for its other rows. That keeps memory bounded however large
+the database is.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ class Invariant:
     sql: str
 
     @property
-    def by_decisions(self) -> bool:
-        """Whether the rule is asked of a range of decisions at a time."""
-        return "{edge}" in self.sql
+    def by_parts(self) -> bool:
+        """Whether the rule is asked of a part of the run at a time."""
+        return "{edge}" in self.sql or "{decomposition}" in self.sql
 
 
 _DECOMPOSITION = "run_id, decision_id, target_layer, target_channel, target_y, target_x"
@@ -30,6 +31,32 @@ _TARGET_IS_SOURCE = """
 """
 
 EDGE_INVARIANTS: tuple[Invariant, ...] = (
+    Invariant(
+        "decomposition-class",
+        "decompositions of no decision, or filed under another class than their decision's",
+        """
+        SELECT run_id, decision_id, d.class_id FROM {decomposition} AS d LEFT JOIN decision AS r USING (run_id, decision_id)
+        WHERE r.class_id IS DISTINCT FROM d.class_id
+        """,
+    ),
+    Invariant(
+        "positive-count",
+        "decompositions with fewer positive channels than evidence, or more that overlap than are positive",
+        """
+        SELECT run_id, decision_id, layer_id, channel, y, x FROM {decomposition}
+        WHERE positive_count < len(evidence) OR overlap_count NOT BETWEEN 0 AND positive_count
+           OR (positive_log IS NULL) <> (len(evidence) = 0)
+        """,
+    ),
+    Invariant(
+        "finite-edge",
+        "edge rows with a number that is not finite",
+        """
+        SELECT run_id, decision_id FROM {edge}
+        WHERE NOT (isfinite(contribution) AND isfinite(share) AND isfinite(feature) AND isfinite(activation)
+                   AND isfinite(importance) AND isfinite(coalesce(context_iou, 0)))
+        """,
+    ),
     Invariant(
         "edge-decision",
         "edges of no decision",
@@ -94,9 +121,9 @@ EDGE_INVARIANTS: tuple[Invariant, ...] = (
         ), per_decision AS (
             SELECT run_id, decision_id, count(*) AS nodes, sum(importance) AS importance FROM leaf GROUP BY ALL
         )
-        SELECT d.run_id, d.decision_id FROM decision AS d JOIN run AS r USING (run_id)
+        SELECT d.run_id, d.decision_id FROM {{decision}} AS d JOIN run AS r USING (run_id)
         LEFT JOIN per_decision AS p USING (run_id, decision_id)
-        WHERE run_id = $run_id AND decision_id BETWEEN $first AND $last AND (r.settings->>'max_nodes') IS NOT NULL
+        WHERE (r.settings->>'max_nodes') IS NOT NULL
           AND (cut_node_count > coalesce(nodes, 0)
                OR isfinite(cut_importance) AND cut_importance > 1.0001 * coalesce(importance, 0) + 1e-12)
         """,

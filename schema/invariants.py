@@ -16,7 +16,7 @@ def _unique() -> list[Invariant]:
     for table in BASE_TABLES:
         mapper = next(m for m in Base.registry.mappers if m.local_table.name == table)  # type: ignore[attr-defined]
         key = ", ".join(f'"{column.name}"' for column in mapper.primary_key)
-        rows = "{edge}" if table == "edge" else f'"{table}"'
+        rows = "{decomposition}" if table == "decomposition" else f'"{table}"'
         sql = f"SELECT {key} FROM {rows} GROUP BY ALL HAVING count(*) > 1"
         found.append(Invariant(f"unique-{table}", f"{table} rows of one key", sql))
     return found
@@ -148,7 +148,7 @@ INVARIANTS: tuple[Invariant, ...] = (
         WHERE image_count <> (SELECT count(*) FROM image AS i WHERE i.run_id = r.run_id)
            OR skipped_count <> (SELECT count(*) FROM skipped_image AS s WHERE s.run_id = r.run_id)
            OR decision_count <> (SELECT count(*) FROM decision AS d WHERE d.run_id = r.run_id)
-           OR edge_count <> (SELECT count(*) FROM edge AS e WHERE e.run_id = r.run_id)
+           OR edge_count <> (SELECT coalesce(sum(len(evidence)), 0) FROM decomposition AS e WHERE e.run_id = r.run_id)
            OR labelled_count <> (SELECT count(label_id) FROM image AS i WHERE i.run_id = r.run_id)
            OR correct_count <> (
                SELECT count(*) FROM image AS i WHERE i.run_id = r.run_id AND label_id = predicted_id)

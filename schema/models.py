@@ -1,8 +1,11 @@
 """The tables of an evidence database.
 
 One file holds any number of runs. A run indexes one dataset with one network; each image has one or two
-decisions (roots), each decision a set of edges. "source" is the lower layer (the evidence), "target" the
-upper one (what is explained), as information flows.
+decisions (roots), each decision a set of decompositions, each of those a few edges. "source" is the lower layer
+(the evidence), "target" the upper one (what is explained), as information flows.
+
+Edges are read through the view `edge` (`schema.views`); the table behind it is `decomposition`, which holds the
+edges of one decomposed node as a list, in the encoding of `schema.encoding`: 2.5 times smaller than a row an edge.
 
 No foreign keys are declared: DuckDB cannot alter a table that one refers to, and its indexes would double the
 fact table. `schema.checks` states the same rules as SQL. SmallInteger is 16 bits wide.
@@ -11,6 +14,7 @@ fact table. `schema.checks` states the same rules as SQL. SmallInteger is 16 bit
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -18,13 +22,16 @@ from sqlalchemy import (
     REAL,
     TIMESTAMP,
     BigInteger,
-    Double,
     MetaData,
+    Numeric,
     SmallInteger,
     UniqueConstraint,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import UserDefinedType
 
+_SUM = Numeric(18, 9)
+"""A sum that does not depend on the order of its terms, and packs to as many bits as it needs."""
 ALL_CLASSES = -1
 """class_id of a rollup row that holds the sum over all classes."""
 ANY_OUTCOME = "any"
@@ -120,6 +127,40 @@ class Image(Base):
     probability: Mapped[float]
 
 
+class ImageTag(Base):
+    """One of the dataset's own labels of an image, which need not be a class of the network."""
+
+    __tablename__ = "image_tag"
+    __mapper_args__ = _key("run_id", "image_id", "tag")
+
+    run_id: Mapped[int]
+    image_id: Mapped[int]
+    tag: Mapped[str]
+
+
+class ImageLabel(Base):
+    """A right class of an image; image.label_id is the one of them that a decision is held to."""
+
+    __tablename__ = "image_label"
+    __mapper_args__ = _key("run_id", "image_id", "class_id")
+
+    run_id: Mapped[int]
+    image_id: Mapped[int]
+    class_id: Mapped[int]
+
+
+class ImageContext(Base):
+    """A label of an image's semantic map, and the part of the network's input that it covers."""
+
+    __tablename__ = "image_context"
+    __mapper_args__ = _key("run_id", "image_id", "label_id")
+
+    run_id: Mapped[int]
+    image_id: Mapped[int]
+    label_id: Mapped[int]
+    area: Mapped[float]
+
+
 class SkippedImage(Base):
     """An image of the listing that could not be used, and why."""
 
@@ -153,30 +194,53 @@ class Decision(Base):
     cut_importance: Mapped[float]
 
 
-class Edge(Base):
-    """A kept channel of one decomposition: the fact table, ordered by run and decision."""
+class EvidenceList(UserDefinedType[list[dict[str, Any]]]):
+    """DuckDB's list of structs that holds the edges of one decomposition, by rank; see `schema.encoding`."""
 
-    __tablename__ = "edge"
-    __mapper_args__ = _key("run_id", "decision_id", "target_layer", "target_channel", "target_y", "target_x", "rank")
+    cache_ok = True
+    FIELDS: ClassVar[dict[str, str]] = {
+        "channel": "INTEGER",
+        "dy": "SMALLINT",
+        "dx": "SMALLINT",
+        "share_log": "INTEGER",
+        "feature_log": "INTEGER",
+        "activation_log": "INTEGER",
+        "context_label_id": "INTEGER",
+        "context_iou_steps": "SMALLINT",
+    }
+
+    def get_col_spec(self, **_: object) -> str:
+        """The type in DuckDB's SQL."""
+        return f"STRUCT({', '.join(f'{name} {kind}' for name, kind in self.FIELDS.items())})[]"
+
+
+class Decomposition(Base):
+    """One decomposed node and its evidence: the fact table, ordered by run, class, layer and decision.
+
+    So all edges of a class lie together, and within it those of a layer. `importance_log` and `positive_log` are logs
+    (`schema.encoding`) of the node's importance and of the sum of all its positive contributions, 0 being no value of
+    either: null where no channel is positive. positive_count is how many channels are positive and overlap_count how
+    many of those overlap one of larger contribution; null where the run did not count them.
+    scale_y and scale_x are how many source places there are to a target place.
+    """
+
+    __tablename__ = "decomposition"
+    __mapper_args__ = _key("run_id", "decision_id", "layer_id", "channel", "y", "x")
 
     run_id: Mapped[int]
+    class_id: Mapped[int]
     decision_id: Mapped[int]
-    target_layer: Mapped[int] = mapped_column(SmallInteger)
-    target_channel: Mapped[int]
-    target_y: Mapped[int] = mapped_column(SmallInteger)
-    target_x: Mapped[int] = mapped_column(SmallInteger)
-    source_layer: Mapped[int] = mapped_column(SmallInteger)
-    source_channel: Mapped[int]
-    source_y: Mapped[int] = mapped_column(SmallInteger)
-    source_x: Mapped[int] = mapped_column(SmallInteger)
-    contribution: Mapped[float]
-    share: Mapped[float]
-    rank: Mapped[int] = mapped_column(SmallInteger)
-    feature: Mapped[float]
-    activation: Mapped[float]
-    importance: Mapped[float]
-    context_label_id: Mapped[int | None]
-    context_iou: Mapped[float | None]
+    layer_id: Mapped[int] = mapped_column(SmallInteger)
+    channel: Mapped[int]
+    y: Mapped[int] = mapped_column(SmallInteger)
+    x: Mapped[int] = mapped_column(SmallInteger)
+    scale_y: Mapped[int] = mapped_column(SmallInteger)
+    scale_x: Mapped[int] = mapped_column(SmallInteger)
+    importance_log: Mapped[int]
+    positive_log: Mapped[int | None]
+    positive_count: Mapped[int | None]
+    overlap_count: Mapped[int | None]
+    evidence: Mapped[list[dict[str, Any]]] = mapped_column(EvidenceList)
 
 
 class ContextLabel(Base):
@@ -210,58 +274,123 @@ class ClassRoots(Base):
 
 
 class ChannelSupport(Base):
-    """Edges into a channel per class, role and outcome of their roots, with the sums that means come from."""
+    """Edges into a channel per class, role and outcome of their roots, with the sums that means come from.
+
+    class_id may be ALL_CLASSES; the outcomes are those of `root`, so sums over them are taken by who reads.
+    """
 
     __tablename__ = "channel_support"
-    __mapper_args__ = _key("run_id", "layer_id", "channel", "class_id", "role", "outcome")
+    __mapper_args__ = _key("run_id", "layer_id", "class_id", "channel", "role", "outcome")
 
     run_id: Mapped[int]
     layer_id: Mapped[int] = mapped_column(SmallInteger)
-    channel: Mapped[int]
     class_id: Mapped[int]
+    channel: Mapped[int]
     role: Mapped[str]
     outcome: Mapped[str]
     decisions: Mapped[int]
     edges: Mapped[int]
-    share_sum: Mapped[float] = mapped_column(Double)
-    importance_sum: Mapped[float] = mapped_column(Double)
+    share_sum: Mapped[Decimal] = mapped_column(_SUM)
+    importance_sum: Mapped[Decimal] = mapped_column(_SUM)
 
 
 class ChannelEdge(Base):
-    """Edges between two channels per class and role of their roots; class_id may be ALL_CLASSES."""
+    """Edges between two channels per role and outcome of their roots, over all classes.
+
+    Those of one class are summed from `edge`, where they lie together: by class this would be as long as `edge`.
+    """
 
     __tablename__ = "channel_edge"
-    __mapper_args__ = _key(
-        "run_id", "target_layer", "target_channel", "source_layer", "source_channel", "class_id", "role"
-    )
+    __mapper_args__ = _key("run_id", "target_layer", "target_channel", "source_channel", "role", "outcome")
 
     run_id: Mapped[int]
     target_layer: Mapped[int] = mapped_column(SmallInteger)
     target_channel: Mapped[int]
     source_layer: Mapped[int] = mapped_column(SmallInteger)
     source_channel: Mapped[int]
-    class_id: Mapped[int]
     role: Mapped[str]
+    outcome: Mapped[str]
     decisions: Mapped[int]
     edges: Mapped[int]
-    share_sum: Mapped[float] = mapped_column(Double)
-    importance_sum: Mapped[float] = mapped_column(Double)
+    share_sum: Mapped[Decimal] = mapped_column(_SUM)
+    importance_sum: Mapped[Decimal] = mapped_column(_SUM)
 
 
 class ChannelContext(Base):
-    """Edges into a channel whose mask best overlaps a context label, per class and role of their roots."""
+    """Edges into a channel whose mask best overlaps a context label, per class and role of their roots.
+
+    class_id may be ALL_CLASSES.
+    """
 
     __tablename__ = "channel_context"
-    __mapper_args__ = _key("run_id", "layer_id", "channel", "class_id", "role", "label_id")
+    __mapper_args__ = _key("run_id", "layer_id", "class_id", "channel", "label_id", "role")
 
     run_id: Mapped[int]
     layer_id: Mapped[int] = mapped_column(SmallInteger)
+    class_id: Mapped[int]
     channel: Mapped[int]
+    label_id: Mapped[int]
+    role: Mapped[str]
+    edges: Mapped[int]
+    iou_sum: Mapped[Decimal] = mapped_column(_SUM)
+
+
+class ClassContext(Base):
+    """Edges into a layer whose mask best overlaps a context label, per class, role and outcome of their roots.
+
+    class_id may be ALL_CLASSES; decisions counts the roots that have such an edge.
+    """
+
+    __tablename__ = "class_context"
+    __mapper_args__ = _key("run_id", "layer_id", "class_id", "label_id", "role", "outcome")
+
+    run_id: Mapped[int]
+    layer_id: Mapped[int] = mapped_column(SmallInteger)
+    class_id: Mapped[int]
+    label_id: Mapped[int]
+    role: Mapped[str]
+    outcome: Mapped[str]
+    decisions: Mapped[int]
+    edges: Mapped[int]
+    iou_sum: Mapped[Decimal] = mapped_column(_SUM)
+
+
+class LayerProfile(Base):
+    """How the evidence of a layer's decompositions falls off with rank, per class, role and outcome of their roots.
+
+    layer_id is the layer decomposed; class_id may be ALL_CLASSES. The residual is what the shares leave of 1.
+    """
+
+    __tablename__ = "layer_profile"
+    __mapper_args__ = _key("run_id", "layer_id", "class_id", "role", "outcome", "rank")
+
+    run_id: Mapped[int]
+    layer_id: Mapped[int] = mapped_column(SmallInteger)
     class_id: Mapped[int]
     role: Mapped[str]
-    label_id: Mapped[int]
+    outcome: Mapped[str]
+    rank: Mapped[int] = mapped_column(SmallInteger)
     edges: Mapped[int]
-    iou_sum: Mapped[float] = mapped_column(Double)
+    share_sum: Mapped[Decimal] = mapped_column(_SUM)
+
+
+class PositiveProfile(Base):
+    """How many channels are positive in a layer's decompositions, and how many of them overlap: a histogram.
+
+    layer_id is the layer decomposed, `evidence` the number of edges kept. Null counts are of runs that did not count.
+    """
+
+    __tablename__ = "positive_profile"
+    __mapper_args__ = _key("run_id", "layer_id", "role", "outcome", "positive_count", "overlap_count", "evidence")
+
+    run_id: Mapped[int]
+    layer_id: Mapped[int] = mapped_column(SmallInteger)
+    role: Mapped[str]
+    outcome: Mapped[str]
+    positive_count: Mapped[int | None]
+    overlap_count: Mapped[int | None]
+    evidence: Mapped[int]
+    decompositions: Mapped[int]
 
 
 class ChannelPeak(Base):
@@ -322,12 +451,15 @@ class ClassStat(Base):
     predicted_count: Mapped[int]
 
 
-BASE_TABLES = ("run", "layer", "class", "image", "skipped_image", "decision", "edge", "context_label")
+BASE_TABLES = ("run", "layer", "class", "image", "skipped_image", "image_tag", "image_label", "image_context", "decision", "decomposition", "context_label")
 ROLLUP_TABLES = (
     "class_roots",
     "channel_support",
     "channel_edge",
     "channel_context",
+    "class_context",
+    "layer_profile",
+    "positive_profile",
     "channel_peak",
     "channel_degree",
     "confusion",

@@ -1,125 +1,201 @@
-"""The rollups, each stated once: a SELECT over the base tables with the parameter `$run_id`.
+"""The rollups, each stated once: a SELECT over the edges of a run, `rooted`, or over its base tables.
 
 `publish` fills the tables from these, and `check` computes them again and compares: they must give the same
 rows every time. So sums are taken over decimals, whose sum does not depend on the order of the threads, and
 every tie is broken. 12 places lose nothing that a float32 share holds; the cast goes through DOUBLE, as
 DuckDB scales a REAL in float32 (measured: 3e-8 off on a sum of 20).
+
+Most rollups are additive: a part of the edges gives partial rows, and the sum of such rows over all parts is the
+rollup. So a run is rolled up some classes at a time (`EDGES_AT_A_TIME`), in memory that does not grow with it. A root
+lies in one part, so roots may be counted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from sqlalchemy import Connection
 
 from schema.models import ALL_CLASSES, ANY_OUTCOME, ROLLUP_TABLES, Base
+from schema.parts import parts
 
+ROLES = ("predicted", "label")
+OUTCOMES = ("correct", "wrong", "unlabelled")
 PEAKS_PER_CHANNEL = 64
 """Rows of channel_peak for one channel, at most."""
 DEGREE_RANKS = 3
 """Edges of a rank below this count towards the discriminative degree (Sec. 4.3 takes the top 3)."""
+EDGES_AT_A_TIME = 1_500_000
+"""About so many edges are rolled up at a time, some 200 MB."""
 
-_ROOT = """
-    SELECT run_id, decision_id, d.image_id, d.class_id, d.role, i.label_id,
-           CASE WHEN i.label_id IS NULL THEN 'unlabelled'
-                WHEN i.label_id = i.predicted_id THEN 'correct' ELSE 'wrong' END AS outcome
-    FROM decision AS d JOIN image AS i USING (run_id, image_id)
-    WHERE run_id = $run_id
+
+
+def exact(column: str) -> str:
+    """SQL for a number as a decimal; a value that no share or IoU can have gives NULL, not an error."""
+    return f"TRY_CAST({column}::DOUBLE AS DECIMAL(18, 12))"
+
+
+def enum(column: str, values: tuple[str, ...]) -> str:
+    """SQL for a text of a few values as an enumeration: grouping by it takes half as long."""
+    return f"{column}::ENUM({', '.join(map(repr, values))})"
+
+
+ROOTED = f"""
+    SELECT e.run_id, e.decision_id, r.class_id, target_layer, target_channel, target_y, target_x, source_layer,
+           source_channel, source_y, source_x, contribution, share, "rank", feature, activation, context_label_id,
+           {exact("share")} AS exact_share, {exact("importance")} AS exact_importance, {exact("context_iou")} AS exact_iou,
+           r.image_id, r.label_id, {enum("r.role", ROLES)} AS role, {enum("r.outcome", OUTCOMES)} AS outcome
+    FROM edge AS e JOIN root AS r
+         ON r.run_id = e.run_id AND r.class_id = e.root_class_id AND r.decision_id = e.decision_id
+    WHERE e.run_id = $run_id
 """
+"""The edges of a run, each with its root: what `rooted` stands for below. A part of them has more conditions."""
 
 
-def _sum(column: str) -> str:
-    """A sum that is the same in any order; a value that no share or IoU can have gives NULL, not an error."""
-    return f"coalesce(sum(TRY_CAST({column}::DOUBLE AS DECIMAL(18, 12))), 0)::DOUBLE"
+@dataclass(frozen=True)
+class Additive:
+    """A rollup that is the sum of its parts.
+
+    Attributes:
+        part: SELECT over `rooted` that gives the keys and measures, in the order of the table's columns.
+        measures: how many columns at the end are summed.
+        classes: whether rows over all classes, ALL_CLASSES, are added.
+        total: SELECT over `summed`, the sum of the parts, where that is not yet the rollup.
+    """
+
+    part: str
+    measures: int
+    classes: bool = True
+    total: str | None = None
 
 
-_CLASS = f"coalesce(class_id, {ALL_CLASSES})::INTEGER AS class_id"
-_OUTCOME = f"coalesce(outcome, '{ANY_OUTCOME}') AS outcome"
-# Sums over classes and outcomes are rows too. Neither column is ever null, so NULL marks them.
-_BY_CLASS_AND_OUTCOME = "GROUPING SETS (({0}class_id, outcome), ({0}class_id), ({0}outcome), ({0}role))"
-_BY_CLASS = "GROUPING SETS (({0}class_id), ({0}role))"
+@dataclass(frozen=True)
+class Best:
+    """A rollup that keeps the best rows of each channel: the best of the best rows of its parts.
 
-ROLLUPS: dict[str, str] = {
-    "class_roots": f"""
-        SELECT run_id, {_CLASS}, role, {_OUTCOME}, count(*)::INTEGER AS decisions
-        FROM ({_ROOT})
-        GROUP BY {_BY_CLASS_AND_OUTCOME.format("run_id, role, ")}
+    Attributes:
+        part: SELECT over `rooted` that gives rows with a contribution, in the order of the table's columns.
+        total: SELECT over `summed`, such rows of some parts, that keeps the best, numbered by `position`.
+        count: how many it keeps of each channel.
+    """
+
+    part: str
+    total: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A rollup that is small enough for one SELECT over the base tables, with the parameter `$run_id`."""
+
+    select: str
+
+
+_MEASURE = dict.fromkeys(("decisions", "edges"), "INTEGER") | dict.fromkeys(
+    ("share_sum", "importance_sum", "iou_sum"), "DECIMAL(18, 9)"
+)
+"""Type of each measure's sum."""
+_SUMS = """count(DISTINCT decision_id) AS decisions, count(*) AS edges, sum(exact_share) AS share_sum,
+               sum(exact_importance) AS importance_sum"""
+
+Rollup = Additive | Best | Whole
+ROLLUPS: dict[str, Rollup] = {
+    "class_roots": Whole(f"""
+        SELECT run_id, coalesce(class_id, {ALL_CLASSES})::INTEGER AS class_id, role,
+               coalesce(outcome, '{ANY_OUTCOME}') AS outcome, count(*)::INTEGER AS decisions
+        FROM root WHERE run_id = $run_id
+        GROUP BY GROUPING SETS ((run_id, role, class_id, outcome), (run_id, role, class_id), (run_id, role, outcome),
+                                (run_id, role))
         ORDER BY ALL
-    """,
-    # Edges are summed per root first, so that a root counts once however often it uses the channel.
-    "channel_support": f"""
-        WITH used AS (
-            SELECT run_id, decision_id, source_layer, source_channel, count(*) AS edges,
-                   sum(TRY_CAST(share::DOUBLE AS DECIMAL(18, 12))) AS share,
-                   sum(TRY_CAST(importance::DOUBLE AS DECIMAL(18, 12))) AS importance
-            FROM edge WHERE run_id = $run_id GROUP BY ALL
-        )
-        SELECT run_id, source_layer AS layer_id, source_channel AS channel, {_CLASS}, role, {_OUTCOME},
-               count(*)::INTEGER AS decisions, sum(edges)::INTEGER AS edges,
-               coalesce(sum(share), 0)::DOUBLE AS share_sum, coalesce(sum(importance), 0)::DOUBLE AS importance_sum
-        FROM used JOIN ({_ROOT}) USING (run_id, decision_id)
-        GROUP BY {_BY_CLASS_AND_OUTCOME.format("run_id, source_layer, source_channel, role, ")}
-        ORDER BY run_id, layer_id, channel, 4, role, 6
-    """,
-    "channel_edge": f"""
-        WITH used AS (
-            SELECT run_id, decision_id, target_layer, target_channel, source_layer, source_channel,
-                   count(*) AS edges,
-                   sum(TRY_CAST(share::DOUBLE AS DECIMAL(18, 12))) AS share,
-                   sum(TRY_CAST(importance::DOUBLE AS DECIMAL(18, 12))) AS importance
-            FROM edge WHERE run_id = $run_id GROUP BY ALL
-        )
-        SELECT run_id, target_layer, target_channel, source_layer, source_channel, {_CLASS}, role,
-               count(*)::INTEGER AS decisions, sum(edges)::INTEGER AS edges,
-               coalesce(sum(share), 0)::DOUBLE AS share_sum, coalesce(sum(importance), 0)::DOUBLE AS importance_sum
-        FROM used JOIN ({_ROOT}) USING (run_id, decision_id)
-        GROUP BY {_BY_CLASS.format("run_id, target_layer, target_channel, source_layer, source_channel, role, ")}
-        ORDER BY run_id, target_layer, target_channel, source_layer, source_channel, 6, role
-    """,
-    "channel_context": f"""
-        SELECT run_id, source_layer AS layer_id, source_channel AS channel, {_CLASS}, role,
-               context_label_id AS label_id, count(*)::INTEGER AS edges, {_sum("context_iou")} AS iou_sum
-        FROM edge JOIN ({_ROOT}) USING (run_id, decision_id)
-        WHERE context_label_id IS NOT NULL
-        GROUP BY {_BY_CLASS.format("run_id, source_layer, source_channel, role, context_label_id, ")}
-        ORDER BY run_id, layer_id, channel, 4, role, label_id
-    """,
+    """),
+    "channel_support": Additive(
+        f"""
+        SELECT run_id, source_layer AS layer_id, class_id, source_channel AS channel, role, outcome, {_SUMS}
+        FROM rooted GROUP BY ALL
+        """,
+        measures=4,
+    ),
+    "channel_edge": Additive(
+        f"""
+        SELECT run_id, target_layer, target_channel, source_layer, source_channel, role, outcome, {_SUMS}
+        FROM rooted GROUP BY ALL
+        """,
+        measures=4,
+        classes=False,
+    ),
+    "channel_context": Additive(
+        f"""
+        SELECT run_id, source_layer AS layer_id, class_id, source_channel AS channel, context_label_id AS label_id, role,
+               count(*) AS edges, sum(exact_iou) AS iou_sum
+        FROM rooted WHERE context_label_id IS NOT NULL GROUP BY ALL
+        """,
+        measures=2,
+    ),
+    "class_context": Additive(
+        f"""
+        SELECT run_id, source_layer AS layer_id, class_id, context_label_id AS label_id, role, outcome,
+               count(DISTINCT decision_id) AS decisions, count(*) AS edges, sum(exact_iou) AS iou_sum
+        FROM rooted WHERE context_label_id IS NOT NULL GROUP BY ALL
+        """,
+        measures=3,
+    ),
+    "layer_profile": Additive(
+        f"""
+        SELECT run_id, target_layer AS layer_id, class_id, role, outcome, "rank", count(*) AS edges,
+               sum(exact_share) AS share_sum
+        FROM rooted GROUP BY ALL
+        """,
+        measures=2,
+    ),
+    "positive_profile": Whole("""
+        SELECT run_id, layer_id, role, outcome, positive_count, overlap_count, len(evidence)::INTEGER AS evidence,
+               count(*)::INTEGER AS decompositions
+        FROM decomposition JOIN root USING (run_id, decision_id) WHERE run_id = $run_id
+        GROUP BY ALL ORDER BY ALL
+    """),
     # One row per place: its largest contribution, then the lowest root, then the first target.
-    "channel_peak": f"""
-        WITH used AS (
-            SELECT run_id, source_layer, source_channel, image_id, source_y, source_x,
-                   max(ROW(contribution, -decision_id, -target_channel, -target_y, -target_x,
-                           share, feature, activation)) AS best
-            FROM edge JOIN decision USING (run_id, decision_id)
-            WHERE run_id = $run_id GROUP BY ALL
-        ), placed AS (
+    "channel_peak": Best(
+        """
+        SELECT run_id, source_layer AS layer_id, source_channel AS channel, 0::SMALLINT AS position, image_id,
+               decision_id, source_y AS y, source_x AS x, contribution, share, feature, activation
+        FROM rooted
+        QUALIFY row_number() OVER (
+            PARTITION BY source_layer, source_channel, image_id, source_y, source_x
+            ORDER BY contribution DESC, decision_id, target_channel, target_y, target_x) = 1
+        """,
+        # A place is of one image, whose two roots may lie in two parts.
+        total=f"""
+        SELECT run_id, layer_id, channel, place::SMALLINT AS position, image_id, decision_id, y, x, contribution, share,
+               feature, activation
+        FROM (
             SELECT *, row_number() OVER (
-                PARTITION BY source_layer, source_channel
-                ORDER BY best[1] DESC, image_id, source_y, source_x) - 1 AS position
-            FROM used
-        )
-        SELECT run_id, source_layer AS layer_id, source_channel AS channel, position::SMALLINT AS position,
-               image_id, (-best[2])::INTEGER AS decision_id, source_y AS y, source_x AS x,
-               best[1] AS contribution, best[6] AS share, best[7] AS feature, best[8] AS activation
-        FROM placed WHERE position < {PEAKS_PER_CHANNEL}
-        ORDER BY run_id, layer_id, channel, position
-    """,
-    "channel_degree": f"""
-        WITH used AS (
-            SELECT run_id, source_layer, source_channel, label_id, count(*) AS edges
-            FROM edge JOIN ({_ROOT}) USING (run_id, decision_id)
-            WHERE "rank" < {DEGREE_RANKS} AND role = 'predicted' AND label_id IS NOT NULL
-            GROUP BY ALL
-        )
-        SELECT run_id, source_layer AS layer_id, source_channel AS channel,
-               (max(edges) / sum(edges))::REAL AS discriminative_degree, sum(edges)::INTEGER AS edges
-        FROM used GROUP BY run_id, source_layer, source_channel
-        ORDER BY run_id, layer_id, channel
-    """,
-    "confusion": """
+                PARTITION BY layer_id, channel ORDER BY contribution DESC, image_id, y, x) - 1 AS place
+            FROM (FROM summed QUALIFY row_number() OVER (
+                PARTITION BY layer_id, channel, image_id, y, x ORDER BY contribution DESC, decision_id) = 1))
+        WHERE place < {PEAKS_PER_CHANNEL}
+        """,
+        count=PEAKS_PER_CHANNEL,
+    ),
+    "channel_degree": Additive(
+        f"""
+        SELECT run_id, source_layer AS layer_id, source_channel AS channel, label_id, count(*) AS edges
+        FROM rooted WHERE "rank" < {DEGREE_RANKS} AND role = 'predicted' AND label_id IS NOT NULL GROUP BY ALL
+        """,
+        measures=1,
+        classes=False,
+        total="""
+        SELECT run_id, layer_id, channel, (max(edges) / sum(edges))::REAL AS discriminative_degree,
+               sum(edges)::INTEGER AS edges
+        FROM summed GROUP BY run_id, layer_id, channel
+        """,
+    ),
+    "confusion": Whole("""
         SELECT run_id, label_id, predicted_id, count(*)::INTEGER AS images
         FROM image WHERE run_id = $run_id AND label_id <> predicted_id
         GROUP BY ALL ORDER BY ALL
-    """,
-    "class_stat": """
+    """),
+    "class_stat": Whole("""
         SELECT c.run_id, c.class_id,
                count(*) FILTER (i.label_id = c.class_id)::INTEGER AS image_count,
                count(*) FILTER (i.label_id = c.class_id AND i.predicted_id = c.class_id)::INTEGER AS correct_count,
@@ -133,14 +209,100 @@ ROLLUPS: dict[str, str] = {
         ) AS i USING (class_id)
         WHERE c.run_id = $run_id
         GROUP BY c.run_id, c.class_id ORDER BY c.class_id
-    """,
+    """),
 }
-"""Table name to SELECT; the columns come in the order of the table's model."""
+"""Table name to its rollup; the columns come in the order of the table's model."""
 
 
-def build_rollups(connection: Connection, run_id: int) -> None:
-    """Fill every rollup of one run from its base tables, replacing what was there."""
+def whole(table: str, condition: str = "TRUE") -> str:
+    """One SELECT that gives a rollup of the run `$run_id` at once, as `check` compares it.
+
+    Args:
+        table: the rollup's.
+        condition: on the columns of `rooted`; the rollup is then that of those edges.
+    """
+    rollup = ROLLUPS[table]
+    if isinstance(rollup, Whole):
+        return rollup.select
+    return f"WITH rooted AS ({ROOTED} AND {condition}), part AS ({rollup.part}) {_total(table)}"
+
+
+def build_rollups(connection: Connection, run_id: int, progress: Callable[[int, int], None]) -> None:
+    """Fill every rollup of one run from its base tables, replacing what was there.
+
+    Args:
+        connection: may write; temporary tables are made and dropped.
+        run_id: of the run.
+        progress: gets (parts done, parts).
+    """
+    connection.exec_driver_sql("SET preserve_insertion_order = false")  # every order that matters is asked for
+    parted = {table: rollup for table, rollup in ROLLUPS.items() if not isinstance(rollup, Whole)}
+    each = list(parts(connection, run_id, EDGES_AT_A_TIME))
+    for done, part in enumerate(each):
+        progress(done, len(each))
+        _run(connection, f"CREATE OR REPLACE TEMP TABLE rooted AS {ROOTED} AND {part.condition('root_class_id', 'e')}", run_id)
+        for table, rollup in parted.items():
+            if isinstance(rollup, Best) and done:
+                _add_best(connection, table, rollup)
+            else:
+                verb = f"INSERT INTO part_{table}" if done else f"CREATE OR REPLACE TEMP TABLE part_{table} AS"
+                _run(connection, f"{verb} {rollup.part}")
     for table in ROLLUP_TABLES:
-        columns = ", ".join(f'"{column.name}"' for column in Base.metadata.tables[table].columns)
-        connection.exec_driver_sql(f'DELETE FROM "{table}" WHERE run_id = $run_id', {"run_id": run_id})
-        connection.exec_driver_sql(f'INSERT INTO "{table}" ({columns}) {ROLLUPS[table]}', {"run_id": run_id})
+        columns = _columns(table)
+        _run(connection, f'DELETE FROM "{table}" WHERE run_id = $run_id', run_id)
+        if table not in parted:
+            _run(connection, f'INSERT INTO "{table}" ({columns}) {whole(table)}', run_id)
+        elif each:
+            select = f"WITH part AS (FROM part_{table}) {_total(table)}"
+            _run(connection, f'INSERT INTO "{table}" ({columns}) SELECT {columns} FROM ({select}) ORDER BY ALL')
+    connection.exec_driver_sql("RESET preserve_insertion_order")
+    for table in ("rooted", *(f"part_{table}" for table in parted)):
+        _run(connection, f"DROP TABLE IF EXISTS temp.{table}")
+
+
+def _add_best(connection: Connection, table: str, rollup: Best) -> None:
+    """Add a part to the best rows so far, reading only edges that can still be among them."""
+    _run(connection, f"CREATE OR REPLACE TEMP TABLE part_{table} AS WITH summed AS (FROM part_{table}) {rollup.total}")
+    bound = f"SELECT layer_id, channel, min(contribution) AS bound FROM part_{table} GROUP BY ALL"
+    able = f"""
+        SELECT r.* FROM main_rooted AS r
+        LEFT JOIN ({bound} HAVING count(*) = {rollup.count}) AS b
+             ON b.layer_id = r.source_layer AND b.channel = r.source_channel
+        WHERE b.bound IS NULL OR r.contribution >= b.bound
+    """
+    _run(
+        connection,
+        f"INSERT INTO part_{table} WITH main_rooted AS (FROM temp.rooted), rooted AS ({able}) {rollup.part}",
+    )
+
+
+def _total(table: str) -> str:
+    """From `part`, the rows of all parts, to those of the table."""
+    rollup = ROLLUPS[table]
+    if isinstance(rollup, Best):
+        return f", summed AS (FROM part) {rollup.total}"
+    if isinstance(rollup, Whole):
+        raise TypeError(f"{table} has no parts")
+    names = _part_columns(table, rollup)
+    keys, measures = names[: -rollup.measures], names[-rollup.measures :]
+    others = ", ".join(f'"{key}"' for key in keys if key != "class_id")
+    sets = f"GROUP BY GROUPING SETS (({others}, class_id), ({others}))" if rollup.classes else f"GROUP BY {others}"
+    shown = [f"coalesce(class_id, {ALL_CLASSES})::INTEGER AS class_id" if k == "class_id" else f'"{k}"' for k in keys]
+    summed = [f"coalesce(sum({name}), 0)::{_MEASURE[name]} AS {name}" for name in measures]
+    select = f"SELECT {', '.join(shown + summed)} FROM part {sets}"
+    return f", summed AS ({select}) {rollup.total}" if rollup.total else select
+
+
+def _part_columns(table: str, rollup: Additive) -> list[str]:
+    """The columns of a part: those of the table, unless it is made from their sums."""
+    if rollup.total:
+        return ["run_id", "layer_id", "channel", "label_id", "edges"]
+    return [column.name for column in Base.metadata.tables[table].columns]
+
+
+def _columns(table: str) -> str:
+    return ", ".join(f'"{column.name}"' for column in Base.metadata.tables[table].columns)
+
+
+def _run(connection: Connection, sql: str, run_id: int | None = None) -> None:
+    connection.exec_driver_sql(sql, {"run_id": run_id} if run_id is not None else None)

@@ -121,7 +121,7 @@ def test_health(client: TestClient, database: Path) -> None:
     assert body == {
         "status": "ok",
         "database": database.resolve().name,
-        "revision": "0001",
+        "revision": REVISIONS[-1],
         "runs": [{"name": "plain", "images": 28}, {"name": "scenes", "images": 56}],
     }
 

@@ -128,13 +128,14 @@ def synthetic_shard(description: RunDescription, images: range, seed: int = 0) -
             roots.append((label, "label"))
         for class_id, role in roots:
             decision_id = 2 * image_id + (role == "label")
-            edges, cut = _hierarchy(description, decision_id, class_id, rng)
+            edges, decompositions, cut = _hierarchy(description, decision_id, class_id, rng)
             rows["decision"].append(
                 {"decision_id": decision_id, "image_id": image_id, "class_id": class_id, "role": role,
                  "logit": float(logits[class_id]), "probability": float(probabilities[class_id]),
                  "cut_node_count": len(cut), "cut_importance": sum(cut)}
             )  # fmt: skip
             rows["edge"] += edges
+            rows["decomposition"] += decompositions
     return ShardTables(
         **{table: pa.Table.from_pylist(rows[table], schema=SHARD_SCHEMAS[table]) for table in SHARD_SCHEMAS}
     )
@@ -142,12 +143,13 @@ def synthetic_shard(description: RunDescription, images: range, seed: int = 0) -
 
 def _hierarchy(
     description: RunDescription, decision_id: int, class_id: int, rng: np.random.Generator
-) -> tuple[list[dict[str, Any]], list[float]]:
-    """All edges of one root, top layer first, and the importance of each node that `max_nodes` cut.
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[float]]:
+    """All edges and decompositions of one root, top layer first, and the importance of each node that was cut.
 
     Nodes that two parents keep at one peak are shared.
     """
     edges: list[dict[str, Any]] = []
+    decompositions: list[dict[str, Any]] = []
     cut: list[float] = []
     top = len(description.layers) - 1
     nodes = {(class_id, 0, 0): 1.0}
@@ -158,23 +160,32 @@ def _hierarchy(
         cut += [nodes[node] for node in by_importance[len(kept) :]]
         for channel, y, x in sorted(kept):
             importance = nodes[channel, y, x]
-            for edge in _decomposition(description, target_layer - 1, class_id, channel, rng):
-                edge |= {
-                    "decision_id": decision_id,
-                    "target_layer": target_layer, "target_channel": channel, "target_y": y, "target_x": x,
-                    "importance": importance * edge["share"],
-                }  # fmt: skip
+            target = {
+                "decision_id": decision_id,
+                "target_layer": target_layer, "target_channel": channel, "target_y": y, "target_x": x,
+            }  # fmt: skip
+            kept_edges, total, positive = _decomposition(description, target_layer - 1, class_id, channel, rng)
+            decompositions.append(
+                target
+                | {"importance": importance, "positive_sum": total, "positive_count": positive,
+                   "overlap_count": None, "evidence_count": len(kept_edges)}
+            )  # fmt: skip
+            for edge in kept_edges:
+                edge |= target | {"importance": importance * edge["share"]}
                 edges.append(edge)
                 node = (edge["source_channel"], edge["source_y"], edge["source_x"])
                 below[node] = below.get(node, 0.0) + edge["importance"]
         nodes = below
-    return edges, cut
+    return edges, decompositions, cut
 
 
 def _decomposition(
     description: RunDescription, source_layer: int, class_id: int, target: int, rng: np.random.Generator
-) -> list[dict[str, Any]]:
-    """The kept channels of one decision, largest contribution first; now and then none is positive."""
+) -> tuple[list[dict[str, Any]], float, int]:
+    """The kept channels of one decision, largest contribution first; the sum and the number of all positive ones.
+
+    Now and then none is positive.
+    """
     layer = description.layers[source_layer]
     positive = int(rng.choice([0, 1, 2, description.top_n, description.top_n + 4], p=[0.02, 0.08, 0.1, 0.3, 0.5]))
     positive = min(positive, layer.channels)
@@ -203,7 +214,7 @@ def _decomposition(
                 "context_iou": None if label is None else float(rng.uniform(0.05, 0.95)),
             }
         )
-    return edges
+    return edges, total, positive
 
 
 def _context_label(description: RunDescription, class_id: int, channel: int, rng: np.random.Generator) -> int | None:

@@ -1,0 +1,63 @@
+"""The views of a database: `edge`, the contract's fact table, and `root`, a decision with its image's outcome.
+
+`edge` unfolds `decomposition`. A filter on its run_id, root_class_id, decision_id, target_layer or target_channel
+reaches the table, which is ordered by (run_id, root_class_id, target_layer, decision_id): so name the class of the root
+where it is known.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import REAL, Integer, SmallInteger, column, table
+
+from schema.encoding import IOU_STEPS, NO_LABEL, coarse, fine
+
+EDGE = f"""
+    SELECT run_id, class_id AS root_class_id, decision_id,
+           layer_id AS target_layer, channel AS target_channel, y AS target_y, x AS target_x,
+           (layer_id - 1)::SMALLINT AS source_layer, e.channel AS source_channel,
+           (y * scale_y + e.dy)::SMALLINT AS source_y, (x * scale_x + e.dx)::SMALLINT AS source_x,
+           {fine("(positive_log + e.share_log)")}::REAL AS contribution,
+           {fine("e.share_log")}::REAL AS share,
+           "rank"::SMALLINT AS "rank",
+           {coarse("e.feature_log")} AS feature,
+           {coarse("e.activation_log")} AS activation,
+           {fine("(importance_log + e.share_log)")}::REAL AS importance,
+           nullif(e.context_label_id, {NO_LABEL}) AS context_label_id,
+           (nullif(e.context_iou_steps, 0) / {IOU_STEPS}.0)::REAL AS context_iou
+    FROM (SELECT * EXCLUDE (evidence), unnest(evidence) AS e, unnest(range(len(evidence))) AS "rank"
+          FROM decomposition)
+"""
+
+ROOT = """
+    SELECT run_id, decision_id, image_id, d.class_id, d.role, i.label_id, i.predicted_id,
+           CASE WHEN i.label_id IS NULL THEN 'unlabelled'
+                WHEN i.label_id = i.predicted_id THEN 'correct' ELSE 'wrong' END AS outcome
+    FROM decision AS d JOIN image AS i USING (run_id, image_id)
+"""
+
+VIEWS = {"edge": EDGE, "root": ROOT}
+"""Name to SELECT."""
+
+edge = table(
+    "edge",
+    column("run_id", Integer),
+    column("root_class_id", Integer),
+    column("decision_id", Integer),
+    column("target_layer", SmallInteger),
+    column("target_channel", Integer),
+    column("target_y", SmallInteger),
+    column("target_x", SmallInteger),
+    column("source_layer", SmallInteger),
+    column("source_channel", Integer),
+    column("source_y", SmallInteger),
+    column("source_x", SmallInteger),
+    column("contribution", REAL),
+    column("share", REAL),
+    column("rank", SmallInteger),
+    column("feature", REAL),
+    column("activation", REAL),
+    column("importance", REAL),
+    column("context_label_id", Integer),
+    column("context_iou", REAL),
+)
+"""The view `edge` for SQLAlchemy."""
