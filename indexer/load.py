@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from indexer.edges import FOLDED, fold
+from indexer.guided_files import guided_files
 from indexer.shards import LayerRow, RunFolder
 from schema.models import BASE_TABLES, ROLLUP_TABLES, Base
 
@@ -27,6 +28,9 @@ _ORDER = {
     "image_label": "image_id, class_id",
     "image_context": "image_id, label_id",
     "decision": "decision_id",
+    "thumbnail": "image_id",
+    "activation_map": "decision_id, target_layer, target_channel, target_y, target_x, source_channel",
+    "guided_crop": "layer_id, channel, image_id, y, x",
 }
 
 
@@ -39,7 +43,7 @@ def load_run(connection: Connection, folder: RunFolder, run_id: int, progress: C
     _insert_description(connection, folder, run_id)
     for table, order in _ORDER.items():
         columns = ", ".join(f'"{c.name}"' for c in Base.metadata.tables[table].columns if c.name != "run_id")
-        files = [str(file) for file in folder.files(table)]
+        files = [str(file) for file in (guided_files(folder) if table == "guided_crop" else folder.files(table))]
         if not files:
             continue
         connection.exec_driver_sql(

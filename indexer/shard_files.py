@@ -20,10 +20,12 @@ _ARROW_TYPES: tuple[tuple[type[sa.types.TypeEngine[Any]], pa.DataType], ...] = (
     (sa.Integer, pa.int32()),
     (sa.REAL, pa.float32()),
     (sa.String, pa.string()),
+    (sa.LargeBinary, pa.binary()),
 )
 
 
-def _arrow_schema(table: str) -> pa.Schema:
+def arrow_schema(table: str) -> pa.Schema:
+    """The columns of a table of `schema.models`, less run_id."""
     columns = [column for column in Base.metadata.tables[table].columns if column.name != "run_id"]
     return pa.schema(
         [
@@ -37,10 +39,10 @@ def _arrow_schema(table: str) -> pa.Schema:
     )
 
 
-OPTIONAL = ("image_tag", "image_label", "image_context")
+OPTIONAL = ("image_tag", "image_label", "image_context", "thumbnail", "activation_map")
 """Tables that a shard without rows of theirs has no file of."""
 SHARD_SCHEMAS: dict[str, pa.Schema] = {
-    **{table: _arrow_schema(table) for table in ("image", "skipped_image", "decision", *OPTIONAL)},
+    **{table: arrow_schema(table) for table in ("image", "skipped_image", "decision", *OPTIONAL)},
     "decomposition": edges.DECOMPOSITION,
     "edge": edges.EDGE,
 }
@@ -61,6 +63,8 @@ class ShardTables:
     image_tag: pa.Table | None = None
     image_label: pa.Table | None = None
     image_context: pa.Table | None = None
+    thumbnail: pa.Table | None = None
+    activation_map: pa.Table | None = None
 
     def __post_init__(self) -> None:
         if self.decomposition is None:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     REAL,
     TIMESTAMP,
     BigInteger,
+    LargeBinary,
     MetaData,
     Numeric,
     SmallInteger,
@@ -254,6 +255,64 @@ class ContextLabel(Base):
     name: Mapped[str]
 
 
+class Thumbnail(Base):
+    """The network's input of an image as a picture, where the run keeps them."""
+
+    __tablename__ = "thumbnail"
+    __mapper_args__ = _key("run_id", "image_id")
+
+    run_id: Mapped[int]
+    image_id: Mapped[int]
+    media_type: Mapped[str]
+    width: Mapped[int] = mapped_column(SmallInteger)
+    height: Mapped[int] = mapped_column(SmallInteger)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ActivationMap(Base):
+    """The activation map A of an edge, where the run keeps them: of the most important edges of a decision.
+
+    The source channel's map, cropped to what is above 0: (height, width) from (first_y, first_x) on. `content` is
+    zlib's of those bytes, row by row, 255 being the edge's activation and what is below 0 being 0.
+    """
+
+    __tablename__ = "activation_map"
+    __mapper_args__ = _key(
+        "run_id", "decision_id", "target_layer", "target_channel", "target_y", "target_x", "source_channel"
+    )
+
+    run_id: Mapped[int]
+    decision_id: Mapped[int]
+    target_layer: Mapped[int] = mapped_column(SmallInteger)
+    target_channel: Mapped[int]
+    target_y: Mapped[int] = mapped_column(SmallInteger)
+    target_x: Mapped[int] = mapped_column(SmallInteger)
+    source_channel: Mapped[int]
+    first_y: Mapped[int] = mapped_column(SmallInteger)
+    first_x: Mapped[int] = mapped_column(SmallInteger)
+    height: Mapped[int] = mapped_column(SmallInteger)
+    width: Mapped[int] = mapped_column(SmallInteger)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class GuidedCrop(Base):
+    """What guided backpropagation sees at a peak of a channel, where the run keeps them: a picture of its field."""
+
+    __tablename__ = "guided_crop"
+    __mapper_args__ = _key("run_id", "layer_id", "channel", "image_id", "y", "x")
+
+    run_id: Mapped[int]
+    layer_id: Mapped[int] = mapped_column(SmallInteger)
+    channel: Mapped[int]
+    image_id: Mapped[int]
+    y: Mapped[int] = mapped_column(SmallInteger)
+    x: Mapped[int] = mapped_column(SmallInteger)
+    media_type: Mapped[str]
+    width: Mapped[int] = mapped_column(SmallInteger)
+    height: Mapped[int] = mapped_column(SmallInteger)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 # Rollups. Each is defined once, as SQL over the tables above, in schema/rollups.py.
 
 
@@ -355,6 +414,25 @@ class ClassContext(Base):
     iou_sum: Mapped[Decimal] = mapped_column(_SUM)
 
 
+class ClassLabel(Base):
+    """What the images of a class show, per role and outcome of their roots: the base that context is held against.
+
+    class_id may be ALL_CLASSES. decisions counts the roots whose image shows the label; area_sum is the sum, over those
+    roots, of the part of the network's input that it covers. An image with two roots counts for each.
+    """
+
+    __tablename__ = "class_label"
+    __mapper_args__ = _key("run_id", "class_id", "label_id", "role", "outcome")
+
+    run_id: Mapped[int]
+    class_id: Mapped[int]
+    label_id: Mapped[int]
+    role: Mapped[str]
+    outcome: Mapped[str]
+    decisions: Mapped[int]
+    area_sum: Mapped[Decimal] = mapped_column(_SUM)
+
+
 class LayerProfile(Base):
     """How the evidence of a layer's decompositions falls off with rank, per class, role and outcome of their roots.
 
@@ -451,13 +529,14 @@ class ClassStat(Base):
     predicted_count: Mapped[int]
 
 
-BASE_TABLES = ("run", "layer", "class", "image", "skipped_image", "image_tag", "image_label", "image_context", "decision", "decomposition", "context_label")
+BASE_TABLES = ("run", "layer", "class", "image", "skipped_image", "image_tag", "image_label", "image_context", "decision", "decomposition", "context_label", "thumbnail", "activation_map", "guided_crop")
 ROLLUP_TABLES = (
     "class_roots",
     "channel_support",
     "channel_edge",
     "channel_context",
     "class_context",
+    "class_label",
     "layer_profile",
     "positive_profile",
     "channel_peak",

@@ -109,10 +109,30 @@ def upgrade() -> None:
     _create("channel_context", ("run_id", "layer_id", "class_id", "channel", "label_id", "role", "edges"), ("iou_sum",))
     by_label = ("run_id", "layer_id", "class_id", "label_id", "role", "outcome", "decisions", "edges")
     _create("class_context", by_label, ("iou_sum",))
+    _create("class_label", ("run_id", "class_id", "label_id", "role", "outcome", "decisions"), ("area_sum",))
     _create("layer_profile", ("run_id", "layer_id", "class_id", "role", "outcome", "rank", "edges"), ("share_sum",))
     counts = ("positive_count", "overlap_count")
     key = ("run_id", "layer_id", "role", "outcome", *counts, "evidence")
     _create("positive_profile", (*key, "decompositions"), optional=counts)
+
+    _create_pictures()
+
+
+def _create_pictures() -> None:
+    """Tables that hold bytes; places and lengths are 16 bits wide."""
+    place = ("target_layer", "target_y", "target_x", "first_y", "first_x", "layer_id", "y", "x", "width", "height")
+    node = ("target_layer", "target_channel", "target_y", "target_x", "source_channel")
+    for table, names in (
+        ("thumbnail", ("image_id", "media_type", "width", "height")),
+        ("activation_map", ("decision_id", *node, "first_y", "first_x", "height", "width")),
+        ("guided_crop", ("layer_id", "channel", "image_id", "y", "x", "media_type", "width", "height")),
+    ):
+        kinds = {"media_type": sa.String()} | {name: sa.SmallInteger() for name in place}
+        op.create_table(
+            table,
+            *(sa.Column(name, kinds.get(name, sa.Integer()), nullable=False) for name in ("run_id", *names)),
+            sa.Column("content", sa.LargeBinary(), nullable=False),
+        )
 
 
 def _create(table: str, columns: tuple[str, ...], sums: tuple[str, ...] = (), optional: tuple[str, ...] = ()) -> None:
@@ -141,7 +161,8 @@ def downgrade() -> None:
             op.execute(f'ALTER TABLE edge ALTER COLUMN "{name}" SET NOT NULL')
     for table in (
         "decomposition", "channel_support", "channel_edge", "channel_context", "class_context", "layer_profile",
-        "positive_profile", "image_tag", "image_label", "image_context",
+        "class_label", "positive_profile", "image_tag", "image_label", "image_context",
+        "thumbnail", "activation_map", "guided_crop",
     ):  # fmt: skip
         op.drop_table(table)
     sums = (sa.Column("share_sum", sa.Double(), nullable=False), sa.Column("importance_sum", sa.Double(), nullable=False))
