@@ -127,6 +127,7 @@ class Scale:
             skipped_image=SHARD_SCHEMAS["skipped_image"].empty_table(),
             decision=_table("decision", decisions),
             edge=_table("edge", self._edges(roots, root_logit, rng)),
+            image_context=_table("image_context", self._image_context(ids)),
         )
 
     @cached_property
@@ -309,6 +310,18 @@ class Scale:
         uniform = np.stack([_uniform(self.seed, image, 7, n) for n in range(5)], 1)
         place = _long_tail(CONTEXT_LABELS, 1.5, uniform)
         return self._labels_of_class[self.labels[image][:, None], place].astype(np.int64)
+
+    def _image_context(self, image: Ints) -> dict[str, Any]:
+        """The labels that each image shows and their areas, the commonest largest."""
+        shown = 1 + self._labels_shown(image)
+        part = np.stack([_uniform(self.seed, image, 8, n) for n in range(5)], 1)
+        area = np.array([0.35, 0.2, 0.15, 0.1, 0.05]) * part
+        keys, place = np.unique((image[:, None] * (CONTEXT_LABELS + 1) + shown).ravel(), return_inverse=True)
+        return {
+            "image_id": keys // (CONTEXT_LABELS + 1),
+            "label_id": keys % (CONTEXT_LABELS + 1),
+            "area": np.bincount(place.ravel(), area.ravel()).clip(1e-6, 1),
+        }
 
     def _context(self, level: int, channel: Ints, shown: Ints, rng: np.random.Generator) -> tuple[Ints, Floats]:
         """Label ids, -1 where none overlaps, and IoUs."""

@@ -1,4 +1,5 @@
-"""The listings that GraphQL offers, each a SELECT over one rollup (or `image`) with its order.
+"""The listings that GraphQL offers, each a SELECT over one rollup (or `image`) with its order; those of context labels
+are in `graphapi.listings_context`.
 
 Means and rates are computed here in double precision, so that what is sorted by is what is shown.
 Filters that are None do not filter; class and outcome None mean the rollup's row over all of them.
@@ -14,7 +15,6 @@ from graphapi.paging import Listing, Order
 from schema.models import (
     ALL_CLASSES,
     ANY_OUTCOME,
-    ChannelContext,
     ChannelEdge,
     ChannelPeak,
     ChannelSupport,
@@ -26,15 +26,17 @@ from schema.models import (
 from schema.views import edge
 
 
-def _ratio(upper: Any, lower: Any) -> ColumnElement[Any]:
+def ratio(upper: Any, lower: Any) -> ColumnElement[Any]:
+    """A quotient in double precision."""
     return cast(upper, Double) / cast(lower, Double)
 
 
-def _total(column: Any) -> ColumnElement[Any]:
+def total(column: Any) -> ColumnElement[Any]:
+    """A sum of counts."""
     return cast(func.sum(column), BigInteger)
 
 
-def _of_outcome(table: Any, outcome: str | None) -> ColumnElement[bool]:
+def of_outcome(table: Any, outcome: str | None) -> ColumnElement[bool]:
     """Rows of one outcome; None for all, which who reads sums."""
     return literal(True) if outcome is None else table.outcome == outcome
 
@@ -45,12 +47,12 @@ def _support(role: str, outcome: str | None) -> Any:
     summed = (
         select(
             *key,
-            _total(table.decisions).label("decisions"),
-            _total(table.edges).label("edges"),
+            total(table.decisions).label("decisions"),
+            total(table.edges).label("edges"),
             func.sum(table.share_sum).label("share_sum"),
             func.sum(table.importance_sum).label("importance_sum"),
         )
-        .where(table.role == role, _of_outcome(table, outcome))
+        .where(table.role == role, of_outcome(table, outcome))
         .group_by(*key)
         .subquery("summed")
         .c
@@ -69,11 +71,10 @@ def _support(role: str, outcome: str | None) -> Any:
             summed.class_id,
             summed.decisions,
             summed.edges,
-            _ratio(summed.decisions, ClassRoots.decisions).label("rate"),
-            _ratio(summed.share_sum, summed.edges).label("mean_share"),
-            _ratio(summed.importance_sum, summed.decisions).label("mean_importance"),
-        )
-        .join(ClassRoots, roots)
+            ratio(summed.decisions, ClassRoots.decisions).label("rate"),
+            ratio(summed.share_sum, summed.edges).label("mean_share"),
+            ratio(summed.importance_sum, summed.decisions).label("mean_importance"),
+        ).join(ClassRoots, roots)
     ), summed.class_id
 
 
@@ -97,40 +98,6 @@ def classes_of_channel(role: str, outcome: str | None, order_by: str) -> Listing
     return Listing(f"support by {order_by}", rows, ("run_id", "layer_id", "channel"), order)
 
 
-def context_labels(class_id: int | None, role: str) -> Listing:
-    """Channel.contextLabels, most edges first; parent (run, layer, channel).
-
-    The rate's denominator is all edges into the channel from the same roots, labelled or not.
-    """
-    table = ChannelContext
-    wanted = ALL_CLASSES if class_id is None else class_id
-    key = (ChannelSupport.run_id, ChannelSupport.layer_id, ChannelSupport.channel)
-    every = (
-        select(*key, _total(ChannelSupport.edges).label("edges"))
-        .where(ChannelSupport.class_id == wanted, ChannelSupport.role == role)
-        .group_by(*key)
-        .subquery("every")
-    )
-    of_channel = and_(
-        every.c.run_id == table.run_id, every.c.layer_id == table.layer_id, every.c.channel == table.channel
-    )
-    rows = (
-        select(
-            table.run_id,
-            table.layer_id,
-            table.channel,
-            table.label_id,
-            table.edges,
-            _ratio(table.edges, every.c.edges).label("rate"),
-            _ratio(table.iou_sum, table.edges).label("mean_iou"),
-        )
-        .join(every, of_channel)
-        .where(table.role == role, table.class_id == wanted)
-    )
-    order = (Order("edges", int, descending=True), Order("label_id", int))
-    return Listing("contextLabels", rows, ("run_id", "layer_id", "channel"), order)
-
-
 def channel_edges(end: str, class_id: int | None, role: str) -> Listing:
     """Channel.supporters (`end` "target": the parent is explained) and Channel.supports (`end` "source").
 
@@ -152,9 +119,9 @@ def channel_edges(end: str, class_id: int | None, role: str) -> Listing:
         summed.source_channel,
         summed.decisions,
         summed.edges,
-        _ratio(summed.decisions, ClassRoots.decisions).label("rate"),
-        _ratio(summed.share_sum, summed.edges).label("mean_share"),
-        _ratio(summed.importance_sum, summed.decisions).label("mean_importance"),
+        ratio(summed.decisions, ClassRoots.decisions).label("rate"),
+        ratio(summed.share_sum, summed.edges).label("mean_share"),
+        ratio(summed.importance_sum, summed.decisions).label("mean_importance"),
     ).join(ClassRoots, roots)
     order = (
         Order("decisions", int, descending=True),
@@ -173,8 +140,8 @@ def _rolled_up_edges(role: str) -> Select[Any]:
     return (
         select(
             *key,
-            _total(table.decisions).label("decisions"),
-            _total(table.edges).label("edges"),
+            total(table.decisions).label("decisions"),
+            total(table.edges).label("edges"),
             func.sum(table.share_sum).label("share_sum"),
             func.sum(table.importance_sum).label("importance_sum"),
         )

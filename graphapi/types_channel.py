@@ -7,7 +7,7 @@ from typing import Any
 import strawberry
 from sqlalchemy import Row
 
-from graphapi import listings
+from graphapi import listings, listings_context
 from graphapi.catalog import LayerInfo, RunInfo
 from graphapi.loaders import Rows
 from graphapi.names import find_class
@@ -28,6 +28,7 @@ from graphapi.types_base import (
     listed,
     role_of,
 )
+from graphapi.types_context import ContextLabelSupport, context_label_node
 from graphapi.types_image import Decision, Image, decision_node, image_node
 from graphapi.types_run_parts import Class, Layer, class_by_id, layer_node
 
@@ -75,7 +76,7 @@ class Channel(NodeInterface):
             return [context_label_node(self.run, row) for row in rows]
 
         arguments = (class_id_of(self.run, class_), role_of(role))
-        return await listed(info.context, listings.context_labels, arguments, self._key(), first, after, nodes)
+        return await listed(info.context, listings_context.context_labels, arguments, self._key(), first, after, nodes)
 
     @described("Lower channels that feed it, most decisions first.")
     async def supporters(
@@ -134,14 +135,6 @@ class ChannelSupport:
     edges: int = strawberry.field(description="Edges into the channel from those roots.")
     mean_share: float = strawberry.field(description="Share, over edges.")
     mean_importance: float = strawberry.field(description="Importance, per supporting root.")
-
-
-@strawberry.type(description="A context label that a channel localizes.")
-class ContextLabelSupport:
-    label: str
-    edges: int = strawberry.field(description="Edges into the channel whose mask overlaps the label best.")
-    rate: float = strawberry.field(description="edges / all edges into the channel from the same roots.")
-    mean_iou: float = strawberry.field(description="IoU of mask and region, over those edges.")
 
 
 @strawberry.type(description="Evidence that flows from one channel to another, over the whole dataset.")
@@ -212,12 +205,6 @@ def support_node(run: RunInfo, row: Row[Any]) -> ChannelSupport:
         mean_share=row.mean_share,
         mean_importance=row.mean_importance,
     )
-
-
-def context_label_node(run: RunInfo, row: Row[Any]) -> ContextLabelSupport:
-    """The GraphQL object of a row of the context-label listing."""
-    label = run.context_labels[row.label_id]
-    return ContextLabelSupport(label=label, edges=row.edges, rate=row.rate, mean_iou=row.mean_iou)
 
 
 def channel_edge_node(run: RunInfo, row: Row[Any], end: str) -> ChannelEdge:

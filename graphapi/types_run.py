@@ -37,8 +37,10 @@ from graphapi.types_channel import (
     outcome_of,
     support_node,
 )
+from graphapi.types_context import ContextLabelSupport, ContextOrder, LayerName, labels_of_class
 from graphapi.types_image import Confusion, Image, SkippedImage, confusion_node, image_node
 from graphapi.types_run_parts import Class, Layer, class_node, layer_node
+from schema.models import ALL_CLASSES
 
 
 @strawberry.type(description="One dataset indexed with one network and one set of settings.")
@@ -99,6 +101,22 @@ class Run(NodeInterface):
         arguments = (class_id_of(self.run, class_), role_of(role), outcome_of(outcome), order_of(order_by))
         parent = (self.run.run_id, find_layer(self.run, layer).layer_id)
         return await listed(info.context, listings.channels_of_class, arguments, parent, first, after, nodes)
+
+    @described("The context labels that the evidence of a class, or of all classes, lies on, most edges first.")
+    async def context_labels(
+        self,
+        info: Info,
+        class_: ClassName = UNSET,
+        layer: LayerName = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        outcome: Outcome | None = UNSET,
+        order_by: ContextOrder | None = ContextOrder.EDGES,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[ContextLabelSupport]:
+        class_id = class_id_of(self.run, class_)
+        wanted = ALL_CLASSES if class_id is None else class_id
+        return await labels_of_class(info, self.run, wanted, layer, role, outcome, order_by, first, after)
 
     @described("In the data's order. label and predicted are classes by name, key or index.")
     async def images(

@@ -7,7 +7,19 @@ from typing import Any
 import strawberry
 
 from graphapi.catalog import ClassInfo, LayerInfo, RunInfo
-from graphapi.types_base import NodeInterface, described
+from graphapi.types_base import (
+    UNSET,
+    After,
+    Connection,
+    DecisionRole,
+    First,
+    Info,
+    NodeInterface,
+    Outcome,
+    Role,
+    described,
+)
+from graphapi.types_context import ContextLabelSupport, ContextOrder, LayerName, labels_of_class
 
 
 @strawberry.type(description="A feature map that was decomposed; lengths in input pixels.")
@@ -53,6 +65,19 @@ class Class(NodeInterface):
     @described("Rightly predicted images of those with this label; null where there are none.")
     def accuracy(self) -> float | None:
         return self.correct_count / self.image_count if self.image_count else None
+
+    @described("The context labels that the evidence of its roots lies on, most edges first.")
+    async def context_labels(
+        self,
+        info: Info,
+        layer: LayerName = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        outcome: Outcome | None = UNSET,
+        order_by: ContextOrder | None = ContextOrder.EDGES,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[ContextLabelSupport]:
+        return await labels_of_class(info, self.run, self.index, layer, role, outcome, order_by, first, after)
 
     def id_parts(self) -> tuple[str | int, ...]:
         return (self.run.name, self.index)

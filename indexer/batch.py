@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from indexer.context import ContextMaps
+from indexer.attack import Attacker
+from indexer.context import ContextMaps, shown_labels
 from indexer.data.loader import Batch
 from indexer.data.samples import DataSource
-from indexer.hierarchy import explain
+from indexer.hierarchy import LevelEdges, explain
 from indexer.memory import automatic_batch_size, is_out_of_memory
 from indexer.network import Network
+from indexer.overlaps import OverlapSettings
 from indexer.record import Record
-from indexer.rows import ShardRows, decide, settle_labels
+from indexer.rows import Columns, Decided, ShardRows, decide, settle_labels
+from indexer.verify import Verifier
 from schema.errors import ModelError, UsageError
 
 PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
@@ -33,6 +36,9 @@ class BatchIndexer:
         device: where the network is.
         precision: one of `PRECISIONS`.
         context_layers: the layers where edges get context labels; None for all.
+        overlaps: how overlapping channels are found; None where they are not.
+        attacker: changes the images first; None for none.
+        verifier: tests the evidence; None for none.
         node_count: nodes decomposed so far, roots included.
         barren_count: those of them that had no positive contribution.
     """
@@ -45,6 +51,9 @@ class BatchIndexer:
     device: torch.device
     precision: str
     context_layers: frozenset[int] | None = None
+    overlaps: OverlapSettings | None = None
+    attacker: Attacker | None = None
+    verifier: Verifier | None = None
     node_count: int = 0
     barren_count: int = 0
 
@@ -78,7 +87,8 @@ class BatchIndexer:
             self._add_usable(_part(batch, half), rows)
 
     def _decompose(self, batch: Batch, rows: ShardRows) -> None:
-        record = self._record(batch.pixels)
+        pixels = self._attacked(batch)
+        record = self._record(pixels)
         finite = record.logits.isfinite().all(1).cpu()
         if not finite.all():
             # The record holds values that are not finite; the others are recorded again without them.
@@ -89,12 +99,42 @@ class BatchIndexer:
         logits = record.logits.float()
         labels = settle_labels([self.source.samples[i].label_ids for i in batch.image_ids.tolist()], logits)
         decided = decide(ids, labels, logits)
-        levels = explain(record, decided.roots, self.top_n, self._labellers(record, batch), self.max_nodes)
-        rows.add(decided, levels)
+        labellers = self._labellers(record, batch)
+        levels = explain(record, decided.roots, self.top_n, labellers, self.max_nodes, self.overlaps)
+        tested = self._tested(batch, pixels, record, decided, levels)
+        rows.add(decided, levels, tested)
+        if batch.maps is not None:
+            rows.add_context(shown_labels(batch.image_ids, batch.maps, self._label_count))
         for level in levels:
-            nodes = len(level.target.root)
-            self.node_count += nodes
-            self.barren_count += nodes - len(torch.unique(level.node))
+            self.node_count += len(level.target)
+            self.barren_count += int((level.positive_count == 0).sum())
+
+    @property
+    def _label_count(self) -> int:
+        """Ids of context labels are below it."""
+        return max(self.source.context_labels) + 1
+
+    def _attacked(self, batch: Batch) -> Tensor:
+        """The batch's pixels, attacked where that is asked for."""
+        if self.attacker is None:
+            return batch.pixels
+        pixels, dtype = batch.pixels.to(self.device), PRECISIONS[self.precision]
+        ids: list[int] = batch.image_ids.tolist()
+        right = [self.source.samples[i].label_ids for i in ids]
+        logits = torch.zeros(len(ids), self.network.class_count, device=self.device)
+        if any(len(classes) > 1 for classes in right):
+            with torch.no_grad():
+                logits = self.network.model(pixels.to(dtype)).float()
+        return self.attacker.attack(pixels, ids, settle_labels(right, logits), dtype)
+
+    def _tested(
+        self, batch: Batch, pixels: Tensor, record: Record, decided: Decided, levels: Sequence[LevelEdges]
+    ) -> Columns | None:
+        """The rows of `verification`, where evidence is tested."""
+        if self.verifier is None:
+            return None
+        right = [self.source.samples[i].label_ids for i in batch.image_ids.tolist()]
+        return self.verifier.columns(self._input(pixels), record, decided, levels, right)
 
     def automatic_batch_size(self, size: int) -> int:
         """The batch size for an input of (size, size), by the memory that is free."""
@@ -102,7 +142,8 @@ class BatchIndexer:
 
         def run(record: Record) -> None:
             labels = torch.full((len(record.logits),), -1, device=self.device)
-            explain(record, decide(labels, labels, record.logits.float()).roots, self.top_n, None, self.max_nodes)
+            roots = decide(labels, labels, record.logits.float()).roots
+            explain(record, roots, self.top_n, None, self.max_nodes, self.overlaps)
 
         return automatic_batch_size(self.network, self._input(pixels), run)
 
@@ -116,11 +157,10 @@ class BatchIndexer:
         if batch.maps is None:
             return None
         maps = batch.maps.to(self.device, non_blocking=True)
-        count = max(self.source.context_labels) + 1
         grids = [(features.shape[2], features.shape[3]) for features in record.features]
         chosen = range(len(grids)) if self.context_layers is None else self.context_layers
         return [
-            ContextMaps(maps, grid, self.mask_threshold, count) if layer in chosen else None
+            ContextMaps(maps, grid, self.mask_threshold, self._label_count) if layer in chosen else None
             for layer, grid in enumerate(grids)
         ]
 

@@ -83,6 +83,27 @@ class ContextMaps:
         return overlap.index_add_(0, edge, self.pixels[image, y * self.grid[1] + x])
 
 
+def shown_labels(image_ids: Tensor, maps: Tensor, label_count: int) -> dict[str, Tensor]:
+    """The labels of each image's map and the part of the network's input that each covers: rows of `image_context`.
+
+    Args:
+        image_ids: (batch,) int64.
+        maps: (batch, height, width) integers, label ids, as they went through the image's own resize and crop; 0 is
+            void, which is part of the input but no label.
+        label_count: label ids are below it.
+
+    Returns:
+        Columns by name, in the order of images and labels; area in 0..1, float32.
+    """
+    row = torch.arange(len(maps), device=maps.device)[:, None] * label_count
+    counts = torch.bincount((row + maps.flatten(1).long()).flatten(), minlength=len(maps) * label_count)
+    counts = counts.view(len(maps), label_count)
+    counts[:, VOID] = 0
+    image, label = torch.nonzero(counts, as_tuple=True)
+    area = counts[image, label].double() / maps[0].numel() if len(maps) else counts.new_empty(0)
+    return {"image_id": image_ids[image], "label_id": label, "area": area.float()}
+
+
 def _own_labels(maps: Tensor, label_count: int) -> tuple[Tensor, Tensor]:
     """The labels that each image has, numbered from 0 in ascending order; void is always the first.
 

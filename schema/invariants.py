@@ -16,7 +16,7 @@ def _unique() -> list[Invariant]:
     for table in BASE_TABLES:
         mapper = next(m for m in Base.registry.mappers if m.local_table.name == table)  # type: ignore[attr-defined]
         key = ", ".join(f'"{column.name}"' for column in mapper.primary_key)
-        rows = "{decomposition}" if table == "decomposition" else f'"{table}"'
+        rows = f"{{{table}}}" if table in ("decomposition", "overlap") else f'"{table}"'
         sql = f"SELECT {key} FROM {rows} GROUP BY ALL HAVING count(*) > 1"
         found.append(Invariant(f"unique-{table}", f"{table} rows of one key", sql))
     return found
@@ -75,6 +75,18 @@ INVARIANTS: tuple[Invariant, ...] = (
         "image-or-skipped",
         "images that are both indexed and skipped",
         "SELECT run_id, image_id FROM image JOIN skipped_image USING (run_id, image_id)",
+    ),
+    Invariant(
+        "image-context",
+        "labels of semantic maps without their image or label, or whose areas are not within 0 to 1 together",
+        """
+        SELECT run_id, image_id, label_id FROM image_context ANTI JOIN image USING (run_id, image_id)
+        UNION ALL
+        SELECT run_id, image_id, label_id FROM image_context ANTI JOIN context_label USING (run_id, label_id)
+        UNION ALL
+        SELECT run_id, image_id, NULL FROM image_context
+        GROUP BY run_id, image_id HAVING min(area) <= 0 OR sum(area::DOUBLE) > 1 + 1e-6
+        """,
     ),
     Invariant(
         "probability",
@@ -137,6 +149,31 @@ INVARIANTS: tuple[Invariant, ...] = (
         """
         SELECT run_id, decision_id FROM decision JOIN run USING (run_id)
         WHERE (settings->>'max_nodes') IS NULL AND cut_node_count > 0
+        """,
+    ),
+    Invariant(
+        "verification-edge",
+        "tests of evidence that no decomposition of their decision holds",
+        """
+        SELECT run_id, decision_id, source_layer, source_channel FROM verification AS v
+        WHERE source_layer <> target_layer - 1 OR NOT EXISTS (
+            FROM decomposition AS d
+            WHERE d.run_id = v.run_id AND d.class_id = v.class_id AND d.decision_id = v.decision_id
+              AND d.layer_id = v.target_layer AND d.channel = v.target_channel AND d.y = v.target_y AND d.x = v.target_x
+              AND list_contains(d.evidence.list_transform(lambda e: e.channel), v.source_channel))
+        """,
+    ),
+    Invariant(
+        "verification-outcome",
+        "tests whose method is none, whose area is outside 0 to 1, or whose outcome is not that of their image",
+        """
+        SELECT run_id, decision_id, source_layer, source_channel, method
+        FROM verification AS v JOIN root AS r USING (run_id, decision_id)
+        WHERE method NOT IN ('occlude', 'remove') OR (area IS NULL) <> (method = 'remove')
+           OR isfinite(area) AND NOT (area > 0 AND area <= 1)
+           OR (label_id IS NULL) <> (corrected IS NULL) OR (label_id IS NULL) <> (label_logit_change IS NULL)
+           OR corrected AND (outcome <> 'wrong' OR v.predicted_id = r.predicted_id)
+           OR NOT EXISTS (FROM class AS c WHERE c.run_id = v.run_id AND c.class_id = v.predicted_id)
         """,
     ),
     *EDGE_INVARIANTS,

@@ -140,6 +140,14 @@ ROLLUPS: dict[str, Rollup] = {
         """,
         measures=3,
     ),
+    "class_label": Whole(f"""
+        SELECT run_id, coalesce(class_id, {ALL_CLASSES})::INTEGER AS class_id, label_id, role, outcome,
+               count(*)::INTEGER AS decisions, sum({exact("area")})::DECIMAL(18, 9) AS area_sum
+        FROM (SELECT run_id, image_id, class_id, role, outcome FROM root WHERE run_id = $run_id)
+        JOIN image_context USING (run_id, image_id)
+        GROUP BY GROUPING SETS ((run_id, label_id, role, outcome, class_id), (run_id, label_id, role, outcome))
+        ORDER BY ALL
+    """),
     "layer_profile": Additive(
         f"""
         SELECT run_id, target_layer AS layer_id, class_id, role, outcome, "rank", count(*) AS edges,
@@ -190,6 +198,20 @@ ROLLUPS: dict[str, Rollup] = {
         FROM summed GROUP BY run_id, layer_id, channel
         """,
     ),
+    "channel_verification": Whole(f"""
+        SELECT v.run_id, v.source_layer AS layer_id, coalesce(v.class_id, {ALL_CLASSES})::INTEGER AS class_id,
+               v.source_channel AS channel, v.method, r.role, r.outcome, count(*)::INTEGER AS tested,
+               count(*) FILTER (v.corrected)::INTEGER AS corrected,
+               count(*) FILTER (v.predicted_id <> r.predicted_id)::INTEGER AS flipped,
+               coalesce(sum({exact("v.logit_change")}), 0)::DECIMAL(18, 9) AS logit_change_sum
+        FROM verification AS v JOIN root AS r
+             ON r.run_id = v.run_id AND r.decision_id = v.decision_id AND r.class_id = v.class_id
+        WHERE v.run_id = $run_id
+        GROUP BY GROUPING SETS (
+            (v.run_id, v.source_layer, v.source_channel, v.method, r.role, r.outcome, v.class_id),
+            (v.run_id, v.source_layer, v.source_channel, v.method, r.role, r.outcome))
+        ORDER BY ALL
+    """),
     "confusion": Whole("""
         SELECT run_id, label_id, predicted_id, count(*)::INTEGER AS images
         FROM image WHERE run_id = $run_id AND label_id <> predicted_id
@@ -227,7 +249,7 @@ def whole(table: str, condition: str = "TRUE") -> str:
     return f"WITH rooted AS ({ROOTED} AND {condition}), part AS ({rollup.part}) {_total(table)}"
 
 
-def build_rollups(connection: Connection, run_id: int, progress: Callable[[int, int], None]) -> None:
+def build_rollups(connection: Connection, run_id: int, progress: Callable[[int, int], None] | None = None) -> None:
     """Fill every rollup of one run from its base tables, replacing what was there.
 
     Args:
@@ -239,7 +261,8 @@ def build_rollups(connection: Connection, run_id: int, progress: Callable[[int, 
     parted = {table: rollup for table, rollup in ROLLUPS.items() if not isinstance(rollup, Whole)}
     each = list(parts(connection, run_id, EDGES_AT_A_TIME))
     for done, part in enumerate(each):
-        progress(done, len(each))
+        if progress is not None:
+            progress(done, len(each))
         _run(connection, f"CREATE OR REPLACE TEMP TABLE rooted AS {ROOTED} AND {part.condition('root_class_id', 'e')}", run_id)
         for table, rollup in parted.items():
             if isinstance(rollup, Best) and done:

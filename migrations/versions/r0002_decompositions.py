@@ -115,7 +115,35 @@ def upgrade() -> None:
     key = ("run_id", "layer_id", "role", "outcome", *counts, "evidence")
     _create("positive_profile", (*key, "decompositions"), optional=counts)
 
+    place = {name: sa.SmallInteger() for name in ("layer_id", "y", "x")}
+    of_node = ("run_id", "class_id", "decision_id", "layer_id", "channel", "y", "x", "representative", "member")
+    op.create_table(
+        "overlap",
+        *(sa.Column(name, place.get(name, sa.Integer()), nullable=False) for name in of_node),
+        *(sa.Column(name, sa.REAL(), nullable=False) for name in ("contribution", "iou")),
+    )
     _create_pictures()
+    _create_verification()
+
+
+def _create_verification() -> None:
+    """Tests of the evidence, and their rollup."""
+    ends = [f"{end}_{part}" for end in ("target", "source") for part in ("layer", "channel", "y", "x")]
+    small = {name: sa.SmallInteger() for name in ends if not name.endswith("channel")}
+    op.create_table(
+        "verification",
+        *(sa.Column(name, sa.Integer(), nullable=False) for name in ("run_id", "class_id", "decision_id")),
+        *(sa.Column(name, small.get(name, sa.Integer()), nullable=False) for name in ends),
+        sa.Column("method", sa.String(), nullable=False),
+        sa.Column("area", sa.REAL(), nullable=True),
+        sa.Column("predicted_id", sa.Integer(), nullable=False),
+        sa.Column("logit", sa.REAL(), nullable=False),
+        sa.Column("logit_change", sa.REAL(), nullable=False),
+        sa.Column("label_logit_change", sa.REAL(), nullable=True),
+        sa.Column("corrected", sa.Boolean(), nullable=True),
+    )
+    key = ("run_id", "layer_id", "class_id", "channel", "method", "role", "outcome")
+    _create("channel_verification", (*key, "tested", "corrected", "flipped"), ("logit_change_sum",))
 
 
 def _create_pictures() -> None:
@@ -137,7 +165,7 @@ def _create_pictures() -> None:
 
 def _create(table: str, columns: tuple[str, ...], sums: tuple[str, ...] = (), optional: tuple[str, ...] = ()) -> None:
     """A rollup table; layers and ranks are 16 bits wide, role and outcome text, all else 32 bits."""
-    kinds = {"role": sa.String(), "outcome": sa.String(), "rank": sa.SmallInteger()}
+    kinds = {name: sa.String() for name in ("role", "outcome", "method")} | {"rank": sa.SmallInteger()}
 
     def kind(name: str) -> sa.types.TypeEngine:
         return kinds.get(name) or (sa.SmallInteger() if "layer" in name else sa.Integer())
@@ -162,7 +190,7 @@ def downgrade() -> None:
     for table in (
         "decomposition", "channel_support", "channel_edge", "channel_context", "class_context", "layer_profile",
         "class_label", "positive_profile", "image_tag", "image_label", "image_context",
-        "thumbnail", "activation_map", "guided_crop",
+        "thumbnail", "activation_map", "guided_crop", "overlap", "verification", "channel_verification",
     ):  # fmt: skip
         op.drop_table(table)
     sums = (sa.Column("share_sum", sa.Double(), nullable=False), sa.Column("importance_sum", sa.Double(), nullable=False))

@@ -1,0 +1,163 @@
+"""The listings of context labels, each with the base that it is held against.
+
+    rate       edges whose mask overlaps the label best / all edges of the same channel or layer, class, role and
+               outcome, with and without a label
+    base rate  the mean, over all roots of that class, role and outcome, of the part of the network's input that the
+               label covers in the root's image: the rate that would be expected if evidence lay anywhere alike
+    lift       rate / base rate: above 1 where evidence lies on the label more than its area explains
+    presence   the share of those roots whose image shows the label at all
+
+So "sky", which covers half of every image of a class, has a lift near 1 where half of the evidence lies on it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Subquery, and_, func, literal, null, select
+
+from graphapi.listings import of_outcome, ratio, total
+from graphapi.paging import Listing, Order
+from schema.models import (
+    ALL_CLASSES,
+    ANY_OUTCOME,
+    ChannelContext,
+    ChannelSupport,
+    ClassContext,
+    ClassLabel,
+    ClassRoots,
+    LayerProfile,
+)
+
+
+def context_labels(class_id: int | None, role: str) -> Listing:
+    """Channel.contextLabels, most edges first; parent (run, layer, channel)."""
+    table = ChannelContext
+    wanted = ALL_CLASSES if class_id is None else class_id
+    key = (ChannelSupport.run_id, ChannelSupport.layer_id, ChannelSupport.channel)
+    every = (
+        select(*key, total(ChannelSupport.edges).label("edges"))
+        .where(ChannelSupport.class_id == wanted, ChannelSupport.role == role)
+        .group_by(*key)
+        .subquery("every")
+    )
+    of_channel = and_(
+        every.c.run_id == table.run_id, every.c.layer_id == table.layer_id, every.c.channel == table.channel
+    )
+    base = _base(role, None, wanted)
+    rate = ratio(table.edges, every.c.edges)
+    rows = (
+        select(
+            table.run_id,
+            table.layer_id,
+            table.channel,
+            table.label_id,
+            table.edges,
+            null().label("decisions"),
+            rate.label("rate"),
+            ratio(table.iou_sum, table.edges).label("mean_iou"),
+            *_against(rate, base),
+        )
+        .join(every, of_channel)
+        .outerjoin(base, and_(base.c.run_id == table.run_id, base.c.label_id == table.label_id))
+        .where(table.role == role, table.class_id == wanted)
+    )
+    order = (Order("edges", int, descending=True), Order("label_id", int))
+    return Listing("contextLabels", rows, ("run_id", "layer_id", "channel"), order)
+
+
+def context_labels_of_class(one_layer: bool, role: str, outcome: str | None, order_by: str) -> Listing:
+    """Run.contextLabels and Class.contextLabels; parent (run, class), class ALL_CLASSES for all, and the layer if one.
+
+    Without a layer those are taken together where edges have labels.
+    """
+    table = ClassContext
+    key = [table.run_id, table.class_id, *([table.layer_id] if one_layer else [])]
+    summed = (
+        select(
+            *key,
+            table.label_id,
+            (total(table.decisions) if one_layer else null()).label("decisions"),
+            total(table.edges).label("edges"),
+            func.sum(table.iou_sum).label("iou_sum"),
+        )
+        .where(table.role == role, of_outcome(table, outcome))
+        .group_by(*key, table.label_id)
+        .subquery("summed")
+    )
+    every = _every_edge(one_layer, role, outcome).subquery("every")
+    base = _base(role, outcome, None)
+    same = [column.key for column in key]
+    rate = ratio(summed.c.edges, every.c.edges)
+    rows = (
+        select(
+            *summed.c,
+            rate.label("rate"),
+            ratio(summed.c.iou_sum, summed.c.edges).label("mean_iou"),
+            *_against(rate, base),
+        )
+        .join(every, and_(*(every.c[name] == summed.c[name] for name in same)))
+        .outerjoin(base, and_(*(base.c[name] == summed.c[name] for name in ("run_id", "class_id", "label_id"))))
+    )
+    first = Order("lift_or_zero", float, True) if order_by == "lift" else Order("edges", int, True)
+    return Listing(f"contextLabels by {order_by}", rows, tuple(same), (first, Order("label_id", int)))
+
+
+def _every_edge(one_layer: bool, role: str, outcome: str | None) -> Select[Any]:
+    """All edges into a layer of each class, labelled or not; the profile names the layer above, which is decomposed."""
+    table = LayerProfile
+    key: list[Any] = [table.run_id, table.class_id]
+    source = table.layer_id - 1
+    if one_layer:
+        key.append(source.label("layer_id"))
+    rows = select(*key, total(table.edges).label("edges")).where(table.role == role, of_outcome(table, outcome))
+    if not one_layer:
+        labelled = select(ClassContext.layer_id).where(
+            ClassContext.run_id == table.run_id, ClassContext.class_id == ALL_CLASSES, ClassContext.layer_id == source
+        )
+        rows = rows.where(labelled.exists())
+    return rows.group_by(table.run_id, table.class_id, *([source] if one_layer else []))
+
+
+def _base(role: str, outcome: str | None, class_id: int | None) -> Subquery:
+    """base_rate and presence of each label by run and class, of one class where it is given."""
+    table = ClassLabel
+    conditions: list[ColumnElement[bool]] = [table.role == role, of_outcome(table, outcome)]
+    if class_id is not None:
+        conditions.append(table.class_id == class_id)
+    key = (table.run_id, table.class_id, table.label_id)
+    shown = (
+        select(*key, total(table.decisions).label("decisions"), func.sum(table.area_sum).label("area_sum"))
+        .where(*conditions)
+        .group_by(*key)
+        .subquery("shown")
+        .c
+    )
+    roots = and_(
+        ClassRoots.run_id == shown.run_id,
+        ClassRoots.class_id == shown.class_id,
+        ClassRoots.role == role,
+        ClassRoots.outcome == (outcome or ANY_OUTCOME),
+    )
+    return (
+        select(
+            shown.run_id,
+            shown.class_id,
+            shown.label_id,
+            ratio(shown.area_sum, ClassRoots.decisions).label("base_rate"),
+            ratio(shown.decisions, ClassRoots.decisions).label("presence"),
+        )
+        .join(ClassRoots, roots)
+        .subquery("base")
+    )
+
+
+def _against(rate: ColumnElement[Any], base: Subquery) -> list[ColumnElement[Any]]:
+    """The base, and the lift over it: null for runs that were indexed before areas were kept."""
+    lift = rate / base.c.base_rate
+    return [
+        base.c.base_rate,
+        base.c.presence,
+        lift.label("lift"),
+        func.coalesce(lift, literal(0.0)).label("lift_or_zero"),
+    ]
