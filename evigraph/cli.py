@@ -63,6 +63,28 @@ class ChannelOrder(StrEnum):
     BGR = "bgr"
 
 
+class Verify(StrEnum):
+    """Whose evidence is tested."""
+
+    WRONG = "wrong"
+    ALL = "all"
+
+
+class Occlude(StrEnum):
+    """What hides a region of the image."""
+
+    GREY = "grey"
+    BLUR = "blur"
+
+
+class Attack(StrEnum):
+    """How images are attacked."""
+
+    PGD = "pgd"
+    FGSM = "fgsm"
+    NOISE = "noise"
+
+
 _INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
 
@@ -131,6 +153,33 @@ def index(
         str | None,
         typer.Option(help="Layers where edges get context labels, named as in --layers; all if not given."),
     ] = None,
+    overlaps: Annotated[
+        bool,
+        typer.Option("--overlaps", help="Store which positive channels overlap (masks of IoU > 0.9), and how many."),
+    ] = False,
+    merge_overlaps: Annotated[
+        bool,
+        typer.Option("--merge-overlaps", help="--top counts groups of overlapping channels; implies --overlaps."),
+    ] = False,
+    verify: Annotated[
+        Verify | None,
+        typer.Option(help="Test the evidence of wrong (or all) decisions: decide again without it."),
+    ] = None,
+    verify_layer: Annotated[
+        str | None, typer.Option(help="Layers whose evidence is tested, named as in --layers; all if not given.")
+    ] = None,
+    verify_top: Annotated[int, typer.Option(help="Channels tested of each decision in each layer.", min=1)] = 1,
+    occlude: Annotated[Occlude, typer.Option(help="What hides the region that evidence came from.")] = Occlude.GREY,
+    attack: Annotated[
+        Attack | None, typer.Option(help="Index adversarial images; noise is a random change of the same size.")
+    ] = None,
+    eps: Annotated[str, typer.Option(help="The most that an attack changes a pixel in 0..1.")] = "8/255",
+    attack_steps: Annotated[int, typer.Option(help="Steps of pgd.", min=1)] = 10,
+    attack_alpha: Annotated[str | None, typer.Option(help="Size of a step of pgd; a quarter of --eps if not given.")] = None,
+    attack_target: Annotated[
+        int | None, typer.Option(help="Index of the class that the network is to say; any but the label if not given.")
+    ] = None,
+    attack_seed: Annotated[int, typer.Option(help="Of the random starts.", min=0)] = 0,
     mask_threshold: Annotated[float, typer.Option(help="Of the largest activation.")] = 0.5,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.CPU,
     limit: Annotated[int | None, typer.Option(help="Only the first images of the sorted listing.", min=1)] = None,
@@ -153,8 +202,10 @@ def index(
 ) -> None:
     """Decompose every decision of a dataset into a run folder; a run that was stopped goes on."""
     from evigraph.progress import IndexProgress
+    from indexer.attack import AttackSettings, fraction
     from indexer.pipeline import IndexSettings
     from indexer.pipeline import index as index_run
+    from indexer.verify import VerifySettings
 
     settings = IndexSettings(
         model=model,
@@ -165,6 +216,21 @@ def index(
         top_n=top,
         max_nodes=max_nodes,
         context_layers=_names("--context-layers", context_layers),
+        overlaps=overlaps,
+        merge_overlaps=merge_overlaps,
+        attack=None
+        if attack is None
+        else AttackSettings(
+            kind=attack.value,
+            eps=fraction("--eps", eps),
+            steps=attack_steps,
+            alpha=None if attack_alpha is None else fraction("--attack-alpha", attack_alpha),
+            target=attack_target,
+            seed=attack_seed,
+        ),
+        verify=None
+        if verify is None
+        else VerifySettings(verify.value, _names("--verify-layer", verify_layer), verify_top, occlude.value),
         mask_threshold=mask_threshold,
         device=device.value,
         limit=limit,

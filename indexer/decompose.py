@@ -5,17 +5,23 @@
 3. Of the channels with alpha > 0 the N largest are kept, the lower channel first among equals.
 4. The peak of a kept channel is the place of the largest A[k] (Eq. 5), the first in row-major order among equals.
 5. share_k = alpha_k / the sum of all positive alpha: what is left out stays visible as the residual.
+
+Where overlapping channels are merged (`indexer.overlaps`), 3 keeps the N largest of those that represent a group.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from indexer.decisions import ActivationMaps, Decisions, Segment
+from indexer.overlaps import Duplicates, OverlapSettings, kept_duplicates, overlap_groups
+
+Flat = TypeVar("Flat", "Evidence", Duplicates)
 
 _FEW = 8
 """Up to so many channels are found one by one."""
@@ -54,6 +60,25 @@ class Evidence:
         return Evidence(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
+@dataclass(frozen=True)
+class Decomposed:
+    """Some decisions and what supports them.
+
+    Attributes:
+        evidence: the kept channels.
+        positive_sum: (decisions,) float32, the sum of all positive contributions.
+        positive_count: (decisions,) int64, how many channels contribute positively.
+        overlap_count: (decisions,) int64, how many of those are duplicates; None where overlaps were not looked for.
+        duplicates: those in the groups of kept channels; None likewise.
+    """
+
+    evidence: Evidence
+    positive_sum: Tensor
+    positive_count: Tensor
+    overlap_count: Tensor | None = None
+    duplicates: Duplicates | None = None
+
+
 class Labeller(Protocol):
     """Finds the context label of edges."""
 
@@ -63,8 +88,13 @@ class Labeller(Protocol):
 
 
 def decompose(
-    segment: Segment, features: Tensor, decisions: Decisions, top_n: int, labeller: Labeller | None = None
-) -> Evidence:
+    segment: Segment,
+    features: Tensor,
+    decisions: Decisions,
+    top_n: int,
+    labeller: Labeller | None = None,
+    overlaps: OverlapSettings | None = None,
+) -> Decomposed:
     """Decompose decisions of one layer over the layer below.
 
     Args:
@@ -73,20 +103,32 @@ def decompose(
         decisions: values of the upper layer, sorted by image.
         top_n: how many channels to keep of each.
         labeller: finds context labels; None where the data has no semantic maps.
+        overlaps: how overlapping channels are found; None where they are not.
 
     Returns:
-        The edges in order of decision and rank.
+        The edges in order of decision and rank, and what is known of every decision.
     """
-    parts = [
-        _evidence(part, features, decisions.at(part.rows), top_n, labeller)
-        for part in segment.activation_maps(decisions)
-    ]
-    if not parts:
-        empty = features.new_zeros(0, dtype=torch.float32)
-        whole = empty.long()
-        return Evidence(whole, whole, whole, whole, whole, empty, empty, empty, empty, whole, empty)
-    joined = Evidence(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Evidence)))
-    return joined.at(torch.argsort(joined.decision * top_n + joined.rank))
+    parts = []
+    positive_sum = features.new_zeros(len(decisions), dtype=torch.float32)
+    positive_count = torch.zeros_like(decisions.image)
+    overlap_count = None if overlaps is None else torch.zeros_like(positive_count)
+    for part in segment.activation_maps(decisions):
+        found = _decomposed(part, features, decisions.at(part.rows), top_n, labeller, overlaps)
+        positive_sum[part.rows] = found.positive_sum
+        positive_count[part.rows] = found.positive_count
+        if overlap_count is not None and found.overlap_count is not None:
+            overlap_count[part.rows] = found.overlap_count
+        parts.append(found)
+    empty, whole = positive_sum[:0], positive_count[:0]
+    evidence = Evidence(whole, whole, whole, whole, whole, empty, empty, empty, empty, whole, empty)
+    duplicates = None if overlaps is None else Duplicates(whole, whole, whole, empty, empty)
+    if parts:
+        evidence = _joined([part.evidence for part in parts])
+        evidence = evidence.at(torch.argsort(evidence.decision * top_n + evidence.rank))
+    if parts and duplicates is not None:
+        duplicates = _joined([part.duplicates for part in parts if part.duplicates is not None])
+        duplicates = duplicates.at(torch.argsort(duplicates.decision * features.shape[1] + duplicates.member))
+    return Decomposed(evidence, positive_sum, positive_count, overlap_count, duplicates)
 
 
 def contributions(part: ActivationMaps, area: int) -> Tensor:
@@ -127,13 +169,28 @@ def largest(alpha: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return alpha.gather(1, channels), channels
 
 
-def _evidence(
-    part: ActivationMaps, features: Tensor, decisions: Decisions, top_n: int, labeller: Labeller | None
-) -> Evidence:
+def _joined(parts: Sequence[Flat]) -> Flat:
+    """The rows of all parts, which have the same columns."""
+    names = [f.name for f in fields(parts[0])]
+    return type(parts[0])(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
+
+def _decomposed(
+    part: ActivationMaps,
+    features: Tensor,
+    decisions: Decisions,
+    top_n: int,
+    labeller: Labeller | None,
+    overlaps: OverlapSettings | None,
+) -> Decomposed:
     height, width = features.shape[2:]
     alpha = contributions(part, height * width)
-    positive = alpha.clamp(min=0).sum(1)
-    values, channels = largest(alpha, top_n)
+    positive_sum, positive_count = alpha.clamp(min=0).sum(1), (alpha > 0).sum(1)
+    groups = None if overlaps is None else overlap_groups(part, alpha, overlaps.mask_threshold)
+    candidates = alpha
+    if groups is not None and overlaps is not None and overlaps.merge:
+        candidates = torch.where(groups.is_representative, alpha, 0.0)
+    values, channels = largest(candidates, top_n)
     row, rank = torch.nonzero(values > 0, as_tuple=True)
     channel, contribution = channels[row, rank], values[row, rank]
     kept, top, left = part.of(row, channel)
@@ -145,16 +202,21 @@ def _evidence(
         label, iou = torch.full_like(row, -1), torch.zeros_like(contribution)
     else:
         label, iou = labeller.label(image, kept, top, left)
-    return Evidence(
+    evidence = Evidence(
         decision=part.rows[row],
         rank=rank,
         channel=channel,
         y=y,
         x=x,
         contribution=contribution,
-        share=contribution / positive[row],
+        share=contribution / positive_sum[row],
         feature=features[image, channel, y, x].float(),
         activation=activation.float(),
         label=label,
         iou=iou,
     )
+    if groups is None:
+        return Decomposed(evidence, positive_sum, positive_count)
+    duplicates = kept_duplicates(groups, alpha, row, channel)
+    duplicates = replace(duplicates, decision=part.rows[duplicates.decision])
+    return Decomposed(evidence, positive_sum, positive_count, groups.is_duplicate.sum(1), duplicates)

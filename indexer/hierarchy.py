@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from indexer.decisions import Decisions, occurrences
-from indexer.decompose import Evidence, Labeller, decompose
+from indexer.decompose import Decomposed, Evidence, Labeller, decompose
+from indexer.overlaps import Duplicates, OverlapSettings
 from indexer.record import Record
 
 
@@ -69,6 +70,11 @@ class LevelEdges:
         node: (edges,) int64, rows of `target`.
         evidence: the sources, (edges,) columns; its `decision` column numbers decompositions, not nodes.
         importance: (edges,) float64.
+        positive_sum: (nodes,) float32, of each node the sum of all positive contributions, kept or not.
+        positive_count: (nodes,) int64, and how many they are.
+        overlap_count: (nodes,) int64, how many of those overlap one of larger contribution; None where not looked for.
+        duplicate_node: (duplicates,) int64, rows of `target`; None likewise.
+        duplicates: (duplicates,) columns, by node; None likewise.
     """
 
     source_layer: int
@@ -77,6 +83,11 @@ class LevelEdges:
     node: Tensor
     evidence: Evidence
     importance: Tensor
+    positive_sum: Tensor
+    positive_count: Tensor
+    overlap_count: Tensor | None = None
+    duplicate_node: Tensor | None = None
+    duplicates: Duplicates | None = None
 
 
 def explain(
@@ -85,6 +96,7 @@ def explain(
     top_n: int,
     labellers: Sequence[Labeller | None] | None = None,
     max_nodes: int | None = None,
+    overlaps: OverlapSettings | None = None,
 ) -> list[LevelEdges]:
     """Decompose roots down to the lowest layer.
 
@@ -94,6 +106,7 @@ def explain(
         top_n: how many channels each decomposition keeps.
         labellers: per layer, what finds context labels there.
         max_nodes: how many nodes to decompose of each root in each layer, see `bounded`; None for all.
+        overlaps: how overlapping channels are found; None where they are not.
 
     Returns:
         The edges of each pair of layers, the highest first, and what was cut of each upper layer.
@@ -106,8 +119,8 @@ def explain(
         nodes, cut = bounded(nodes, max_nodes, len(roots.image))
         decisions, of_node = shared_decisions(nodes, roots, upper)
         labeller = labellers[layer] if labellers else None
-        evidence = decompose(record.segments[layer], record.features[layer], decisions, top_n, labeller)
-        edges = _edges_of_nodes(layer, nodes, cut, of_node, len(decisions), evidence)
+        found = decompose(record.segments[layer], record.features[layer], decisions, top_n, labeller, overlaps)
+        edges = _edges_of_nodes(layer, nodes, cut, of_node, found)
         levels.append(edges)
         nodes = merge(edges, record.features[layer].shape)
     return levels
@@ -176,14 +189,34 @@ def merge(edges: LevelEdges, shape: Sequence[int]) -> Nodes:
     return Nodes(place // channels, place % channels, y, x, importance)
 
 
-def _edges_of_nodes(layer: int, nodes: Nodes, cut: Cut, of_node: Tensor, count: int, evidence: Evidence) -> LevelEdges:
-    """Repeat each decision's edges for every node that stands for it."""
-    edges_of_decision = torch.bincount(evidence.decision, minlength=count)
-    first = torch.cumsum(edges_of_decision, 0) - edges_of_decision
-    repeats = edges_of_decision[of_node]
+def _edges_of_nodes(layer: int, nodes: Nodes, cut: Cut, of_node: Tensor, found: Decomposed) -> LevelEdges:
+    """Repeat what each decision was decomposed into for every node that stands for it."""
+    node, rows = _repeated(found.evidence.decision, of_node, len(found.positive_count))
+    expanded = found.evidence.at(rows)
+    importance = nodes.importance[node] * expanded.share.double()
+    counted = found.positive_sum[of_node], found.positive_count[of_node]
+    if found.overlap_count is None or found.duplicates is None:
+        return LevelEdges(layer, nodes, cut, node, expanded, importance, *counted)
+    of_duplicate, rows = _repeated(found.duplicates.decision, of_node, len(found.positive_count))
+    overlap_count, duplicates = found.overlap_count[of_node], found.duplicates.at(rows)
+    return LevelEdges(layer, nodes, cut, node, expanded, importance, *counted, overlap_count, of_duplicate, duplicates)
+
+
+def _repeated(decision: Tensor, of_node: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Rows of decisions as rows of the nodes that stand for them.
+
+    Args:
+        decision: (rows,) int64, ascending, in 0..count - 1.
+        of_node: (nodes,) int64, the decision of each node.
+        count: how many decisions there are.
+
+    Returns:
+        (repeated rows,) int64, ascending: the node of each, and the row that it repeats.
+    """
+    rows_of_decision = torch.bincount(decision, minlength=count)
+    first = torch.cumsum(rows_of_decision, 0) - rows_of_decision
+    repeats = rows_of_decision[of_node]
     node = torch.repeat_interleave(torch.arange(len(of_node), device=of_node.device), repeats)
     begin = torch.cumsum(repeats, 0) - repeats
     offset = torch.arange(len(node), device=node.device) - begin[node]
-    expanded = evidence.at(first[of_node[node]] + offset)
-    importance = nodes.importance[node] * expanded.share.double()
-    return LevelEdges(layer, nodes, cut, node, expanded, importance)
+    return node, first[of_node[node]] + offset

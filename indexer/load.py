@@ -28,6 +28,8 @@ _ORDER = {
     "image_label": "image_id, class_id",
     "image_context": "image_id, label_id",
     "decision": "decision_id",
+    "verification": "class_id, decision_id, source_layer DESC, method, source_channel",
+    "overlap": "class_id, layer_id, decision_id, channel, y, x, representative, member",
     "thumbnail": "image_id",
     "activation_map": "decision_id, target_layer, target_channel, target_y, target_x, source_channel",
     "guided_crop": "layer_id, channel, image_id, y, x",

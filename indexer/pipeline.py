@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
+from indexer.attack import Attacker, AttackSettings
 from indexer.batch import PRECISIONS, BatchIndexer, precision
 from indexer.data.classes import ClassList, read_classes
 from indexer.data.loader import default_workers, iterate_chunks
@@ -32,8 +33,10 @@ from indexer.graph import frozen
 from indexer.layers import find_layers
 from indexer.models import LoadedModel, load_model
 from indexer.network import Network, prepare
+from indexer.overlaps import OverlapSettings
 from indexer.rows import ShardRows
 from indexer.shards import ClassRow, ContextLabelRow, LayerRow, RunDescription, RunFolder
+from indexer.verify import MEAN_BATCH, MEAN_IMAGES, Verifier, VerifySettings, channel_means, sample_ids
 from schema.errors import ModelError, UsageError
 
 
@@ -48,6 +51,8 @@ class IndexSettings:
         top_n: channels kept of each decomposition.
         max_nodes: nodes decomposed of each root in each layer; None for all.
         context_layers: names or module paths of the layers where edges get context labels; None for all.
+        overlaps: store the overlap groups of kept channels, and how many positive channels overlap.
+        merge_overlaps: let `top_n` count groups instead of channels; it stores them too.
         mask_threshold: of the largest activation.
         device: "cpu" or "cuda".
         limit: index only the first images of the listing.
@@ -56,6 +61,8 @@ class IndexSettings:
         precision: of the network's arithmetic: "fp32", "tf32" (CUDA) or "bf16".
         shard_size: images a shard: what a kill can cost.
         name: of the run; None for the run folder's name.
+        attack: how images are attacked before they are indexed; None for not at all.
+        verify: which evidence is tested, and how; None for none.
         preprocessing: parts to set otherwise than the weights ask for (`Preprocessing.with_options`).
     """
 
@@ -67,6 +74,8 @@ class IndexSettings:
     top_n: int = 3
     max_nodes: int | None = None
     context_layers: Sequence[str] | None = None
+    overlaps: bool = False
+    merge_overlaps: bool = False
     mask_threshold: float = 0.5
     device: str = "cpu"
     limit: int | None = None
@@ -76,6 +85,8 @@ class IndexSettings:
     shard_size: int = 128
     name: str | None = None
     classes: Path | None = None
+    attack: AttackSettings | None = None
+    verify: VerifySettings | None = None
     preprocessing: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -96,6 +107,13 @@ class IndexSettings:
                 raise UsageError(f"{option} {value} is too small; give {low} or more")
         if not 0 <= self.mask_threshold < 1:
             raise UsageError(f"--mask-threshold {self.mask_threshold} is out of range; give 0 or more and less than 1")
+
+    @property
+    def overlap_settings(self) -> OverlapSettings | None:
+        """How overlapping channels are found; None where they are not."""
+        if not (self.overlaps or self.merge_overlaps):
+            return None
+        return OverlapSettings(self.mask_threshold, self.merge_overlaps)
 
 
 @dataclass(frozen=True)
@@ -162,6 +180,7 @@ def _index(
 ) -> IndexReport:
     source = open_source(settings.data, _classes(settings, loaded, network), network.class_count)
     context_layers = _context_layers(settings, network, source)
+    verify_layers = _verify_layers(settings, network)
     description = describe(settings, loaded, preprocessing, network, source)
     started = time.perf_counter()
     indexer = BatchIndexer(
@@ -173,8 +192,13 @@ def _index(
         device,
         settings.precision,
         context_layers,
+        settings.overlap_settings,
     )
     with RunFolder.open_for_writing(settings.run, description) as folder, frozen(network.model):
+        if settings.attack:
+            indexer.attacker = Attacker(network.model, settings.attack, preprocessing, network.class_count)
+        if settings.verify:
+            indexer.verifier = _verifier(settings.verify, verify_layers, indexer, folder, preprocessing)
         batch_size = settings.batch_size or indexer.automatic_batch_size(preprocessing.crop)
         pending = folder.pending_shards()
         total = description.image_total
@@ -300,10 +324,14 @@ def describe(
             "limit": settings.limit,
             "max_nodes": settings.max_nodes,
             "context_layers": list(settings.context_layers) if settings.context_layers is not None else None,
+            "overlaps": settings.overlap_settings is not None,
+            "merge_overlaps": settings.merge_overlaps,
             "precision": settings.precision,
             "preprocessing": preprocessing.to_settings(),
             "torch": version("torch"),
-        },
+        }
+        | ({"attack": settings.attack.to_json()} if settings.attack else {})
+        | ({"verify": settings.verify.to_json()} if settings.verify else {}),
         indexer_version=version("evigraph"),
         layers=tuple(layers),
         classes=tuple(ClassRow(e.index, e.key, e.name) for e in source.class_list.entries),
@@ -331,6 +359,31 @@ def _context_layers(settings: IndexSettings, network: Network, source: DataSourc
             "data with maps, such as scenes:DIR"
         )
     return find_layers(network.layers, settings.context_layers, "context layer")
+
+
+def _verify_layers(settings: IndexSettings, network: Network) -> frozenset[int] | None:
+    """The layers whose evidence is tested, as places in the network's layers; None for all."""
+    if settings.verify is None or settings.verify.layers is None:
+        return None
+    return find_layers(network.layers, settings.verify.layers, "layer to verify")
+
+
+def _verifier(
+    settings: VerifySettings,
+    layers: frozenset[int] | None,
+    indexer: BatchIndexer,
+    folder: RunFolder,
+    preprocessing: Preprocessing,
+) -> Verifier | None:
+    """What tests the evidence; None where every shard is there already."""
+    if not folder.pending_shards():
+        return None
+    # Of the data as they are, attacked or not, and in batches of one size: so that the means never differ.
+    chunks = _batches(range(MEAN_IMAGES), MEAN_BATCH)
+    ids = sample_ids(folder.description.image_total)
+    batches = iterate_chunks(indexer.source, preprocessing, [ids[c.start : c.stop] for c in chunks if ids[c.start :]])
+    means = channel_means(indexer.network, batches, indexer.device, PRECISIONS[indexer.precision])
+    return Verifier(indexer.network, settings, layers, means)
 
 
 def _classes(settings: IndexSettings, loaded: LoadedModel, network: Network) -> ClassList | None:

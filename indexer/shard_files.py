@@ -19,6 +19,7 @@ _ARROW_TYPES: tuple[tuple[type[sa.types.TypeEngine[Any]], pa.DataType], ...] = (
     (sa.BigInteger, pa.int64()),
     (sa.Integer, pa.int32()),
     (sa.REAL, pa.float32()),
+    (sa.Boolean, pa.bool_()),
     (sa.String, pa.string()),
     (sa.LargeBinary, pa.binary()),
 )
@@ -39,7 +40,7 @@ def arrow_schema(table: str) -> pa.Schema:
     )
 
 
-OPTIONAL = ("image_tag", "image_label", "image_context", "thumbnail", "activation_map")
+OPTIONAL = ("image_tag", "image_label", "image_context", "thumbnail", "activation_map", "overlap", "verification")
 """Tables that a shard without rows of theirs has no file of."""
 SHARD_SCHEMAS: dict[str, pa.Schema] = {
     **{table: arrow_schema(table) for table in ("image", "skipped_image", "decision", *OPTIONAL)},
@@ -65,6 +66,8 @@ class ShardTables:
     image_context: pa.Table | None = None
     thumbnail: pa.Table | None = None
     activation_map: pa.Table | None = None
+    overlap: pa.Table | None = None
+    verification: pa.Table | None = None
 
     def __post_init__(self) -> None:
         if self.decomposition is None:

@@ -90,7 +90,7 @@ def _checked_parts(connection: Connection, runs: Collection[int] | None, sample_
 
 
 def _of_part(sql: str, part: Part) -> str:
-    for table in ("decomposition", "decision"):
+    for table in ("decomposition", "decision", "overlap"):
         sql = sql.replace(f"{{{table}}}", f"(SELECT * FROM {table} WHERE {part.condition()})")
     return sql.replace("{edge}", "part_edge").replace("$run_id", str(part.run_id))
 

@@ -21,7 +21,7 @@ class Invariant:
     @property
     def by_parts(self) -> bool:
         """Whether the rule is asked of a part of the run at a time."""
-        return "{edge}" in self.sql or "{decomposition}" in self.sql
+        return any(table in self.sql for table in ("{edge}", "{decomposition}", "{overlap}"))
 
 
 _DECOMPOSITION = "run_id, decision_id, target_layer, target_channel, target_y, target_x"
@@ -46,6 +46,30 @@ EDGE_INVARIANTS: tuple[Invariant, ...] = (
         SELECT run_id, decision_id, layer_id, channel, y, x FROM {decomposition}
         WHERE positive_count < len(evidence) OR overlap_count NOT BETWEEN 0 AND positive_count
            OR (positive_log IS NULL) <> (len(evidence) = 0)
+        """,
+    ),
+    Invariant(
+        "overlap",
+        "overlap rows whose representative their decomposition does not keep, whose contribution is larger than that "
+        "one's or not positive, or whose IoU is not above 0.9",
+        """
+        SELECT run_id, decision_id, layer_id, channel, y, x, member FROM {overlap} AS o
+        WHERE member = representative OR contribution <= 0 OR iou <= 0.9 OR iou > 1 OR NOT EXISTS (
+            FROM {edge} AS e
+            WHERE e.run_id = o.run_id AND e.root_class_id = o.class_id AND e.decision_id = o.decision_id
+              AND e.target_layer = o.layer_id AND e.target_channel = o.channel AND e.target_y = o.y
+              AND e.target_x = o.x AND e.source_channel = o.representative
+              AND o.contribution <= 1.0001 * e.contribution)
+        """,
+    ),
+    Invariant(
+        "overlap-count",
+        "decompositions with more overlap rows than channels that overlap",
+        """
+        SELECT o.run_id, o.decision_id, o.layer_id, o.channel, o.y, o.x
+        FROM (SELECT run_id, decision_id, layer_id, channel, y, x, count(*) AS members FROM {overlap} GROUP BY ALL) AS o
+        LEFT JOIN {decomposition} AS d USING (run_id, decision_id, layer_id, channel, y, x)
+        WHERE members > coalesce(overlap_count, 0)
         """,
     ),
     Invariant(

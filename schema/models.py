@@ -244,6 +244,62 @@ class Decomposition(Base):
     evidence: Mapped[list[dict[str, Any]]] = mapped_column(EvidenceList)
 
 
+class Overlap(Base):
+    """A duplicate in the overlap group of a decomposition's evidence, where the run looked for overlaps.
+
+    layer_id, channel, y and x are those of the decomposed node; representative is a source channel that it keeps as
+    evidence, member one of smaller contribution whose mask overlaps that one's by `iou`. The groups of channels that are
+    not kept are counted in decomposition.overlap_count alone.
+    """
+
+    __tablename__ = "overlap"
+    __mapper_args__ = _key("run_id", "decision_id", "layer_id", "channel", "y", "x", "member")
+
+    run_id: Mapped[int]
+    class_id: Mapped[int]
+    decision_id: Mapped[int]
+    layer_id: Mapped[int] = mapped_column(SmallInteger)
+    channel: Mapped[int]
+    y: Mapped[int] = mapped_column(SmallInteger)
+    x: Mapped[int] = mapped_column(SmallInteger)
+    representative: Mapped[int]
+    member: Mapped[int]
+    contribution: Mapped[float]
+    iou: Mapped[float]
+
+
+class Verification(Base):
+    """What the network decided when a piece of a decision's evidence was taken away, where the run tested that.
+
+    The columns up to source_x name the edge; class_id is the class of its root. method is 'occlude' (the receptive field
+    of the source at its peak was hidden; `area` is the part of the input that it takes) or 'remove' (the source channel's
+    map was set to the channel's mean). logit is the new one of the decision's class. corrected says whether a wrong
+    prediction became right; null where the image has no label, as label_logit_change.
+    """
+
+    __tablename__ = "verification"
+    __mapper_args__ = _key("run_id", "decision_id", "source_layer", "source_channel", "method")
+
+    run_id: Mapped[int]
+    class_id: Mapped[int]
+    decision_id: Mapped[int]
+    target_layer: Mapped[int] = mapped_column(SmallInteger)
+    target_channel: Mapped[int]
+    target_y: Mapped[int] = mapped_column(SmallInteger)
+    target_x: Mapped[int] = mapped_column(SmallInteger)
+    source_layer: Mapped[int] = mapped_column(SmallInteger)
+    source_channel: Mapped[int]
+    source_y: Mapped[int] = mapped_column(SmallInteger)
+    source_x: Mapped[int] = mapped_column(SmallInteger)
+    method: Mapped[str]
+    area: Mapped[float | None]
+    predicted_id: Mapped[int]
+    logit: Mapped[float]
+    logit_change: Mapped[float]
+    label_logit_change: Mapped[float | None]
+    corrected: Mapped[bool | None]
+
+
 class ContextLabel(Base):
     """A label of the semantic maps. Void is no label."""
 
@@ -504,6 +560,29 @@ class ChannelDegree(Base):
     edges: Mapped[int]
 
 
+class ChannelVerification(Base):
+    """Tests of a channel's evidence (`Verification`) per method, and class, role and outcome of their roots.
+
+    class_id may be ALL_CLASSES. Each decision is in it once: corrected counts the wrong predictions that became right,
+    flipped those that changed at all.
+    """
+
+    __tablename__ = "channel_verification"
+    __mapper_args__ = _key("run_id", "layer_id", "class_id", "channel", "method", "role", "outcome")
+
+    run_id: Mapped[int]
+    layer_id: Mapped[int] = mapped_column(SmallInteger)
+    class_id: Mapped[int]
+    channel: Mapped[int]
+    method: Mapped[str]
+    role: Mapped[str]
+    outcome: Mapped[str]
+    tested: Mapped[int]
+    corrected: Mapped[int]
+    flipped: Mapped[int]
+    logit_change_sum: Mapped[Decimal] = mapped_column(_SUM)
+
+
 class Confusion(Base):
     """Wrongly predicted images per (label, predicted class)."""
 
@@ -529,7 +608,7 @@ class ClassStat(Base):
     predicted_count: Mapped[int]
 
 
-BASE_TABLES = ("run", "layer", "class", "image", "skipped_image", "image_tag", "image_label", "image_context", "decision", "decomposition", "context_label", "thumbnail", "activation_map", "guided_crop")
+BASE_TABLES = ("run", "layer", "class", "image", "skipped_image", "image_tag", "image_label", "image_context", "decision", "decomposition", "verification", "overlap", "context_label", "thumbnail", "activation_map", "guided_crop")
 ROLLUP_TABLES = (
     "class_roots",
     "channel_support",
@@ -541,6 +620,7 @@ ROLLUP_TABLES = (
     "positive_profile",
     "channel_peak",
     "channel_degree",
+    "channel_verification",
     "confusion",
     "class_stat",
 )
