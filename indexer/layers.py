@@ -43,6 +43,8 @@ class FeatureMap:
         class_map: whether its spatial mean or maximum is the logits.
         stride, receptive_field: in input pixels; None where the network could not be traced.
         node: the traced operation; None where the network could not be traced.
+        exact_stride: down and across, not rounded; None likewise.
+        centre: the middle of the receptive field of the place (0, 0), in input pixels; None likewise.
     """
 
     module: str
@@ -57,6 +59,8 @@ class FeatureMap:
     stride: int | None = None
     receptive_field: int | None = None
     node: fx.Node | None = field(default=None, compare=False)
+    exact_stride: tuple[float, float] | None = None
+    centre: tuple[float, float] | None = None
 
 
 def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[FeatureMap]:
@@ -92,6 +96,8 @@ def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[Feature
                 stride=round(where.stride[0]),
                 receptive_field=round(where.field[0]),
                 node=node,
+                exact_stride=where.stride,
+                centre=where.centre,
             )
         )
     return found

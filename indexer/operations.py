@@ -80,10 +80,14 @@ def permutes_to_channels_last(node: fx.Node) -> bool | None:
 
 @dataclass(frozen=True)
 class Geometry:
-    """How one value of a map depends on the input: stride and receptive field in input pixels (height, width)."""
+    """How one value of a map depends on the input: stride and receptive field in input pixels (height, width).
+
+    `centre` is the middle of the first value's field: 0.5 is the middle of the first pixel.
+    """
 
     stride: tuple[float, float] = (1.0, 1.0)
     field: tuple[float, float] = (1.0, 1.0)
+    centre: tuple[float, float] = (0.5, 0.5)
 
 
 def geometry(
@@ -100,18 +104,26 @@ def geometry(
     """
     stride = (max(g.stride[0] for g in inputs), max(g.stride[1] for g in inputs))
     field = (max(g.field[0] for g in inputs), max(g.field[1] for g in inputs))
+    centre = max(inputs, key=lambda g: g.field).centre
     window = _window(node, module)
     if window is not None:
         kernel, step, dilation = window
+        padding = _padding(node, module, kernel, dilation)
+        moved = [
+            c + ((k - 1) * d / 2 - p) * s
+            for c, k, d, p, s in zip(centre, kernel, dilation, padding, stride, strict=True)
+        ]
         grown = [f + (k - 1) * d * s for f, k, d, s in zip(field, kernel, dilation, stride, strict=True)]
         stepped = [s * t for s, t in zip(stride, step, strict=True)]
-        return Geometry((stepped[0], stepped[1]), (grown[0], grown[1]))
+        return Geometry((stepped[0], stepped[1]), (grown[0], grown[1]), (moved[0], moved[1]))
     if source is None or source.shape[-2:] == value.shape[-2:]:
-        return Geometry(stride, field)
+        return Geometry(stride, field, centre)
     # Adaptive pooling, interpolation, a mean over space: each output covers its part of the input map.
     ratio = [i / o for i, o in zip(source.shape[-2:], value.shape[-2:], strict=True)]
     grown = [f + max(0.0, r - 1) * s for f, r, s in zip(field, ratio, stride, strict=True)]
-    return Geometry((stride[0] * ratio[0], stride[1] * ratio[1]), (grown[0], grown[1]))
+    # The middles of both maps are taken to lie on each other.
+    moved = [c + (r - 1) * s / 2 for c, r, s in zip(centre, ratio, stride, strict=True)]
+    return Geometry((stride[0] * ratio[0], stride[1] * ratio[1]), (grown[0], grown[1]), (moved[0], moved[1]))
 
 
 def _window(node: fx.Node, module: nn.Module) -> tuple[Pair, Pair, Pair] | None:
@@ -126,6 +138,18 @@ def _window(node: fx.Node, module: nn.Module) -> tuple[Pair, Pair, Pair] | None:
         kernel: Any = given["kernel_size"]
         return pair(kernel), pair(given.get("stride") or kernel), pair(node.kwargs.get("dilation", 1))
     return None
+
+
+def _padding(node: fx.Node, module: nn.Module, kernel: Pair, dilation: Pair) -> tuple[float, float]:
+    """Padding before the first row and column of a convolution or pooling."""
+    if node.op == "call_module":
+        given = module.get_submodule(str(node.target)).padding
+    else:
+        given = dict(zip(("input", "kernel_size", "stride", "padding"), node.args, strict=False)).get("padding", 0)
+        given = node.kwargs.get("padding", given)
+    if given == "same":
+        return (kernel[0] - 1) * dilation[0] / 2, (kernel[1] - 1) * dilation[1] / 2
+    return (0.0, 0.0) if given == "valid" else pair(given)
 
 
 def pair(value: Any) -> Pair:

@@ -1,0 +1,92 @@
+"""Where a place of a layer lies in the network's input, and how an activation map is stored as bytes.
+
+The indexer writes pictures and the service draws from them, so both read these.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+_RAW_DEFLATE = -15
+"""zlib's name for DEFLATE without a header and checksum: a map is of some 30 bytes, of which those would be 6."""
+
+
+class Box(NamedTuple):
+    """Part of the input in whole pixels; bottom and right are not within."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+@dataclass(frozen=True)
+class LayerGeometry:
+    """How the places of a layer lie in the network's input, in its pixels, down and across.
+
+    Attributes:
+        centre: the middle of the receptive field of the place (0, 0); 0.5 is the middle of the first pixel.
+        stride: from one place to the next.
+        field: length of a receptive field; None where the network could not be traced, which stands for all of it.
+    """
+
+    centre: tuple[float, float]
+    stride: tuple[float, float]
+    field: int | None
+
+    def box(self, y: int, x: int, side: int) -> Box:
+        """The receptive field of a place, as far as it lies within an input of (side, side)."""
+        if self.field is None:
+            return Box(0, 0, side, side)
+        starts = [c + s * at - self.field / 2 for c, s, at in zip(self.centre, self.stride, (y, x), strict=True)]
+        top, left = (min(max(0, round(start)), side - 1) for start in starts)
+        bottom, right = (min(side, max(round(start + self.field), 1)) for start in starts)
+        return Box(top, left, max(bottom, top + 1), max(right, left + 1))
+
+
+@dataclass(frozen=True)
+class PictureSettings:
+    """What pictures a run holds; None of what it does not.
+
+    Attributes:
+        side: of the network's input, in pixels.
+        layers: of S1..SL.
+        thumbnails: longest side in pixels.
+        maps: the most edges of a decision whose activation map is kept.
+        guided: how many peaks of each channel have a guided crop.
+    """
+
+    side: int
+    layers: tuple[LayerGeometry, ...]
+    thumbnails: int | None = None
+    maps: int | None = None
+    guided: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, for the run's settings."""
+        return asdict(self) | {"layers": [[*layer.centre, *layer.stride, layer.field] for layer in self.layers]}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> PictureSettings:
+        """The inverse of `to_json`."""
+        layers = tuple(
+            LayerGeometry((top, left), (down, across), field) for top, left, down, across, field in record["layers"]
+        )
+        return cls(**{**record, "layers": layers})
+
+
+def encoded_map(values: NDArray[np.uint8]) -> bytes:
+    """An activation map (height, width) as bytes."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, _RAW_DEFLATE)
+    return packer.compress(np.ascontiguousarray(values).tobytes()) + packer.flush()
+
+
+def decoded_map(content: bytes, height: int, width: int) -> NDArray[np.uint8]:
+    """The inverse of `encoded_map`."""
+    return np.frombuffer(zlib.decompress(content, _RAW_DEFLATE), dtype=np.uint8).reshape(height, width)
