@@ -197,6 +197,17 @@ def index(
     channel_order: Annotated[ChannelOrder | None, typer.Option(help="Of the network's input.")] = None,
     pixel_scale: Annotated[int | None, typer.Option(help="Pixels are 0..1 (1) or 0..255 (255).")] = None,
     interpolation: Annotated[str | None, typer.Option(help="bilinear, bicubic or nearest.")] = None,
+    thumbnails: Annotated[
+        int | None, typer.Option(help="Keep a picture of what the network saw, its longest side PX.", metavar="PX", min=16)
+    ] = None,
+    maps: Annotated[
+        bool, typer.Option("--maps", help="Keep the activation maps of the most important edges of each decision.")
+    ] = False,
+    max_maps: Annotated[int, typer.Option(help="How many of each decision --maps keeps.", min=1)] = 100,
+    guided: Annotated[
+        int | None,
+        typer.Option(help="Keep guided backpropagation at the K strongest peaks of each channel.", metavar="K", min=1),
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -240,6 +251,9 @@ def index(
         shard_size=shard_size,
         name=name,
         classes=classes,
+        thumbnails=thumbnails,
+        maps=max_maps if maps else None,
+        guided=guided,
         preprocessing={
             "resize": resize,
             "crop": crop,

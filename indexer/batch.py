@@ -17,6 +17,7 @@ from indexer.hierarchy import LevelEdges, explain
 from indexer.memory import automatic_batch_size, is_out_of_memory
 from indexer.network import Network
 from indexer.overlaps import OverlapSettings
+from indexer.pictures import Pictures
 from indexer.record import Record
 from indexer.rows import Columns, Decided, ShardRows, decide, settle_labels
 from indexer.verify import Verifier
@@ -39,6 +40,7 @@ class BatchIndexer:
         overlaps: how overlapping channels are found; None where they are not.
         attacker: changes the images first; None for none.
         verifier: tests the evidence; None for none.
+        pictures: makes thumbnails and maps; None for none.
         node_count: nodes decomposed so far, roots included.
         barren_count: those of them that had no positive contribution.
     """
@@ -54,6 +56,7 @@ class BatchIndexer:
     overlaps: OverlapSettings | None = None
     attacker: Attacker | None = None
     verifier: Verifier | None = None
+    pictures: Pictures | None = None
     node_count: int = 0
     barren_count: int = 0
 
@@ -105,6 +108,9 @@ class BatchIndexer:
         rows.add(decided, levels, tested)
         if batch.maps is not None:
             rows.add_context(shown_labels(batch.image_ids, batch.maps, self._label_count))
+        if self.pictures is not None:
+            ids_of_roots = rows.decision[-1]["decision_id"]
+            self.pictures.add(rows.pictures, batch.image_ids, pixels, record, decided.roots, levels, ids_of_roots)
         for level in levels:
             self.node_count += len(level.target)
             self.barren_count += int((level.positive_count == 0).sum())
@@ -113,6 +119,10 @@ class BatchIndexer:
     def _label_count(self) -> int:
         """Ids of context labels are below it."""
         return max(self.source.context_labels) + 1
+
+    def inputs(self, batch: Batch) -> Tensor:
+        """What the network sees of a batch."""
+        return self._input(self._attacked(batch))
 
     def _attacked(self, batch: Batch) -> Tensor:
         """The batch's pixels, attacked where that is asked for."""

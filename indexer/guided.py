@@ -24,7 +24,7 @@ from torch import Tensor, fx
 from torch.overrides import TorchFunctionMode
 
 from indexer import guided_files
-from indexer.data.loader import iterate_chunks
+from indexer.data.loader import Batch, iterate_chunks
 from indexer.data.preprocess import Preprocessing
 from indexer.data.samples import DataSource
 from indexer.engine import WindowedRecorder
@@ -141,7 +141,7 @@ def make_guided(
     source: DataSource,
     preprocessing: Preprocessing,
     pictures: PictureSettings,
-    input_of: Callable[[Tensor], Tensor],
+    input_of: Callable[[Batch], Tensor],
     workers: int,
 ) -> int:
     """Make what is missing of a run's guided crops; every shard must be there. Gives how many were made.
@@ -152,7 +152,7 @@ def make_guided(
         source: of the run.
         preprocessing: of the run.
         pictures: says how many peaks of each channel, and where they lie.
-        input_of: brings pixels to the network's device and precision.
+        input_of: gives what the network sees of a batch.
         workers: processes that decode.
 
     Raises:
@@ -178,7 +178,7 @@ def make_guided(
                     "bring it back, or index into a new folder"
                 )
             where = torch.from_numpy(batch)
-            pixels = input_of(given.pixels)
+            pixels = input_of(given)
             channel, y, x = (where[:, column].to(pixels.device) for column in (1, 3, 4))
             gradients = guided_gradients(network, int(batch[0, 0]), pixels, channel, y, x)
             crops += list(_crops(gradients, batch, preprocessing, pictures))

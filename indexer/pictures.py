@@ -15,14 +15,15 @@ from PIL import Image
 from torch import Tensor
 
 from indexer.data.preprocess import Preprocessing
+from indexer.hierarchy import LevelEdges, Roots
+from indexer.maps import kept_maps
 from indexer.network import Network
+from indexer.record import Record
 from indexer.shard_files import SHARD_SCHEMAS
 from schema.pictures import LayerGeometry, PictureSettings
 
 JPEG_QUALITY = 90
 """Without subsampled colours. Of 100 photographs of 224 pixels a side: 17 kB and 0.9 ms each."""
-MAX_MAPS = 100
-"""Activation maps kept of a decision where the user names no number."""
 
 
 def picture_settings(
@@ -79,6 +80,41 @@ def thumbnail(image: NDArray[np.uint8], longest: int) -> tuple[bytes, int, int]:
     sink = io.BytesIO()
     picture.save(sink, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return sink.getvalue(), picture.width, picture.height
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Makes the pictures of one run, less the guided crops, which `indexer.guided` makes."""
+
+    settings: PictureSettings
+    preprocessing: Preprocessing
+
+    def add(
+        self,
+        rows: PictureRows,
+        image_ids: Tensor,
+        pixels: Tensor,
+        record: Record,
+        roots: Roots,
+        levels: Sequence[LevelEdges],
+        decision_ids: NDArray[np.int64],
+    ) -> None:
+        """Add the pictures of a batch.
+
+        Args:
+            rows: of the shard.
+            image_ids: (images,) int64.
+            pixels: (images, 3, height, width), what the network saw of them.
+            record: of the batch.
+            roots: that were explained.
+            levels: their edges.
+            decision_ids: (roots,) their ids.
+        """
+        if self.settings.thumbnails is not None:
+            rows.longest = self.settings.thumbnails
+            rows.images.append((image_ids.tolist(), as_images(pixels, self.preprocessing)))
+        if self.settings.maps is not None:
+            rows.maps.append(kept_maps(record, roots, levels, self.settings.maps, decision_ids))
 
 
 @dataclass

@@ -30,14 +30,17 @@ from indexer.data.preprocess import Preprocessing
 from indexer.data.samples import DataSource
 from indexer.data.sources import open_source
 from indexer.graph import frozen
+from indexer.guided import make_guided
 from indexer.layers import find_layers
 from indexer.models import LoadedModel, load_model
 from indexer.network import Network, prepare
 from indexer.overlaps import OverlapSettings
+from indexer.pictures import Pictures, picture_settings
 from indexer.rows import ShardRows
 from indexer.shards import ClassRow, ContextLabelRow, LayerRow, RunDescription, RunFolder
 from indexer.verify import MEAN_BATCH, MEAN_IMAGES, Verifier, VerifySettings, channel_means, sample_ids
 from schema.errors import ModelError, UsageError
+from schema.pictures import PictureSettings
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,9 @@ class IndexSettings:
         name: of the run; None for the run folder's name.
         attack: how images are attacked before they are indexed; None for not at all.
         verify: which evidence is tested, and how; None for none.
+        thumbnails: longest side of the pictures of images to keep, in pixels; None for none.
+        maps: edges of each decision whose activation map is kept, the most important ones; None for none.
+        guided: peaks of each channel, the strongest ones, to keep a guided crop of; None for none.
         preprocessing: parts to set otherwise than the weights ask for (`Preprocessing.with_options`).
     """
 
@@ -87,6 +93,9 @@ class IndexSettings:
     classes: Path | None = None
     attack: AttackSettings | None = None
     verify: VerifySettings | None = None
+    thumbnails: int | None = None
+    maps: int | None = None
+    guided: int | None = None
     preprocessing: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -102,6 +111,9 @@ class IndexSettings:
             ("--workers", self.workers, 0),
             ("--batch-size", self.batch_size, 1),
             ("--shard-size", self.shard_size, 1),
+            ("--thumbnails", self.thumbnails, 16),
+            ("--max-maps", self.maps, 1),
+            ("--guided", self.guided, 1),
         ):
             if value is not None and value < low:
                 raise UsageError(f"{option} {value} is too small; give {low} or more")
@@ -182,6 +194,7 @@ def _index(
     context_layers = _context_layers(settings, network, source)
     verify_layers = _verify_layers(settings, network)
     description = describe(settings, loaded, preprocessing, network, source)
+    pictures = _pictures(settings, preprocessing, network)
     started = time.perf_counter()
     indexer = BatchIndexer(
         network,
@@ -197,9 +210,12 @@ def _index(
     with RunFolder.open_for_writing(settings.run, description) as folder, frozen(network.model):
         if settings.attack:
             indexer.attacker = Attacker(network.model, settings.attack, preprocessing, network.class_count)
+        if pictures:
+            indexer.pictures = Pictures(pictures, preprocessing)
         if settings.verify:
             indexer.verifier = _verifier(settings.verify, verify_layers, indexer, folder, preprocessing)
         batch_size = settings.batch_size or indexer.automatic_batch_size(preprocessing.crop)
+        workers = default_workers() if settings.workers is None else settings.workers
         pending = folder.pending_shards()
         total = description.image_total
         waiting = sum(len(folder.image_range(shard)) for shard in pending)
@@ -210,7 +226,7 @@ def _index(
             source,
             preprocessing,
             [ids for _, ids in chunks],
-            workers=default_workers() if settings.workers is None else settings.workers,
+            workers=workers,
             pin_memory=device.type == "cuda",
         )
         with _Writer(folder) as writer:
@@ -222,6 +238,8 @@ def _index(
                 if ids.stop == folder.image_range(shard).stop:
                     writer.write(shard, rows)
                     rows = ShardRows(source)
+        if pictures and pictures.guided:
+            make_guided(folder, network, source, preprocessing, pictures, indexer.inputs, workers)
         folder.finish()
         return _report(folder, indexer, waiting, batch_size, time.perf_counter() - started)
 
@@ -302,6 +320,7 @@ def describe(
     source: DataSource,
 ) -> RunDescription:
     """Everything that determines the rows of a run."""
+    pictures = _pictures(settings, preprocessing, network)
     layers = [
         LayerRow(level, m.name, m.module, m.channels, m.height, m.width, m.stride, m.receptive_field)
         for level, m in enumerate(network.layers)
@@ -331,7 +350,8 @@ def describe(
             "torch": version("torch"),
         }
         | ({"attack": settings.attack.to_json()} if settings.attack else {})
-        | ({"verify": settings.verify.to_json()} if settings.verify else {}),
+        | ({"verify": settings.verify.to_json()} if settings.verify else {})
+        | ({"pictures": pictures.to_json()} if pictures else {}),
         indexer_version=version("evigraph"),
         layers=tuple(layers),
         classes=tuple(ClassRow(e.index, e.key, e.name) for e in source.class_list.entries),
@@ -359,6 +379,10 @@ def _context_layers(settings: IndexSettings, network: Network, source: DataSourc
             "data with maps, such as scenes:DIR"
         )
     return find_layers(network.layers, settings.context_layers, "context layer")
+
+
+def _pictures(settings: IndexSettings, preprocessing: Preprocessing, network: Network) -> PictureSettings | None:
+    return picture_settings(network, preprocessing.crop, settings.thumbnails, settings.maps, settings.guided)
 
 
 def _verify_layers(settings: IndexSettings, network: Network) -> frozenset[int] | None:

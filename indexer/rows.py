@@ -14,6 +14,7 @@ from torch import Tensor
 
 from indexer.data.samples import DataSource, Sample
 from indexer.hierarchy import LevelEdges, Roots
+from indexer.pictures import PictureRows
 from indexer.shards import SHARD_SCHEMAS, ShardTables
 
 Columns = dict[str, Any]
@@ -86,6 +87,7 @@ class ShardRows:
     overlap: list[Columns] = field(default_factory=list)
     skipped: list[tuple[int, str]] = field(default_factory=list)
     context: list[Columns] = field(default_factory=list)
+    pictures: PictureRows = field(default_factory=PictureRows)
 
     def add(self, decided: Decided, levels: Sequence[LevelEdges], verification: Columns | None = None) -> None:
         """Add a batch; `verification` holds the columns of that table, where evidence was tested."""
@@ -144,6 +146,7 @@ class ShardRows:
             image_tag=_table("image_tag", [self._of_samples("tag", lambda sample: sample.tags)]),
             image_label=_table("image_label", [self._of_samples("class_id", lambda sample: sample.label_ids)]),
             image_context=_table("image_context", self.context),
+            **self.pictures.tables(),
         )
 
     def _of_samples(self, column: str, values_of: Callable[[Sample], Sequence[Any]]) -> Columns:
