@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Executable, Row
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -16,6 +16,8 @@ from graphapi.catalog import RunInfo
 from graphapi.errors import LimitError, QueryTimeoutError
 from graphapi.live import Version
 from graphapi.settings import Settings
+
+T = TypeVar("T")
 
 _INTERRUPT_EVERY_S = 0.02
 
@@ -64,6 +66,22 @@ class Session:
             raise
         self.spend(len(rows))
         return rows
+
+    async def compute(self, function: Callable[[], T]) -> T:
+        """The result of a function of some 100 ms, run on the thread pool: the event loop goes on meanwhile.
+
+        Raises:
+            QueryTimeoutError: The request's time limit passed; the thread ends what it does all the same.
+        """
+        future = asyncio.get_running_loop().run_in_executor(self._pool, function)
+        left_s = max(0.0, self._deadline - time.monotonic())
+        try:
+            return await asyncio.wait_for(asyncio.shield(future), left_s)
+        except TimeoutError:
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+            raise QueryTimeoutError(
+                f"the query took longer than {self.settings.time_limit_ms} ms; ask for less at once"
+            ) from None
 
     def spend(self, objects: int) -> None:
         """Count objects of the answer; LimitError when they pass `max_objects`."""

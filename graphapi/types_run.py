@@ -38,6 +38,7 @@ from graphapi.types_channel import (
     support_node,
 )
 from graphapi.types_context import ContextLabelSupport, ContextOrder, LayerName, labels_of_class
+from graphapi.types_contrast import CohortInput, ContrastConnection, ContrastItem, Items, MinCount, contrast_page
 from graphapi.types_image import Confusion, Image, SkippedImage, confusion_node, image_node
 from graphapi.types_run_parts import Class, Layer, class_node, layer_node
 from schema.models import ALL_CLASSES
@@ -147,6 +148,20 @@ class Run(NodeInterface):
             return [confusion_node(self.run, row) for row in rows]
 
         return await listed(info.context, listings.confusions, (), (self.run.run_id,), first, after, nodes)
+
+    @described("What sets cohort a of decisions apart from cohort b, by what evidence of a layer they have.")
+    async def contrast(
+        self,
+        info: Info,
+        layer: str,
+        a: CohortInput,
+        b: CohortInput,
+        of: Items = ContrastItem.CHANNELS,
+        min_count: MinCount = 2,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> ContrastConnection:
+        return await contrast_page(info.context, self.run, layer, a, b, of, min_count, first, after)
 
     def id_parts(self) -> tuple[str | int, ...]:
         return (self.run.name,)
