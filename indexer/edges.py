@@ -1,8 +1,8 @@
 """The edges of a shard as rows, and folded into decompositions as the database holds them.
 
-    edge.parquet             a row an edge, every number as computed, those of one decomposition together and by rank
-    decomposition.parquet    a row a decomposed node, in the same order, with how many edges follow
-    `decomposition`          the same with its edges as a list, encoded (`schema.encoding`)
+edge.parquet             a row an edge, every number as computed, those of one decomposition together and by rank
+decomposition.parquet    a row a decomposed node, in the same order, with how many edges follow
+`decomposition`          the same with its edges as a list, encoded (`schema.encoding`)
 """
 
 from __future__ import annotations
@@ -101,6 +101,8 @@ def require_whole(edge: pa.Table, decomposition: pa.Table) -> None:
         _require(edge, e[name] == d[name][row], f"{name} is not that of their decomposition")
     _require(edge, e["rank"] == np.arange(len(row)) - (np.cumsum(count) - count)[row], "ranks do not count from 0")
     _require(edge, e["source_layer"] == e["target_layer"] - 1, "the source is not one layer below the target")
+    product = d["importance"][row] * e["share"].astype(np.float64)
+    _require(edge, np.abs(e["importance"] - product) <= 1e-4 * product, "importance is not theirs times the share")
     for name in ("contribution", "share", "activation"):
         _require(edge, (e[name] > 0) & np.isfinite(e[name]), f"{name} is not a positive number")
     _require(edge, np.isfinite(e["feature"]), "feature is not a finite number")

@@ -89,7 +89,11 @@ def _folded(folder: RunFolder, progress: Callable[[int, int], None]) -> Iterator
         progress(shards.start, folder.shard_count)
         decision, decomposition, edge = (
             pa.concat_tables([pq.read_table(folder.shard_file(shard, table), columns=columns) for shard in shards])
-            for table, columns in (("decision", ["decision_id", "class_id"]), ("decomposition", None), ("edge", list(FOLDED)))
+            for table, columns in (
+                ("decision", ["decision_id", "class_id"]),
+                ("decomposition", None),
+                ("edge", list(FOLDED)),
+            )
         )
         row = np.searchsorted(decision["decision_id"].to_numpy(), decomposition["decision_id"].to_numpy())
         yield fold(edge, decomposition, decision["class_id"].to_numpy()[row], scales)

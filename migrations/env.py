@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from alembic import context
-from sqlalchemy import Connection, create_engine
-from sqlalchemy.engine import URL
+from typing import Any
 
-from schema.models import Base
+from alembic import context
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Column, Connection, create_engine
+from sqlalchemy.engine import URL
+from sqlalchemy.types import TypeEngine
+
+from schema.models import Base, EvidenceList
+
+
+def _differs(of: MigrationContext, _: object, column: Column[Any], __: object, kind: TypeEngine[Any]) -> bool | None:
+    """Whether a list of edges is of another type in the database; None leaves other types to Alembic."""
+    if not isinstance(kind, EvidenceList) or of.connection is None:
+        return None
+    sql = "SELECT data_type FROM duckdb_columns() WHERE table_name = $table AND column_name = $column"
+    found = of.connection.exec_driver_sql(sql, {"table": column.table.name, "column": column.name}).scalar()
+    return str(found).replace('"', "") != kind.get_col_spec()
 
 
 def _run(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)
+    context.configure(connection=connection, target_metadata=Base.metadata, compare_type=_differs)
     with context.begin_transaction():
         context.run_migrations()
 

@@ -68,10 +68,15 @@ def check_tables(
         if not rule.by_parts:
             found[rule.name].append(_count(connection, rule.name, rule.sql, {}))
     for part in _checked_parts(connection, runs, sample_edges):
-        _execute(connection, f"CREATE OR REPLACE TEMP TABLE part_edge AS SELECT * FROM edge WHERE {part.condition('root_class_id')}")
+        _execute(
+            connection,
+            f"CREATE OR REPLACE TEMP TABLE part_edge AS SELECT * FROM edge WHERE {part.condition('root_class_id')}",
+        )
         for rule in INVARIANTS:
             if rule.by_parts:
-                found[rule.name].append(_count(connection, rule.name, _of_part(rule.sql, part), {"run_id": part.run_id}))
+                found[rule.name].append(
+                    _count(connection, rule.name, _of_part(rule.sql, part), {"run_id": part.run_id})
+                )
     _execute(connection, "DROP TABLE IF EXISTS temp.part_edge")
     for rule in INVARIANTS:
         violations = sum(count for count, _ in found[rule.name])
@@ -113,7 +118,7 @@ def check_rollups(
 def _differences(connection: Connection, table: str, run_id: int, every: int) -> list[str]:
     """SELECTs of the rows that are only stored or only computed, of one class or channel in `every`."""
     names = [column.name for column in Base.metadata.tables[table].columns]
-    stored = f"SELECT {_quoted(names)} FROM \"{table}\" WHERE run_id = $run_id"
+    stored = f'SELECT {_quoted(names)} FROM "{table}" WHERE run_id = $run_id'
     if every == 1 or isinstance(ROLLUPS[table], Whole):
         return [_difference(names, stored, whole(table))]
     if "class_id" not in names:

@@ -30,7 +30,6 @@ EDGES_AT_A_TIME = 1_500_000
 """About so many edges are rolled up at a time, some 200 MB."""
 
 
-
 def exact(column: str) -> str:
     """SQL for a number as a decimal; a value that no share or IoU can have gives NULL, not an error."""
     return f"TRY_CAST({column}::DOUBLE AS DECIMAL(18, 12))"
@@ -263,7 +262,11 @@ def build_rollups(connection: Connection, run_id: int, progress: Callable[[int, 
     for done, part in enumerate(each):
         if progress is not None:
             progress(done, len(each))
-        _run(connection, f"CREATE OR REPLACE TEMP TABLE rooted AS {ROOTED} AND {part.condition('root_class_id', 'e')}", run_id)
+        _run(
+            connection,
+            f"CREATE OR REPLACE TEMP TABLE rooted AS {ROOTED} AND {part.condition('root_class_id', 'e')}",
+            run_id,
+        )
         for table, rollup in parted.items():
             if isinstance(rollup, Best) and done:
                 _add_best(connection, table, rollup)

@@ -68,7 +68,7 @@ _FOLD = f"""
            list(ROW(source_channel, source_y - target_y * down, source_x - target_x * across,
                     round(ln(share::DOUBLE) * 32768), {_COARSE.format("feature")},
                     {_COARSE.format("activation")}, coalesce(context_label_id, -1),
-                    coalesce(greatest(1, round(context_iou * 16383)), 0))::{_EVIDENCE[:-2]} ORDER BY "rank")
+                    CASE WHEN context_iou IS NULL THEN 0 ELSE greatest(1, round(context_iou * 16383)) END)::{_EVIDENCE[:-2]} ORDER BY "rank")
     FROM edge JOIN decision USING (run_id, decision_id) JOIN scale ON scale.run_id = edge.run_id
          AND scale.layer_id = target_layer
     GROUP BY run_id, class_id, decision_id, target_layer, target_channel, target_y, target_x
@@ -103,9 +103,7 @@ def upgrade() -> None:
     support = ("run_id", "layer_id", "class_id", "channel", "role", "outcome", "decisions", "edges")
     _create("channel_support", support, ("share_sum", "importance_sum"))
     ends = ("target_layer", "target_channel", "source_layer", "source_channel")
-    _create(
-        "channel_edge", ("run_id", *ends, "role", "outcome", "decisions", "edges"), ("share_sum", "importance_sum")
-    )
+    _create("channel_edge", ("run_id", *ends, "role", "outcome", "decisions", "edges"), ("share_sum", "importance_sum"))
     _create("channel_context", ("run_id", "layer_id", "class_id", "channel", "label_id", "role", "edges"), ("iou_sum",))
     by_label = ("run_id", "layer_id", "class_id", "label_id", "role", "outcome", "decisions", "edges")
     _create("class_context", by_label, ("iou_sum",))
@@ -193,7 +191,10 @@ def downgrade() -> None:
         "thumbnail", "activation_map", "guided_crop", "overlap", "verification", "channel_verification",
     ):  # fmt: skip
         op.drop_table(table)
-    sums = (sa.Column("share_sum", sa.Double(), nullable=False), sa.Column("importance_sum", sa.Double(), nullable=False))
+    sums = (
+        sa.Column("share_sum", sa.Double(), nullable=False),
+        sa.Column("importance_sum", sa.Double(), nullable=False),
+    )
     for table, columns in (
         ("channel_support", ("run_id", "layer_id", "channel", "class_id", "role", "outcome", "decisions", "edges")),
         (

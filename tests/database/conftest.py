@@ -45,6 +45,15 @@ def writable(published: Path, tmp_path: Path) -> Iterator[Connection]:
     engine.dispose()
 
 
+@pytest.fixture
+def editable(writable: Connection) -> Connection:
+    """The same with `edge` as a table of a row an edge, so that a test may break single edges."""
+    writable.exec_driver_sql("CREATE TABLE edge_rows AS SELECT * FROM edge ORDER BY ALL")
+    writable.exec_driver_sql("DROP VIEW edge")
+    writable.exec_driver_sql("ALTER TABLE edge_rows RENAME TO edge")
+    return writable
+
+
 def rows_of(db: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table, sorted, less the moments at which a run was made."""
     engine = open_read_only(db)

@@ -7,7 +7,8 @@ from sqlalchemy import Connection
 
 from schema.checks import check_rollups, check_tables, run_checks
 from schema.invariants import INVARIANTS
-from schema.models import ROLLUP_TABLES
+from schema.models import ROLLUP_TABLES, Base
+from schema.parts import parts
 from schema.rollups import ROLLUPS, build_rollups
 
 # A decomposition at the bottom of a hierarchy: nothing hangs on its edges.
@@ -37,7 +38,11 @@ BREAKS: dict[str, list[str]] = {
     "unique-decision": [
         "INSERT INTO decision SELECT * FROM decision WHERE decision_id = 2 * (SELECT min(image_id) FROM image)"
     ],
-    "unique-edge": [f"INSERT INTO edge SELECT * FROM edge WHERE rowid = (SELECT max(rowid) FROM {WHOLE})"],
+    "unique-decomposition": ["INSERT INTO decomposition SELECT * FROM decomposition WHERE rowid = 5"],
+    "unique-image_tag": ["INSERT INTO image_tag VALUES (1, 0, 'sea'), (1, 0, 'sea')"],
+    "unique-image_label": ["INSERT INTO image_label VALUES (1, 0, 2), (1, 0, 2)"],
+    "unique-image_context": ["INSERT INTO image_context SELECT * FROM image_context LIMIT 1"],
+    "finite-image_context": ["UPDATE image_context SET area = 'nan'::REAL WHERE rowid = 0"],
     "unique-context_label": ["INSERT INTO context_label SELECT * FROM context_label LIMIT 1"],
     "of-a-run": ["INSERT INTO context_label VALUES (9, 1, 'sea')"],
     "finite-run": ["UPDATE run SET mask_threshold = 'inf'::REAL"],
@@ -52,10 +57,14 @@ BREAKS: dict[str, list[str]] = {
     ],
     "image-or-skipped": ["UPDATE skipped_image SET image_id = 0 WHERE image_id = 3"],
     "probability": [f"UPDATE image SET probability = 1.5 WHERE image_id = {RIGHT}"],
-    "decision-image": [f"DELETE FROM image WHERE image_id = {RIGHT}"],
+    "decision-image": [
+        f"DELETE FROM image_context WHERE image_id = {RIGHT}",
+        f"DELETE FROM image WHERE image_id = {RIGHT}",
+    ],
     "decision-id": [
         f"UPDATE decision SET decision_id = 9001 WHERE decision_id = 2 * {RIGHT}",
         f"UPDATE edge SET decision_id = 9001 WHERE decision_id = 2 * {RIGHT}",
+        f"UPDATE decomposition SET decision_id = 9001 WHERE decision_id = 2 * {RIGHT}",
     ],
     "decision-role": [
         f"INSERT INTO decision SELECT * REPLACE (2 * image_id + 1 AS decision_id, 'label' AS role) FROM decision "
@@ -63,8 +72,11 @@ BREAKS: dict[str, list[str]] = {
     ],
     "decision-complete": [
         f"DELETE FROM edge WHERE decision_id = 2 * {WRONG} + 1",
+        f"DELETE FROM decomposition WHERE decision_id = 2 * {WRONG} + 1",
         f"DELETE FROM decision WHERE decision_id = 2 * {WRONG} + 1",
     ],
+    "decomposition-class": [f"UPDATE decomposition SET class_id = (class_id + 1) % 6 WHERE decision_id = {A_ROOT}"],
+    "positive-count": ["UPDATE decomposition SET overlap_count = positive_count + 1 WHERE rowid = 5"],
     "cut": [f"UPDATE decision SET cut_node_count = -1 WHERE decision_id = {A_ROOT}"],
     "cut-unbounded": [f"UPDATE decision SET cut_node_count = 1 WHERE decision_id = {A_ROOT}"],
     "edge-decision": [COPY_EDGES.format("9000 AS decision_id", f"decision_id = {A_ROOT}")],
@@ -105,7 +117,7 @@ BREAKS: dict[str, list[str]] = {
 
 COUNTS = """
     UPDATE run SET image_count = (SELECT count(*) FROM image), decision_count = (SELECT count(*) FROM decision),
-        skipped_count = (SELECT count(*) FROM skipped_image), edge_count = (SELECT count(*) FROM edge),
+        skipped_count = (SELECT count(*) FROM skipped_image), edge_count = (SELECT sum(len(evidence)) FROM decomposition),
         labelled_count = (SELECT count(label_id) FROM image),
         correct_count = (SELECT count(*) FROM image WHERE label_id = predicted_id)
 """
@@ -124,13 +136,13 @@ def test_every_invariant_is_broken_below() -> None:
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_a_broken_invariant_is_found_and_no_other(writable: Connection, name: str) -> None:
+def test_a_broken_invariant_is_found_and_no_other(editable: Connection, name: str) -> None:
     for statement in BREAKS[name]:
-        assert writable.exec_driver_sql(statement).rowcount != 0, statement
+        assert editable.exec_driver_sql(statement).rowcount != 0, statement
     if name != "run-counts":
-        writable.exec_driver_sql(COUNTS)
-    build_rollups(writable, 1)
-    broken = [result for result in run_checks(writable) if not result.ok]
+        editable.exec_driver_sql(COUNTS)
+    build_rollups(editable, 1)
+    broken = [result for result in run_checks(editable) if not result.ok]
     assert [result.name for result in broken] == [name]
     assert broken[0].violations > 0
     assert broken[0].detail.startswith(f"{broken[0].violations} ")
@@ -139,8 +151,9 @@ def test_a_broken_invariant_is_found_and_no_other(writable: Connection, name: st
 @pytest.mark.parametrize("table", ROLLUP_TABLES)
 @pytest.mark.parametrize("change", ["lost", "doubled", "other"])
 def test_a_wrong_rollup_is_found_and_no_other(writable: Connection, table: str, change: str) -> None:
-    number = {"channel_context": "edges", "channel_peak": "y", "channel_degree": "edges", "confusion": "images"}
-    column = number.get(table, "image_count" if table == "class_stat" else "decisions")
+    columns = [column.name for column in Base.metadata.tables[table].columns]
+    numbers = ("decisions", "edges", "decompositions", "images", "image_count", "y")
+    column = next(name for name in numbers if name in columns)
     writable.exec_driver_sql(
         {
             "lost": f"DELETE FROM {table} WHERE rowid = 0",
@@ -154,22 +167,46 @@ def test_a_wrong_rollup_is_found_and_no_other(writable: Connection, table: str, 
 
 def test_channels_are_sampled_in_a_large_run(writable: Connection) -> None:
     """With one channel in n compared, a good database passes and a rollup that is wrong throughout does not."""
-    assert all(result.ok for result in check_rollups(writable, sample_above_edges=300))
+    assert all(result.ok for result in check_rollups(writable, sample_edges=300))
     writable.exec_driver_sql("UPDATE channel_peak SET x = x + 1")
     sampled, whole = (
-        next(r for r in check_rollups(writable, sample_above_edges=limit) if r.name == "rollup-channel_peak")
+        next(r for r in check_rollups(writable, sample_edges=limit) if r.name == "rollup-channel_peak")
         for limit in (300, 10**9)
     )
     assert 0 < sampled.violations < whole.violations
 
 
-def test_rules_on_edges_hold_in_every_range(writable: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rules_on_edges_hold_in_every_part(editable: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """A violation counts once however the decisions are divided."""
-    writable.exec_driver_sql(f"UPDATE edge SET activation = -1 WHERE {LOWEST}")
-    whole = next(r for r in check_tables(writable) if r.name == "activation")
-    monkeypatch.setattr("schema.checks.EDGES_PER_RANGE", 100)
-    divided = next(r for r in check_tables(writable) if r.name == "activation")
+    editable.exec_driver_sql(f"UPDATE edge SET activation = -1 WHERE {LOWEST}")
+    whole = next(r for r in check_tables(editable) if r.name == "activation")
+    monkeypatch.setattr("schema.checks.EDGES_PER_PART", 100)
+    divided = next(r for r in check_tables(editable) if r.name == "activation")
     assert divided.violations == whole.violations > 100
+    sampled = next(r for r in check_tables(editable, sample_edges=500) if r.name == "activation")
+    assert 0 < sampled.violations < whole.violations
+
+
+@pytest.mark.parametrize("size", [50, 300, 10**9])
+def test_every_edge_is_in_one_part(writable: Connection, size: int) -> None:
+    found = list(parts(writable, 1, size))
+    rows = [
+        row
+        for part in found
+        for row in writable.exec_driver_sql(
+            f"SELECT decision_id, layer_id, channel, y, x, len(evidence) FROM decomposition WHERE {part.condition()}"
+        )
+    ]
+    whole = writable.exec_driver_sql("SELECT decision_id, layer_id, channel, y, x, len(evidence) FROM decomposition")
+    assert sorted(map(tuple, rows)) == sorted(map(tuple, whole))
+    assert len(found) > 1 or size == 10**9
+
+
+def test_rollups_are_the_same_in_however_many_parts(writable: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("schema.rollups.EDGES_AT_A_TIME", 120)
+    assert len(list(parts(writable, 1, 120))) > 8
+    build_rollups(writable, 1)
+    assert [(r.name, r.detail) for r in check_rollups(writable) if not r.ok] == []
 
 
 def test_rollups_have_a_select_each() -> None:

@@ -11,11 +11,17 @@ import pytest
 from indexer.manage import migrate, rollback
 from indexer.publish import publish
 from schema.database import REVISIONS, open_read_only, resolve, revision_of
-from schema.models import BASE_TABLES, Base
+from schema.models import Base
+from schema.views import edge
 from tests.fixtures.make_fixture import answers_of, ask, fixtures, unpack
 from tests.support.synthetic import synthetic_run
 
 Rows = dict[str, list[tuple[Any, ...]]]
+OLD_TABLES = ("run", "layer", "class", "image", "skipped_image", "decision", "edge", "context_label")
+"""What every revision has; `edge` may be a view."""
+EDGE = [column.name for column in edge.c if column.name != "root_class_id"]
+COARSE = ("feature", "activation")
+"""Numbers that revision 0002 stores to 2 parts in 1,000, `schema.encoding`; the others to 4 in 100,000."""
 
 
 def test_every_revision_has_its_fixture() -> None:
@@ -26,28 +32,39 @@ def _old_rows(file: Path) -> Rows:
     """The base rows of a file of any revision, by the columns that this program still has."""
     found: Rows = {}
     with duckdb.connect(str(file), read_only=True) as connection:
-        for table in BASE_TABLES:
-            there = {row[0] for row in connection.execute(f'DESCRIBE "{table}"').fetchall()}
-            columns = [f'"{c.name}"' for c in Base.metadata.tables[table].columns if c.name in there]
+        for table in OLD_TABLES:
+            there = [row[0] for row in connection.execute(f'DESCRIBE "{table}"').fetchall()]
+            known = EDGE if table == "edge" else [c.name for c in Base.metadata.tables[table].columns]
+            columns = [f'"{name}"' for name in known if name in there]
             assert columns
             found[table] = connection.execute(f'SELECT {", ".join(columns)} FROM "{table}" ORDER BY ALL').fetchall()
     return found
 
 
 def _assert_same(old: Any, new: Any, path: str = "") -> None:
-    """Equal as JSON; a mean may be added up in another order."""
+    """Equal as JSON, but for what the encoding of a later revision may change."""
     if isinstance(old, float) and isinstance(new, (int, float)):
-        assert new == pytest.approx(old, rel=1e-6, abs=1e-9), path
+        allowed = {"rel": 2e-3 if path.endswith(COARSE) else 5e-5, "abs": 4e-5 if "iou" in path.lower() else 1e-9}
+        assert new == pytest.approx(old, **allowed), path
     elif isinstance(old, dict):
         assert old.keys() == new.keys(), path
         for key in old:
             _assert_same(old[key], new[key], f"{path}.{key}")
-    elif isinstance(old, list):
+    elif isinstance(old, (list, tuple)):
         assert len(old) == len(new), path
         for index, pair in enumerate(zip(old, new, strict=True)):
             _assert_same(*pair, f"{path}[{index}]")
     else:
         assert old == new, path
+
+
+def _assert_same_rows(old: Rows, new: Rows) -> None:
+    assert old.keys() == new.keys()
+    for table in old:
+        names = EDGE if table == "edge" else [""] * 99
+        for row, other in zip(old[table], new[table], strict=True):
+            for name, *pair in zip(names, row, other, strict=False):
+                _assert_same(*pair, f"{table}.{name}")
 
 
 @pytest.mark.parametrize("revision", sorted(fixtures()))
@@ -61,7 +78,7 @@ def test_publish_brings_it_up(tmp_path: Path, revision: str) -> None:
     assert revision_of(db) == REVISIONS[-1]
     after = _old_rows(resolve(db))
     run_ids = {row[0] for row in before["layer"]}
-    assert {table: [row for row in rows if row[0] in run_ids] for table, rows in after.items()} == before
+    _assert_same_rows(before, {t: [row for row in rows if row[0] in run_ids] for t, rows in after.items()})
     answers = ask(db)
     third = answers["runs"]["runs"]["nodes"].pop(0)
     assert third["name"] == "third"
@@ -77,7 +94,7 @@ def test_migrate_brings_it_up(tmp_path: Path, revision: str) -> None:
     assert (report.from_revision, report.revision) == (revision, REVISIONS[-1])
     assert report.changed == (revision != REVISIONS[-1])
     assert revision_of(db) == REVISIONS[-1]
-    assert _old_rows(resolve(db)) == before
+    _assert_same_rows(before, _old_rows(resolve(db)))
     _assert_same(answers_of(revision), ask(db))
     assert not [path.name for path in tmp_path.iterdir() if ".building" in path.name]
     assert not migrate(db).changed
@@ -90,8 +107,8 @@ def test_migrate_brings_it_up(tmp_path: Path, revision: str) -> None:
 def test_a_difference_would_be_noticed() -> None:
     answers = answers_of(REVISIONS[0])
     other = answers_of(REVISIONS[0])
-    edge = other["evidence"]["run"]["images"]["nodes"][0]["decisions"][0]["evidence"]["edges"][-1]
-    edge["share"] *= 1.001
+    changed = other["evidence"]["run"]["images"]["nodes"][0]["decisions"][0]["evidence"]["edges"][-1]
+    changed["share"] *= 1.001
     with pytest.raises(AssertionError):
         _assert_same(answers, other)
 

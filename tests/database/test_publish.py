@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -56,23 +57,42 @@ def test_the_report_and_the_pointer(run_dir: Path, tmp_path: Path) -> None:
     assert rows_of(moved / "evidence.duckdb")["run"] == [run]
 
 
+KEY = 'decision_id, target_layer, target_channel, target_y, target_x, "rank"'
+
+
 def test_the_rows_are_those_of_the_shards(published: Path, run_dir: Path) -> None:
     rows = rows_of(published)
     with duckdb.connect() as connection:
-        for table in ("image", "skipped_image", "decision", "edge"):
+        for table in ("image", "skipped_image", "decision"):
             files = str(run_dir / "shards" / f"*.{table}.parquet")
             wanted = connection.execute("SELECT 1, * FROM read_parquet(?) ORDER BY ALL", [files]).fetchall()
             assert rows[table] == wanted
+        files = str(run_dir / "shards" / "*.edge.parquet")
+        wanted = connection.execute(f"SELECT * FROM read_parquet(?) ORDER BY {KEY}", [files]).fetchnumpy()
+    engine = open_read_only(published)
+    with engine.connect() as opened:
+        found = opened.exec_driver_sql(f"SELECT * EXCLUDE (run_id, root_class_id) FROM edge ORDER BY {KEY}").all()
+    engine.dispose()
+    assert found[0]._fields == tuple(wanted)
+    for name, values in zip(wanted, zip(*found, strict=True), strict=True):
+        # schema.encoding says how much each may differ.
+        allowed = {"feature": 2e-3, "activation": 2e-3, "context_iou": 4e-5}.get(name, 5e-5)
+        there = ~np.ma.getmaskarray(wanted[name])
+        assert [value is not None for value in values] == there.tolist()
+        kept = np.array([value for value in values if value is not None])
+        np.testing.assert_allclose(
+            kept, np.ma.getdata(wanted[name])[there], rtol=allowed, atol=4e-5 * (name == "context_iou")
+        )
     assert [row[1:3] for row in rows["layer"]] == [(0, "conv1_2"), (1, "conv2_2"), (2, "conv3_3"), (3, "logits")]
 
 
-def test_edges_lie_in_the_order_of_their_roots(own: Path, tmp_path: Path) -> None:
+def test_decompositions_lie_in_the_order_of_class_and_layer(own: Path, tmp_path: Path) -> None:
     synthetic_run(tmp_path / "second", name="second", seed=1)
     publish([tmp_path / "second"], own)
     engine = open_read_only(own)
     with engine.connect() as connection:
-        key = 'run_id, decision_id, -target_layer, target_channel, target_y, target_x, "rank"'
-        rows = connection.exec_driver_sql(f"SELECT {key} FROM edge").all()
+        key = "run_id, class_id, layer_id, decision_id, channel, y, x"
+        rows = connection.exec_driver_sql(f"SELECT {key} FROM decomposition").all()
     engine.dispose()
     assert [tuple(row) for row in rows] == sorted(tuple(row) for row in rows)
 
@@ -239,9 +259,11 @@ def test_a_broken_invariant_is_named_and_not_published(own: Path, tmp_path: Path
     with RunFolder.open_for_writing(tmp_path / "run", describe(name="bad")) as folder:
         for shard in folder.pending_shards():
             tables = synthetic_shard(folder.description, folder.image_range(shard))
-            importance = tables.edge.schema.get_field_index("importance")
-            doubled = pc.multiply(tables.edge["importance"], pa.scalar(2, pa.float32()))
-            tables.edge = tables.edge.set_column(importance, tables.edge.schema.field(importance), doubled)
+            for table in ("edge", "decomposition"):
+                rows = getattr(tables, table)
+                column = rows.schema.get_field_index("importance")
+                doubled = pc.multiply(rows["importance"], pa.scalar(2, pa.float32()))
+                setattr(tables, table, rows.set_column(column, rows.schema.field(column), doubled))
             folder.write_shard(shard, tables)
         folder.finish()
     message = r"not published, as invariant importance is broken: \d+ edges whose importance"
