@@ -39,7 +39,9 @@ from graphapi.types_channel import (
 )
 from graphapi.types_context import ContextLabelSupport, ContextOrder, LayerName, labels_of_class
 from graphapi.types_contrast import CohortInput, ContrastConnection, ContrastItem, Items, MinCount, contrast_page
+from graphapi.types_failures import Failure, Top, failures_page
 from graphapi.types_image import Confusion, Image, SkippedImage, confusion_node, image_node
+from graphapi.types_modes import FailureModes, MaxModes, MinSize, failure_modes_answer
 from graphapi.types_run_parts import Class, Layer, class_node, layer_node
 from schema.models import ALL_CLASSES
 
@@ -148,6 +150,31 @@ class Run(NodeInterface):
             return [confusion_node(self.run, row) for row in rows]
 
         return await listed(info.context, listings.confusions, (), (self.run.run_id,), first, after, nodes)
+
+    @described("Wrong decisions in the data's order, with a layer's evidence for the predicted and the true class.")
+    async def failures(
+        self,
+        info: Info,
+        layer: str,
+        label: str | None = UNSET,
+        predicted: str | None = UNSET,
+        top: Top = 5,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[Failure]:
+        return await failures_page(info.context, self.run, layer, label, predicted, top, first, after)
+
+    @described("Wrong decisions in groups that share an evidence signature at a layer.")
+    async def failure_modes(
+        self,
+        info: Info,
+        layer: str,
+        label: str | None = UNSET,
+        predicted: str | None = UNSET,
+        max_modes: MaxModes = 6,
+        min_size: MinSize = 3,
+    ) -> FailureModes:
+        return await failure_modes_answer(info.context, self.run, layer, label, predicted, max_modes, min_size)
 
     @described("What sets cohort a of decisions apart from cohort b, by what evidence of a layer they have.")
     async def contrast(
