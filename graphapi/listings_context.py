@@ -1,4 +1,4 @@
-"""The listings of context labels, each with the base that it is held against.
+"""The listings of context labels, and the terms of what they are held against.
 
     rate       edges whose mask overlaps the label best / all edges of the same channel or layer, class, role and
                outcome, with and without a label
@@ -7,6 +7,7 @@
     lift       rate / base rate: above 1 where evidence lies on the label more than its area explains
     presence   the share of those roots whose image shows the label at all
 
+Rows hold the rate; its base is looked up where it is asked for, as joining it took twice the time of the rest.
 So "sky", which covers half of every image of a class, has a lift near 1 where half of the evidence lies on it.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, func, literal, null, select
+from sqlalchemy import Select, Subquery, and_, func, literal, null, select
 
 from graphapi.listings import of_outcome, ratio, total
 from graphapi.paging import Listing, Order
@@ -44,8 +45,6 @@ def context_labels(class_id: int | None, role: str) -> Listing:
     of_channel = and_(
         every.c.run_id == table.run_id, every.c.layer_id == table.layer_id, every.c.channel == table.channel
     )
-    base = _base(role, None, wanted)
-    rate = ratio(table.edges, every.c.edges)
     rows = (
         select(
             table.run_id,
@@ -54,12 +53,10 @@ def context_labels(class_id: int | None, role: str) -> Listing:
             table.label_id,
             table.edges,
             null().label("decisions"),
-            rate.label("rate"),
+            ratio(table.edges, every.c.edges).label("rate"),
             ratio(table.iou_sum, table.edges).label("mean_iou"),
-            *_against(rate, base),
         )
         .join(every, of_channel)
-        .outerjoin(base, and_(base.c.run_id == table.run_id, base.c.label_id == table.label_id))
         .where(table.role == role, table.class_id == wanted)
     )
     order = (Order("edges", int, descending=True), Order("label_id", int))
@@ -86,20 +83,19 @@ def context_labels_of_class(one_layer: bool, role: str, outcome: str | None, ord
         .subquery("summed")
     )
     every = _every_edge(one_layer, role, outcome).subquery("every")
-    base = _base(role, outcome, None)
     same = [column.key for column in key]
     rate = ratio(summed.c.edges, every.c.edges)
-    rows = (
-        select(
-            *summed.c,
-            rate.label("rate"),
-            ratio(summed.c.iou_sum, summed.c.edges).label("mean_iou"),
-            *_against(rate, base),
-        )
-        .join(every, and_(*(every.c[name] == summed.c[name] for name in same)))
-        .outerjoin(base, and_(*(base.c[name] == summed.c[name] for name in ("run_id", "class_id", "label_id"))))
+    rows = select(*summed.c, rate.label("rate"), ratio(summed.c.iou_sum, summed.c.edges).label("mean_iou")).join(
+        every, and_(*(every.c[name] == summed.c[name] for name in same))
     )
-    first = Order("lift_or_zero", float, True) if order_by == "lift" else Order("edges", int, True)
+    first = Order("edges", int, descending=True)
+    if order_by == "lift":
+        base = _base_rates(role, outcome)
+        of_label = and_(*(base.c[name] == summed.c[name] for name in ("run_id", "class_id", "label_id")))
+        # Of runs without areas 0: a key of a page cannot be null.
+        lift = func.coalesce(rate / base.c.base_rate, literal(0.0))
+        rows = rows.add_columns(lift.label("lift_or_zero")).outerjoin(base, of_label)
+        first = Order("lift_or_zero", float, descending=True)
     return Listing(f"contextLabels by {order_by}", rows, tuple(same), (first, Order("label_id", int)))
 
 
@@ -119,16 +115,13 @@ def _every_edge(one_layer: bool, role: str, outcome: str | None) -> Select[Any]:
     return rows.group_by(table.run_id, table.class_id, *([source] if one_layer else []))
 
 
-def _base(role: str, outcome: str | None, class_id: int | None) -> Subquery:
-    """base_rate and presence of each label by run and class, of one class where it is given."""
+def _base_rates(role: str, outcome: str | None) -> Subquery:
+    """base_rate of each label by run and class."""
     table = ClassLabel
-    conditions: list[ColumnElement[bool]] = [table.role == role, of_outcome(table, outcome)]
-    if class_id is not None:
-        conditions.append(table.class_id == class_id)
     key = (table.run_id, table.class_id, table.label_id)
     shown = (
-        select(*key, total(table.decisions).label("decisions"), func.sum(table.area_sum).label("area_sum"))
-        .where(*conditions)
+        select(*key, func.sum(table.area_sum).label("area_sum"))
+        .where(table.role == role, of_outcome(table, outcome))
         .group_by(*key)
         .subquery("shown")
         .c
@@ -139,25 +132,5 @@ def _base(role: str, outcome: str | None, class_id: int | None) -> Subquery:
         ClassRoots.role == role,
         ClassRoots.outcome == (outcome or ANY_OUTCOME),
     )
-    return (
-        select(
-            shown.run_id,
-            shown.class_id,
-            shown.label_id,
-            ratio(shown.area_sum, ClassRoots.decisions).label("base_rate"),
-            ratio(shown.decisions, ClassRoots.decisions).label("presence"),
-        )
-        .join(ClassRoots, roots)
-        .subquery("base")
-    )
-
-
-def _against(rate: ColumnElement[Any], base: Subquery) -> list[ColumnElement[Any]]:
-    """The base, and the lift over it: null for runs that were indexed before areas were kept."""
-    lift = rate / base.c.base_rate
-    return [
-        base.c.base_rate,
-        base.c.presence,
-        lift.label("lift"),
-        func.coalesce(lift, literal(0.0)).label("lift_or_zero"),
-    ]
+    rate = ratio(shown.area_sum, ClassRoots.decisions).label("base_rate")
+    return select(shown.run_id, shown.class_id, shown.label_id, rate).join(ClassRoots, roots).subquery("base")

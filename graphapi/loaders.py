@@ -13,7 +13,7 @@ from graphapi.cursors import Key
 from graphapi.evidence import Graph, GraphNode, evidence_statement, graph
 from graphapi.paging import Builder, Parent, count_statement, matches, page_statement
 from graphapi.session import Session
-from schema.models import ChannelDegree, Decision, Image
+from schema.models import ChannelDegree, ClassLabel, ClassRoots, Decision, Image
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -54,12 +54,14 @@ class Context:
         self.images = self._rows_by(Image.__table__, "run_id", "image_id")
         self.decisions = self._rows_by(Decision.__table__, "run_id", "decision_id")
         self.decisions_of_image = self._rows_by(Decision.__table__, "run_id", "image_id")
+        self.shown_labels = self._rows_by(ClassLabel.__table__, "run_id", "class_id", "role", "label_id")
+        self.class_roots = self._rows_by(ClassRoots.__table__, "run_id", "class_id", "role", "outcome")
         self.degrees = self._rows_by(ChannelDegree.__table__, "run_id", "layer_id", "channel")
 
-    def _rows_by(self, table: FromClause, *key: str) -> DataLoader[tuple[int, ...], Rows]:
+    def _rows_by(self, table: FromClause, *key: str) -> DataLoader[tuple[int | str, ...], Rows]:
         """A loader of the rows whose key columns hold the key, ordered by the table's first two columns."""
 
-        async def load(keys: list[tuple[int, ...]]) -> Sequence[Rows]:
+        async def load(keys: list[tuple[int | str, ...]]) -> Sequence[Rows]:
             wanted = matches([table.c[name] for name in key], keys)
             statement = select(*table.c).where(wanted).order_by(*list(table.c)[:2])
             found = _grouped(await self.session.rows(statement), key)

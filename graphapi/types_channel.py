@@ -73,7 +73,7 @@ class Channel(NodeInterface):
         after: After = UNSET,
     ) -> Connection[ContextLabelSupport]:
         def nodes(rows: Rows) -> list[ContextLabelSupport]:
-            return [context_label_node(self.run, row) for row in rows]
+            return [context_label_node(self.run, row, *arguments, None) for row in rows]
 
         arguments = (class_id_of(self.run, class_), role_of(role))
         return await listed(info.context, listings_context.context_labels, arguments, self._key(), first, after, nodes)

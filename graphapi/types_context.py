@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import strawberry
 from sqlalchemy import Row
@@ -12,7 +13,8 @@ from graphapi import listings_context
 from graphapi.catalog import RunInfo
 from graphapi.loaders import Rows
 from graphapi.names import find_layer
-from graphapi.types_base import Connection, DecisionRole, Info, Outcome, given, listed, role_of
+from graphapi.types_base import Connection, DecisionRole, Info, Outcome, described, given, listed, role_of
+from schema.models import ALL_CLASSES, ANY_OUTCOME
 
 LayerName = Annotated[
     str | None,
@@ -26,6 +28,21 @@ class ContextOrder(enum.Enum):
     LIFT = "lift"
 
 
+class Shown(NamedTuple):
+    """Of which images it is asked how much of them a label covers; outcome None for any."""
+
+    run_id: int
+    class_id: int
+    role: str
+    outcome: str | None
+    label_id: int
+
+
+class _Base(NamedTuple):
+    area: float | None
+    presence: float | None
+
+
 @strawberry.type(description="A context label that evidence lies on, and how much of the images it covers anyway.")
 class ContextLabelSupport:
     label: str
@@ -37,17 +54,41 @@ class ContextLabelSupport:
         description="edges / all edges into the channel or layer from the same roots, those without a label too."
     )
     mean_iou: float = strawberry.field(description="IoU of mask and region, over those edges.")
-    base_rate: float | None = strawberry.field(
-        description="Mean part of the input that the label covers, over all roots of the same class, role and outcome: "
-        "the rate expected if evidence lay anywhere alike. Null where the run did not keep areas."
+    of: strawberry.Private[Shown]
+
+    @described(
+        "Mean part of the input that the label covers, over all roots of the same class, role and outcome: the rate "
+        "expected if evidence lay anywhere alike. Null where the run did not keep areas."
     )
-    presence: float | None = strawberry.field(description="Share of those roots whose image shows the label.")
-    lift: float | None = strawberry.field(
-        description="rate / baseRate: above 1 where evidence lies on the label more than its area explains."
-    )
+    async def base_rate(self, info: Info) -> float | None:
+        return (await _base(info, self.of)).area
+
+    @described("Share of those roots whose image shows the label.")
+    async def presence(self, info: Info) -> float | None:
+        return (await _base(info, self.of)).presence
+
+    @described("rate / baseRate: above 1 where evidence lies on the label more than its area explains.")
+    async def lift(self, info: Info) -> float | None:
+        area = (await _base(info, self.of)).area
+        return self.rate / area if area else None
 
 
-def context_label_node(run: RunInfo, row: Row[Any]) -> ContextLabelSupport:
+async def _base(info: Info, of: Shown) -> _Base:
+    """How much of their images a label covers; two statements for all labels of a request."""
+    rows, roots = await asyncio.gather(
+        info.context.shown_labels.load((of.run_id, of.class_id, of.role, of.label_id)),
+        info.context.class_roots.load((of.run_id, of.class_id, of.role, of.outcome or ANY_OUTCOME)),
+    )
+    wanted = [row for row in rows if of.outcome in (None, row.outcome)]
+    if not wanted:
+        return _Base(None, None)
+    count = roots[0].decisions
+    return _Base(float(sum(row.area_sum for row in wanted)) / count, sum(row.decisions for row in wanted) / count)
+
+
+def context_label_node(
+    run: RunInfo, row: Row[Any], class_id: int | None, role: str, outcome: str | None
+) -> ContextLabelSupport:
     """The GraphQL object of a row of a context-label listing."""
     return ContextLabelSupport(
         label=run.context_labels[row.label_id],
@@ -55,9 +96,7 @@ def context_label_node(run: RunInfo, row: Row[Any]) -> ContextLabelSupport:
         decisions=row.decisions,
         rate=row.rate,
         mean_iou=row.mean_iou,
-        base_rate=row.base_rate,
-        presence=row.presence,
-        lift=row.lift,
+        of=Shown(run.run_id, ALL_CLASSES if class_id is None else class_id, role, outcome, row.label_id),
     )
 
 
@@ -75,11 +114,12 @@ async def labels_of_class(
     """A page of the labels of one class, or of all where class_id is ALL_CLASSES; arguments as the client gave them."""
 
     def nodes(rows: Rows) -> list[ContextLabelSupport]:
-        return [context_label_node(run, row) for row in rows]
+        return [context_label_node(run, row, class_id, wanted_role, wanted_outcome) for row in rows]
 
     layer, outcome = given(layer), given(outcome)
+    wanted_role, wanted_outcome = role_of(role), None if outcome is None else outcome.value
     parent = (run.run_id, class_id, *(() if layer is None else (find_layer(run, layer).layer_id,)))
     order: str = (given(order_by) or ContextOrder.EDGES).value
-    arguments = (layer is not None, role_of(role), None if outcome is None else outcome.value, order)
+    arguments = (layer is not None, wanted_role, wanted_outcome, order)
     build = listings_context.context_labels_of_class
     return await listed(info.context, build, arguments, parent, first, after, nodes)
