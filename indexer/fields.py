@@ -138,7 +138,8 @@ def _window(node: fx.Node, graph: Graph) -> tuple[tuple[int, int, int, int], ...
         if node.target is F.avg_pool2d:
             given.pop("dilation", None)  # ceil_mode stands in its place
     elif node.op == "call_function" and node.target is F.pad:
-        left, _, top, *_ = [*(node.kwargs.get("pad") or node.args[1]), 0, 0, 0]
+        pad: Any = node.kwargs.get("pad") or node.args[1]
+        left, _, top, *_ = [*pad, 0, 0, 0]
         return (1, 1, 1, top), (1, 1, 1, left)
     if given is None:
         return None
@@ -174,14 +175,13 @@ def gradient_boxes(model: nn.Module, module: str, pixels: Tensor, channel: Tenso
             (gradient,) = torch.autograd.grad(caught[0][rows, channel, y, x].sum(), leaf, materialize_grads=True)
     finally:
         handle.remove()
-    height, width = pixels.shape[2:]
     found = []
     for reached in (gradient != 0).any(1).cpu():
-        rows, columns = (_span(reached.any(axis)) for axis in (1, 0))
-        found.append((*(rows or (0, height)), *(columns or (0, width))))
+        found.append((*_span(reached.any(1)), *_span(reached.any(0))))
     return found
 
 
-def _span(flags: Tensor) -> tuple[int, int] | None:
+def _span(flags: Tensor) -> tuple[int, int]:
+    """[begin, end) of the flags that are set; all of them where none is."""
     places: Sequence[int] = torch.nonzero(flags)[:, 0].tolist()
-    return (places[0], places[-1] + 1) if places else None
+    return (places[0], places[-1] + 1) if places else (0, len(flags))

@@ -1,0 +1,321 @@
+"""Tests of the evidence agree with taking it away by hand: by writing into the input, and by a hook on the network."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch import Tensor, nn
+
+from indexer.data.loader import Batch, iterate_batches
+from indexer.data.preprocess import Preprocessing
+from indexer.data.sources import open_source
+from indexer.fields import Fields, gradient_boxes
+from indexer.graph import frozen, trace
+from indexer.layers import feature_maps
+from indexer.models import load_model
+from indexer.network import prepare
+from indexer.pipeline import IndexSettings, index
+from indexer.replay import Replay
+from indexer.verify import VerifySettings, blurred, sample_ids
+from schema.errors import NotFoundError, UsageError
+from tests.indexer import networks
+from tests.support import tiny
+
+SIDE = 64
+COUNT = 20
+OF_CLASSES = {"classes": len(tiny.CLASSES)}
+
+
+def squeezenet() -> nn.Module:
+    """A network of torchvision whose maps are not centred: pooling with ceil_mode, no padding."""
+    return networks.build("squeezenet1_1", **OF_CLASSES)
+
+
+def resnet() -> nn.Module:
+    """One with shortcuts, and global average pooling behind its highest layer."""
+    return networks.build("resnet18", **OF_CLASSES)
+
+
+class Untraceable(nn.Module):
+    """The tiny network, which looks at values, so that it is recorded by hooks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.network = tiny.network()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(batch, 3, height, width) -> (batch, classes)."""
+        if float(pixels.detach().abs().sum()) < 0:
+            return pixels
+        logits: Tensor = self.network(pixels)
+        return logits
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.draw_images(tmp_path_factory.mktemp("verify") / "set", COUNT)
+
+
+def settings_of(images: Path, run: Path, model: str, **changed: Any) -> IndexSettings:
+    made = IndexSettings(
+        model=model,
+        weights="random" if model == tiny.MODEL else "own",
+        data=f"imagefolder:{images}",
+        run=run,
+        workers=0,
+        shard_size=8,
+        batch_size=4,
+        preprocessing={"resize": SIDE, "crop": SIDE, "mean": ".5,.5,.5", "std": ".5,.5,.5"},
+        verify=VerifySettings("all", top=2),
+    )
+    return replace(made, **changed)
+
+
+def rows(run: Path, table: str) -> list[dict[str, Any]]:
+    files = sorted((run / "shards").glob(f"*.{table}.parquet"))
+    return [row for path in files for row in pq.read_table(path).to_pylist()]
+
+
+def whole(settings: IndexSettings) -> tuple[nn.Module, Batch]:
+    """The network and all its inputs."""
+    loaded = load_model(settings.model, settings.weights)
+    preprocessing: Preprocessing = loaded.preprocessing.with_options(**settings.preprocessing)
+    (batch,) = iterate_batches(open_source(settings.data, None, 4), preprocessing, range(COUNT), batch_size=COUNT)
+    return loaded.model.eval(), batch
+
+
+@pytest.mark.parametrize(
+    "model", [tiny.MODEL, *(f"{__name__}:{name}" for name in ("squeezenet", "resnet", "Untraceable"))]
+)
+@pytest.mark.parametrize("occlude", ["grey", "blur"])
+def test_it_agrees_with_doing_the_same_by_hand(images: Path, tmp_path: Path, model: str, occlude: str) -> None:
+    changed: dict[str, Any] = {"verify": VerifySettings("all", top=2, occlude=occlude)}
+    if model.endswith("Untraceable"):
+        changed["layers"] = ["network.1", "network.4", "network.7"]
+    settings = settings_of(images, tmp_path / "run", model, **changed)
+    index(settings)
+    network, batch = whole(settings)
+    with frozen(network):
+        prepared = prepare(network, SIDE, settings.layers)
+        paths = [layer.module for layer in prepared.layers]
+        labels = {row["image_id"]: row["label_id"] for row in rows(settings.run, "image")}
+        tests = rows(settings.run, "verification")
+        assert {row["source_layer"] for row in tests} == set(range(len(paths)))
+        with torch.no_grad():
+            clean = network(batch.pixels)
+            means = [_mean_by_hand(network, path, batch.pixels) for path in paths]
+        for row in tests:
+            image_id = row["decision_id"] // 2
+            pixels = batch.pixels[image_id : image_id + 1].clone()
+            if row["method"] == "occlude":
+                _hide_by_hand(network, paths[row["source_layer"]], pixels, row, occlude)
+                with torch.no_grad():
+                    logits = network(pixels)[0]
+            else:
+                path, channel = paths[row["source_layer"]], row["source_channel"]
+                logits = _removed_by_hand(network, path, channel, means[row["source_layer"]][channel], pixels)[0]
+            change = logits - clean[image_id]
+            near = {"rel": 1e-3, "abs": 1e-4 * float(clean.abs().max())}
+            assert row["logit"] == pytest.approx(float(logits[row["class_id"]]), **near)
+            assert row["logit_change"] == pytest.approx(float(change[row["class_id"]]), **near)
+            label = labels[image_id]
+            assert row["label_logit_change"] == pytest.approx(float(change[label]), **near)
+            first, second = logits.topk(2).values.tolist()
+            if first - second > near["abs"]:
+                assert row["predicted_id"] == int(logits.argmax())
+                was_wrong = int(clean[image_id].argmax()) != label
+                assert row["corrected"] == (was_wrong and int(logits.argmax()) == label)
+
+
+def _mean_by_hand(network: nn.Module, path: str, pixels: Tensor) -> Tensor:
+    """Of fewer than 64 images the sample is all of them."""
+    caught: list[Tensor] = []
+    handle = network.get_submodule(path).register_forward_hook(lambda _m, _a, output: caught.append(output))
+    network(pixels)
+    handle.remove()
+    return caught[0].mean((0, 2, 3))
+
+
+def _removed_by_hand(network: nn.Module, path: str, channel: int, mean: Tensor, pixels: Tensor) -> Tensor:
+    def hook(_module: nn.Module, _args: Any, output: Tensor) -> Tensor:
+        changed = output.clone()
+        changed[:, channel] = mean
+        return changed
+
+    handle = network.get_submodule(path).register_forward_hook(hook)
+    with torch.no_grad():
+        logits: Tensor = network(pixels)
+    handle.remove()
+    return logits
+
+
+def _hide_by_hand(network: nn.Module, path: str, pixels: Tensor, row: dict[str, Any], occlude: str) -> None:
+    """Write over the pixels that the peak depends on; which ones is found apart from the windows of operations."""
+    if "Untraceable" in type(network).__name__:
+        at = [torch.tensor([row[name]]) for name in ("source_channel", "source_y", "source_x")]
+        (box,) = gradient_boxes(network, path, pixels, *at)
+    else:
+        box = _reach(network, path, row["source_y"], row["source_x"])
+    top, bottom, left, right = box
+    cover = blurred(pixels) if occlude == "blur" else torch.zeros_like(pixels)
+    pixels[:, :, top:bottom, left:right] = cover[:, :, top:bottom, left:right]
+    assert row["area"] == pytest.approx((bottom - top) * (right - left) / SIDE**2)
+
+
+def _reach(network: nn.Module, path: str, y: int, x: int) -> tuple[int, int, int, int]:
+    """The pixels whose change can change the place (y, x): NaN at one row or column of the input spreads over them."""
+    found = []
+    for axis in (0, 1):
+        inputs = torch.zeros(SIDE, 3, SIDE, SIDE)
+        for line in range(SIDE):
+            inputs[line].select(1 + axis, line).fill_(torch.nan)
+        caught: list[Tensor] = []
+        handle = network.get_submodule(path).register_forward_hook(lambda _m, _a, out, to=caught: to.append(out))
+        with torch.no_grad():
+            network(inputs)
+        handle.remove()
+        # NaN passes every operation, also a ReLU and a maximum.
+        lines = torch.nonzero(caught[0][:, :, y, x].isnan().any(1))[:, 0]
+        last = int(lines[-1])
+        # A last pixel that no window reads (an even side, windows of 3 in steps of 2) belongs to a field that meets it.
+        found += [int(lines[0]), SIDE if last >= SIDE - 2 else last + 1]
+    return found[0], found[1], found[2], found[3]
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "resnet18", "densenet121", "googlenet", "mobilenet_v2", "vgg11"])
+def test_receptive_fields_are_where_a_change_arrives(name: str) -> None:
+    model = networks.build(name)
+    graph = trace(model)
+    pixels = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    fields = Fields(graph, pixels)
+    with frozen(model):
+        layers = {layer.module: layer for layer in feature_maps(graph, model, pixels)}
+        modules = {path for path, _ in model.named_modules()}
+        paths = [path for path in layers if path in modules and layers[path].height > 1]
+        for path in [paths[0], paths[len(paths) // 3], paths[2 * len(paths) // 3]]:
+            layer = layers[path]
+            for y, x in ((0, 0), (layer.height // 2, layer.width - 1)):
+                assert layer.node is not None
+                assert fields.box(layer.node, y, x) == _reach(model, path, y, x), path
+
+
+def test_what_squeezes_a_whole_map_sees_all_of_it() -> None:
+    """A channel is scaled by the mean of its map: every place depends on every pixel."""
+    model = networks.build("efficientnet_b0")
+    graph = trace(model)
+    pixels = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    layer = next(m for m in feature_maps(graph, model, pixels) if m.module == "features.2")
+    assert layer.node is not None
+    assert Fields(graph, pixels).box(layer.node, layer.height - 1, 0) == (0, SIDE, 0, SIDE)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "densenet121"])
+def test_a_network_replayed_with_its_own_maps_says_what_it_said(name: str) -> None:
+    model = networks.build(name)
+    pixels = torch.randn(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
+    network = prepare(model, SIDE)
+    with frozen(model):
+        record = network.recorder.record(pixels)
+        replay = Replay(network)
+        for level, features in enumerate(record.features):
+            torch.testing.assert_close(replay.logits(level, features, pixels), record.logits, rtol=1e-4, atol=1e-4)
+
+
+def test_the_most_important_channels_are_tested_by_their_most_important_edge(images: Path, tmp_path: Path) -> None:
+    settings = settings_of(images, tmp_path / "run", tiny.MODEL)
+    index(settings)
+    total: dict[tuple[int, int], dict[int, float]] = defaultdict(lambda: defaultdict(float))
+    best: dict[tuple[int, int, int], dict[str, Any]] = {}
+    for edge in rows(settings.run, "edge"):
+        key = (edge["decision_id"], edge["source_layer"])
+        total[key][edge["source_channel"]] += edge["importance"]
+        kept = best.get((*key, edge["source_channel"]))
+        if kept is None or edge["importance"] > kept["importance"]:
+            best[*key, edge["source_channel"]] = edge
+    tested: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for row in rows(settings.run, "verification"):
+        key = (row["decision_id"], row["source_layer"])
+        if row["method"] == "remove":
+            tested[key].append(row["source_channel"])
+        edge = best[*key, row["source_channel"]]
+        for name in ("target_layer", "target_channel", "target_y", "target_x", "source_y", "source_x"):
+            assert row[name] == edge[name]
+    assert tested.keys() == total.keys()
+    for key, channels in tested.items():
+        order = sorted(total[key], key=lambda channel: -total[key][channel])
+        assert len(channels) == min(2, len(order))
+        assert [round(total[key][c], 5) for c in channels] == [round(total[key][c], 5) for c in order[:2]]
+
+
+def test_of_wrong_decisions_the_predictions_alone_are_tested(images: Path, tmp_path: Path) -> None:
+    verify = VerifySettings("wrong", layers=["3", "6"])
+    settings = settings_of(images, tmp_path / "run", tiny.MODEL, verify=verify, layers=["0", "3", "6"])
+    index(settings)
+    found = rows(settings.run, "image")
+    wrong = {2 * row["image_id"] for row in found if row["label_id"] != row["predicted_id"]}
+    tests = rows(settings.run, "verification")
+    assert 0 < len(wrong) < len(found)
+    assert {row["decision_id"] for row in tests} == wrong
+    assert {row["source_layer"] for row in tests} == {1, 2}
+
+
+def test_rows_do_not_depend_on_how_the_work_is_split(images: Path, tmp_path: Path) -> None:
+    settings = settings_of(images, tmp_path / "run", tiny.MODEL)
+    index(settings)
+    index(replace(settings, run=tmp_path / "other", batch_size=7, shard_size=5))
+    ours, others = rows(settings.run, "verification"), rows(tmp_path / "other", "verification")
+    assert len(ours) == len(others) > 0
+    for one, other in zip(ours, others, strict=True):
+        for name, value in one.items():
+            assert other[name] == (pytest.approx(value, rel=1e-3, abs=1e-5) if isinstance(value, float) else value)
+
+
+def test_other_tests_are_another_run(images: Path, tmp_path: Path) -> None:
+    settings = settings_of(images, tmp_path / "run", tiny.MODEL)
+    index(settings)
+    with pytest.raises(Exception, match=r"verify\.top"):
+        index(replace(settings, verify=VerifySettings("all", top=1)))
+    with pytest.raises(NotFoundError, match="layer to verify"):
+        index(replace(settings, verify=VerifySettings("all", layers=["conv9"])))
+    for wrong in ({"which": "some"}, {"which": "all", "top": 0}, {"which": "all", "occlude": "noise"}):
+        with pytest.raises(UsageError):
+            VerifySettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_sample_of_the_means_is_spread_over_the_listing() -> None:
+    assert sample_ids(5) == [0, 1, 2, 3, 4]
+    spread = sample_ids(6400)
+    assert spread[:3] == [0, 100, 200]
+    assert len(spread) == 64
+
+
+def test_killed_it_ends_with_the_same_rows(images: Path, tmp_path: Path) -> None:
+    def words(run: Path) -> list[str]:
+        return tiny.command(
+            *("index", "--model", tiny.MODEL, "--weights", "random", "--data", f"imagefolder:{images}", "--run", run),
+            *(*tiny.INPUT, "--workers", "0", "--shard-size", "2", "--batch-size", "2", "--name", "tiny", "--json"),
+            *("--verify", "all", "--occlude", "blur", "--attack", "pgd", "--eps", "8/255", "--attack-steps", "3"),
+        )
+
+    subprocess.run(words(tmp_path / "whole"), check=True, capture_output=True, timeout=120, cwd=tiny.ROOT)
+    killed = tmp_path / "killed"
+    indexing = subprocess.Popen(words(killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tiny.ROOT)
+    while indexing.poll() is None and not list(killed.glob("shards/00002.json")):
+        time.sleep(0.002)
+    indexing.send_signal(signal.SIGKILL)
+    indexing.wait()
+    assert not (killed / "finished.json").exists()
+    subprocess.run(words(killed), check=True, capture_output=True, timeout=120, cwd=tiny.ROOT)
+    for table in ("image", "decision", "edge", "verification"):
+        assert rows(killed, table) == rows(tmp_path / "whole", table)
+        assert rows(killed, table)
