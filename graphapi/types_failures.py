@@ -9,7 +9,7 @@ import strawberry
 from graphapi.catalog import LayerInfo, RunInfo
 from graphapi.failures import by_decision, evidence_of, failures
 from graphapi.loaders import Context, Rows
-from graphapi.types_base import Connection, Info, given, listed
+from graphapi.types_base import Connection, Info, described, given, listed
 from graphapi.types_channel import Channel, channel_node, class_id_of
 from graphapi.types_contrast import evidence_layer
 from graphapi.types_image import Decision, Image, decision_node, image_node
