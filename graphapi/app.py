@@ -2,6 +2,7 @@
 
 /graphql    GraphQL over HTTP; GraphiQL for a browser that asks for a page
 /           to /graphql
+/media/...  pictures, as the URL fields of GraphQL name them (`graphapi.media`)
 /healthz    whether the database answers, which version of it, and its runs
 """
 
@@ -25,6 +26,7 @@ from starlette.staticfiles import StaticFiles
 from graphapi.encoding import to_json
 from graphapi.execution import Service
 from graphapi.graphiql import STATIC, page
+from graphapi.media import media_routes
 from graphapi.settings import Settings
 from graphapi.view import GRAPHQL_JSON, HTML, JSON, accepted, error_response, serve_graphql
 from schema.database import REVISIONS
@@ -85,6 +87,7 @@ def create_app(database: Path, *, settings: Settings | None = None) -> Starlette
         Route("/graphql", graphql, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         Route("/healthz", healthz),
         Route("/", root),
+        *media_routes(service),
     ]
     if settings.graphiql:
         routes.append(Mount("/static", StaticFiles(directory=STATIC)))

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, select
 
 from schema.models import Class, ClassStat, ContextLabel, Layer, Run
+from schema.pictures import PictureSettings
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,10 @@ class ClassInfo:
 
 @dataclass(frozen=True, eq=False)
 class RunInfo:
-    """A row of `run` with its layers (lowest first), classes (by index) and context labels."""
+    """A row of `run` with its layers (lowest first), classes (by index) and context labels.
+
+    `pictures` says which pictures it keeps; None where it keeps none.
+    """
 
     run_id: int
     name: str
@@ -63,6 +67,7 @@ class RunInfo:
     edge_count: int
     labelled_count: int
     correct_count: int
+    pictures: PictureSettings | None
     layers: tuple[LayerInfo, ...]
     classes: dict[int, ClassInfo]
     context_labels: dict[int, str]
@@ -86,6 +91,7 @@ def read_catalog(connection: Connection) -> tuple[RunInfo, ...]:
     run = Run.__table__.c
     columns = [run[name] for name in RunInfo.__annotations__ if name in run]
     columns.append(run.settings["max_nodes"].as_integer().label("max_nodes"))
+    columns.append(run.settings["pictures"].label("pictures"))
     runs = connection.execute(select(*columns).order_by(run.created_at.desc(), run.run_id.desc())).all()
     layers = _by_run(
         connection.execute(
@@ -112,7 +118,7 @@ def read_catalog(connection: Connection) -> tuple[RunInfo, ...]:
     labels = _by_run(connection.execute(select(ContextLabel.run_id, ContextLabel.label_id, ContextLabel.name)).all())
     return tuple(
         RunInfo(
-            **row._mapping,
+            **{**row._mapping, "pictures": row.pictures and PictureSettings.from_json(row.pictures)},
             layers=tuple(LayerInfo(*values) for values in layers.get(row.run_id, ())),
             classes={
                 class_id: ClassInfo(class_id, key, name, images or 0, correct or 0)

@@ -13,7 +13,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.execution import PreExecutionError
 
 from graphapi.errors import BAD_USER_INPUT, VALIDATION_FAILED, formatted
-from graphapi.live import LiveDatabase
+from graphapi.live import LiveDatabase, Version
 from graphapi.loaders import Context
 from graphapi.schema import build_schema
 from graphapi.session import Session
@@ -43,7 +43,7 @@ class Service:
     ) -> Answer:
         """Run one query on the version that is published when it arrives."""
         async with self.database.request() as version:
-            context = Context(Session(version, self.settings, self._threads), operation_name)
+            context = Context(self.session(version), operation_name)
             try:
                 result = await self._schema.execute(
                     query, variable_values=variables, context_value=context, operation_name=operation_name
@@ -59,6 +59,10 @@ class Service:
         if result.errors:
             body["errors"] = [formatted(error, BAD_USER_INPUT) for error in result.errors]
         return Answer(body, executed=True)
+
+    def session(self, version: Version) -> Session:
+        """What one request may use of a version."""
+        return Session(version, self.settings, self._threads)
 
     def close(self) -> None:
         """Stop the threads and close the database."""

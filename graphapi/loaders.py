@@ -6,14 +6,24 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import FromClause, Row, select
+from sqlalchemy import FromClause, LargeBinary, Row, select
 from strawberry.dataloader import DataLoader
 
 from graphapi.cursors import Key
+from graphapi.degrees import DegreeKey, Degrees, degrees, degrees_statement
 from graphapi.evidence import Graph, GraphNode, evidence_statement, graph
 from graphapi.paging import Builder, Parent, count_statement, matches, page_statement
 from graphapi.session import Session
-from schema.models import ChannelDegree, ClassLabel, ClassRoots, Decision, Image
+from schema.models import (
+    ActivationMap,
+    ChannelDegree,
+    ClassLabel,
+    ClassRoots,
+    Decision,
+    GuidedCrop,
+    Image,
+    Verification,
+)
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -51,11 +61,15 @@ class Context:
         self.pages: DataLoader[PageKey, Rows] = DataLoader(self._load_pages)
         self.counts: DataLoader[PageKey, int] = DataLoader(self._load_counts)
         self.evidence: DataLoader[EvidenceKey, Graph] = DataLoader(self._load_evidence)
+        self.layer_degrees: DataLoader[DegreeKey, Degrees] = DataLoader(self._load_degrees)
         self.images = self._rows_by(Image.__table__, "run_id", "image_id")
         self.decisions = self._rows_by(Decision.__table__, "run_id", "decision_id")
         self.decisions_of_image = self._rows_by(Decision.__table__, "run_id", "image_id")
+        self.verifications = self._rows_by(Verification.__table__, "run_id", "class_id", "decision_id")
         self.shown_labels = self._rows_by(ClassLabel.__table__, "run_id", "class_id", "role", "label_id")
         self.class_roots = self._rows_by(ClassRoots.__table__, "run_id", "class_id", "role", "outcome")
+        self.kept_maps = self._rows_by(ActivationMap.__table__, "run_id", "decision_id")
+        self.guided_crops = self._rows_by(GuidedCrop.__table__, "run_id", "layer_id", "channel", "image_id", "y", "x")
         self.degrees = self._rows_by(ChannelDegree.__table__, "run_id", "layer_id", "channel")
 
     def _rows_by(self, table: FromClause, *key: str) -> DataLoader[tuple[int | str, ...], Rows]:
@@ -63,7 +77,9 @@ class Context:
 
         async def load(keys: list[tuple[int | str, ...]]) -> Sequence[Rows]:
             wanted = matches([table.c[name] for name in key], keys)
-            statement = select(*table.c).where(wanted).order_by(*list(table.c)[:2])
+            # Pictures are of /media, which reads them by itself.
+            columns = [column for column in table.c if not isinstance(column.type, LargeBinary)]
+            statement = select(*columns).where(wanted).order_by(*list(table.c)[:2])
             found = _grouped(await self.session.rows(statement), key)
             return [found.get(values, []) for values in keys]
 
@@ -87,6 +103,13 @@ class Context:
             return {key: totals.get(key.parent, 0) for key in group}
 
         return await _in_groups(keys, lambda key: key[:-1], load)
+
+    async def _load_degrees(self, keys: list[DegreeKey]) -> Sequence[Degrees | BaseException]:
+        async def load(group: list[DegreeKey]) -> dict[DegreeKey, Degrees]:
+            found = _grouped(await self.session.rows(degrees_statement(group)), ["run_id", "layer_id"])
+            return {key: degrees(found.get((key.run_id, key.layer_id), []), key.bins) for key in group}
+
+        return await _in_groups(keys, lambda key: key[:-2], load)
 
     async def _load_evidence(self, keys: list[EvidenceKey]) -> Sequence[Graph | BaseException]:
         async def load(group: list[EvidenceKey]) -> dict[EvidenceKey, Graph]:

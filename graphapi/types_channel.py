@@ -7,7 +7,7 @@ from typing import Any
 import strawberry
 from sqlalchemy import Row
 
-from graphapi import listings, listings_context
+from graphapi import addresses, listings, listings_context
 from graphapi.catalog import LayerInfo, RunInfo
 from graphapi.loaders import Rows
 from graphapi.names import find_class
@@ -31,6 +31,7 @@ from graphapi.types_base import (
 from graphapi.types_context import ContextLabelSupport, context_label_node
 from graphapi.types_image import Decision, Image, decision_node, image_node
 from graphapi.types_run_parts import Class, Layer, class_by_id, layer_node
+from graphapi.types_verification import VerificationCounts, VerificationMethod, counts_of_channel
 
 
 @strawberry.type(description="A channel of a layer, over the whole dataset.")
@@ -107,6 +108,19 @@ class Channel(NodeInterface):
 
         return await listed(info.context, listings.peaks, (), self._key(), first, after, nodes)
 
+    @described("How often decisions changed without it, by method; empty where the run did not test it.")
+    async def verification(
+        self,
+        info: Info,
+        class_: ClassName = UNSET,
+        method: VerificationMethod | None = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        outcome: Outcome | None = Outcome.WRONG,
+    ) -> list[VerificationCounts]:
+        wanted = given(method)
+        arguments = (class_id_of(self.run, class_), wanted and wanted.value, role_of(role), outcome_of(outcome))
+        return await counts_of_channel(info.context, self._key(), *arguments)
+
     def id_parts(self) -> tuple[str | int, ...]:
         return (self.run.name, self.layer_info.name, self.index)
 
@@ -124,6 +138,12 @@ class Channel(NodeInterface):
 
         arguments = (end, class_id_of(self.run, class_), role_of(role))
         return await listed(info.context, listings.channel_edges, arguments, self._key(), first, after, nodes)
+
+
+@strawberry.type(description="A channel whose evidence was tested.")
+class VerifiedChannel:
+    channel: Channel
+    counts: VerificationCounts
 
 
 @strawberry.type(description="One channel's support for one class, or for all (class is null).")
@@ -169,6 +189,23 @@ class Peak:
     async def decision(self, info: Info) -> Decision:
         (row,) = await info.context.decisions.load((self.run.run_id, self.row.decision_id))
         return decision_node(self.run, row)
+
+    @described(
+        "Path of a PNG of its receptive field in the image; null where the run keeps no thumbnails.", name="cropUrl"
+    )
+    def crop_url(self) -> str | None:
+        return addresses.crop_url(self.run, self.row.image_id, self.row.layer_id, self.y, self.x)
+
+    @described(
+        "Path of a picture of what guided backpropagation finds in the receptive field; null where the run keeps none.",
+        name="guidedUrl",
+    )
+    async def guided_url(self, info: Info) -> str | None:
+        if self.run.pictures is None or self.run.pictures.guided is None:
+            return None
+        place = (self.row.layer_id, self.row.channel, self.row.image_id, self.y, self.x)
+        kept = await info.context.guided_crops.load((self.run.run_id, *place))
+        return addresses.guided_url(self.run, *place) if kept else None
 
 
 def outcome_of(outcome: Outcome | None) -> str | None:

@@ -7,11 +7,13 @@ from typing import Annotated, Any
 import strawberry
 from sqlalchemy import Row
 
+from graphapi import addresses
 from graphapi.catalog import RunInfo
 from graphapi.evidence import Graph
 from graphapi.loaders import EvidenceKey
 from graphapi.types_base import UNSET, DecisionRole, Info, NodeInterface, described, given
 from graphapi.types_run_parts import Class, class_by_id, class_node
+from graphapi.types_verification import Verification, tests_of_edge
 from schema.errors import UsageError
 
 
@@ -38,6 +40,24 @@ class EvidenceEdge:
     importance: float = strawberry.field(description="Importance of the target node times the share.")
     context_label: str | None
     context_iou: float | None
+    run: strawberry.Private[RunInfo]
+    row: strawberry.Private[Row[Any]]
+
+    @described("What the network decides without it, by method; empty where the run did not test this edge.")
+    async def verification(self, info: Info) -> list[Verification]:
+        return await tests_of_edge(info.context, self.run, self.row)
+
+    @described(
+        "Path of a PNG of the activation map over the image; null where the run does not keep this edge's map.",
+        name="mapUrl",
+    )
+    async def map_url(self, info: Info) -> str | None:
+        if self.run.pictures is None or self.run.pictures.maps is None:
+            return None
+        row = self.row
+        kept = await info.context.kept_maps.load((self.run.run_id, row.decision_id))
+        edge = addresses.edge_of(row)
+        return addresses.map_url(self.run, row.decision_id, edge) if edge in map(addresses.edge_of, kept) else None
 
 
 @strawberry.type(description="The evidence graph of one decision; node 0 is the root.")
@@ -113,6 +133,10 @@ class Image(NodeInterface):
     @described("Whether the prediction is the label; null where there is no label.")
     def correct(self) -> bool | None:
         return None if self.row.label_id is None else bool(self.row.label_id == self.row.predicted_id)
+
+    @described("Path of a picture of what the network saw; null where the run keeps none.", name="thumbnailUrl")
+    def thumbnail_url(self) -> str | None:
+        return addresses.image_url(self.run, self.row.image_id)
 
     @described("Of the predicted class, and of the label where it differs.")
     async def decisions(self, info: Info) -> list[Decision]:
@@ -198,6 +222,8 @@ def _evidence(run: RunInfo, graph: Graph) -> Evidence:
                 importance=row.importance,
                 context_label=None if row.context_label_id is None else run.context_labels[row.context_label_id],
                 context_iou=row.context_iou,
+                run=run,
+                row=row,
             )
             for target, source, row in graph.edges
         ],

@@ -34,7 +34,7 @@ ONLY = {
     "torchvision": {"indexer"},
     "timm": {"indexer"},
     "safetensors": {"indexer"},
-    "PIL": {"indexer"},
+    "PIL": {"indexer", "graphapi"},
     "pyarrow": {"indexer"},
     "strawberry": {"graphapi"},
     "graphql": {"graphapi"},
