@@ -1,0 +1,59 @@
+"""The listings of tested evidence: how often taking a channel's evidence away changed the prediction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Select, func, select
+
+from graphapi.listings import of_outcome, ratio, total
+from graphapi.paging import Listing, Order
+from schema.models import ALL_CLASSES, ChannelVerification
+
+
+def _counts(class_id: int | None, method: str | None, role: str, outcome: str | None) -> Select[Any]:
+    table = ChannelVerification
+    key = (table.run_id, table.layer_id, table.channel, table.method)
+    summed = (
+        select(
+            *key,
+            total(table.tested).label("tested"),
+            total(table.corrected).label("corrected"),
+            total(table.flipped).label("flipped"),
+            func.sum(table.logit_change_sum).label("logit_change_sum"),
+        )
+        .where(
+            table.class_id == (ALL_CLASSES if class_id is None else class_id),
+            table.role == role,
+            of_outcome(table, outcome),
+            *(() if method is None else (table.method == method,)),
+        )
+        .group_by(*key)
+        .subquery("summed")
+        .c
+    )
+    return select(
+        summed.run_id,
+        summed.layer_id,
+        summed.channel,
+        summed.method,
+        summed.tested,
+        summed.corrected,
+        summed.flipped,
+        ratio(summed.logit_change_sum, summed.tested).label("mean_logit_change"),
+    )
+
+
+def methods_of_channel(class_id: int | None, method: str | None, role: str, outcome: str | None) -> Listing:
+    """Channel.verification: a row a method; parent (run, layer, channel)."""
+    rows = _counts(class_id, method, role, outcome)
+    return Listing("verification", rows, ("run_id", "layer_id", "channel"), (Order("method", str),))
+
+
+def verified_channels(class_id: int | None, method: str, role: str, outcome: str | None) -> Listing:
+    """Run.verifiedChannels, those that corrected most first; parent (run, layer)."""
+    order = (
+        *(Order(name, int, descending=True) for name in ("corrected", "flipped", "tested")),
+        Order("channel", int),
+    )
+    return Listing("verifiedChannels", _counts(class_id, method, role, outcome), ("run_id", "layer_id"), order)
