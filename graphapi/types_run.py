@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 import strawberry
 
 from graphapi import listings
 from graphapi.catalog import RunInfo
+from graphapi.listings_verification import verified_channels
 from graphapi.loaders import Rows
 from graphapi.names import check_channel, find_layer
 from graphapi.types_base import (
@@ -24,6 +26,7 @@ from graphapi.types_base import (
     Role,
     SupportOrder,
     described,
+    given,
     listed,
     listed_here,
     role_of,
@@ -31,18 +34,22 @@ from graphapi.types_base import (
 from graphapi.types_channel import (
     Channel,
     ChannelSupport,
+    VerifiedChannel,
     channel_node,
     class_id_of,
     order_of,
     outcome_of,
     support_node,
 )
+from graphapi.types_class_graph import ClassGraph, class_graph
 from graphapi.types_context import ContextLabelSupport, ContextOrder, LayerName, labels_of_class
 from graphapi.types_contrast import CohortInput, ContrastConnection, ContrastItem, Items, MinCount, contrast_page
 from graphapi.types_failures import Failure, Top, failures_page
 from graphapi.types_image import Confusion, Image, SkippedImage, confusion_node, image_node
 from graphapi.types_modes import FailureModes, MaxModes, MinSize, failure_modes_answer
+from graphapi.types_peak_shift import OtherOutcome, PeakShift, TopChannels, TrueClass, peak_shift_node
 from graphapi.types_run_parts import Class, Layer, class_node, layer_node
+from graphapi.types_verification import VerificationMethod, counts_node
 from schema.models import ALL_CLASSES
 
 
@@ -121,6 +128,23 @@ class Run(NodeInterface):
         wanted = ALL_CLASSES if class_id is None else class_id
         return await labels_of_class(info, self.run, wanted, layer, role, outcome, order_by, first, after)
 
+    @described("What the decisions for one class have in common: channels, and the evidence between them.")
+    async def evidence_graph(
+        self,
+        info: Info,
+        class_: Annotated[str, strawberry.argument(name="class", description="A class by name, key or index.")],
+        role: Role = DecisionRole.PREDICTED,
+        outcome: Outcome | None = UNSET,
+        min_rate: Annotated[
+            float, strawberry.argument(description="Channels and edges that fewer of the roots hold are left out.")
+        ] = 0.1,
+        max_nodes_per_layer: Annotated[
+            int, strawberry.argument(description="Channels of each layer, those that most roots hold.")
+        ] = 20,
+    ) -> ClassGraph:
+        wanted = (role_of(role), outcome_of(outcome), min_rate, max_nodes_per_layer)
+        return await class_graph(info.context.session, self.run, class_, *wanted)
+
     @described("In the data's order. label and predicted are classes by name, key or index.")
     async def images(
         self,
@@ -189,6 +213,39 @@ class Run(NodeInterface):
         after: After = UNSET,
     ) -> ContrastConnection:
         return await contrast_page(info.context, self.run, layer, a, b, of, min_count, first, after)
+
+    @described("The channels of a layer whose evidence was tested, those that corrected most failures first.")
+    async def verified_channels(
+        self,
+        info: Info,
+        layer: str,
+        method: VerificationMethod | None = VerificationMethod.REMOVE,
+        class_: ClassName = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        outcome: Outcome | None = Outcome.WRONG,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[VerifiedChannel]:
+        def nodes(rows: Rows) -> list[VerifiedChannel]:
+            run = self.run
+            return [VerifiedChannel(channel_node(run, row.layer_id, row.channel), counts_node(row)) for row in rows]
+
+        wanted = (given(method) or VerificationMethod.REMOVE).value
+        arguments = (class_id_of(self.run, class_), wanted, role_of(role), outcome_of(outcome))
+        parent = (self.run.run_id, find_layer(self.run, layer).layer_id)
+        return await listed(info.context, verified_channels, arguments, parent, first, after, nodes)
+
+    @described("Change of peak features from this run's images to another's, paired by uri (clean and attacked, say).")
+    def peak_shift(
+        self,
+        info: Info,
+        other: str,
+        layer: str,
+        class_: TrueClass = UNSET,
+        outcome: OtherOutcome = Outcome.WRONG,
+        top: TopChannels = UNSET,
+    ) -> PeakShift:
+        return peak_shift_node(info, self.run, other, layer, class_, outcome, top)
 
     def id_parts(self) -> tuple[str | int, ...]:
         return (self.run.name,)

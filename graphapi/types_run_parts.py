@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
 
 from graphapi.catalog import ClassInfo, LayerInfo, RunInfo
+from graphapi.degrees import DegreeKey, require_sensible
 from graphapi.types_base import (
     UNSET,
     After,
@@ -18,8 +19,10 @@ from graphapi.types_base import (
     Outcome,
     Role,
     described,
+    given,
 )
 from graphapi.types_context import ContextLabelSupport, ContextOrder, LayerName, labels_of_class
+from graphapi.types_degree import DegreeDistribution, degree_node
 
 
 @strawberry.type(description="A feature map that was decomposed; lengths in input pixels.")
@@ -33,6 +36,27 @@ class Layer(NodeInterface):
     width: int
     stride: int | None
     receptive_field: int | None
+
+    @described(
+        "The distribution of its channels' discriminative degree max_c N_c / sum_c N_c, over edges of rank < 3 of "
+        "predicted roots."
+    )
+    async def discriminative_degree(
+        self,
+        info: Info,
+        quantiles: Annotated[
+            list[float] | None, strawberry.argument(description="Points in 0..1; 0.1, 0.25, 0.5, 0.75, 0.9 if null.")
+        ] = UNSET,
+        bins: Annotated[int, strawberry.argument(description="Of the histogram.")] = 10,
+        threshold: Annotated[float, strawberry.argument(description="Channels above it are counted.")] = 0.5,
+        min_edges: Annotated[
+            int, strawberry.argument(description="Channels with fewer edges that count are left out: one edge gives 1.")
+        ] = 1,
+    ) -> DegreeDistribution:
+        points = given(quantiles)
+        points = [0.1, 0.25, 0.5, 0.75, 0.9] if points is None else points
+        key = DegreeKey(tuple(points), bins, threshold, min_edges, self.run.run_id, self.index)
+        return degree_node(await info.context.layer_degrees.load(require_sensible(key)))
 
     def id_parts(self) -> tuple[str | int, ...]:
         return (self.run.name, self.name)
