@@ -71,7 +71,8 @@ _ROWS = """
 _PER_IMAGE = "SELECT *, after - before AS change FROM by_image ORDER BY side, image_id"
 _AVERAGE = """
     SELECT side, count(*)::INTEGER AS images, count(before)::INTEGER AS matched_images,
-           sum(channels)::INTEGER AS channels, sum(matched)::INTEGER AS matched, avg(before) AS before, avg(after) AS after, avg(after - before) AS change,
+           sum(channels)::INTEGER AS channels, sum(matched)::INTEGER AS matched,
+           avg(before) AS before, avg(after) AS after, avg(after - before) AS change,
            stddev_samp(after - before) / sqrt(count(before)) AS standard_error,
            count(*) FILTER (after > before)::INTEGER AS rose
     FROM by_image GROUP BY side ORDER BY side

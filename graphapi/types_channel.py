@@ -31,7 +31,7 @@ from graphapi.types_base import (
 from graphapi.types_context import ContextLabelSupport, context_label_node
 from graphapi.types_image import Decision, Image, decision_node, image_node
 from graphapi.types_run_parts import Class, Layer, class_by_id, layer_node
-from graphapi.types_verification import VerificationCounts, VerificationMethod, counts_of_channel
+from graphapi.types_verification import VerificationCounts, VerificationMethod, counts_node, counts_of_channel
 
 
 @strawberry.type(description="A channel of a layer, over the whole dataset.")
@@ -242,6 +242,11 @@ def support_node(run: RunInfo, row: Row[Any]) -> ChannelSupport:
         mean_share=row.mean_share,
         mean_importance=row.mean_importance,
     )
+
+
+def verified_node(run: RunInfo, row: Row[Any]) -> VerifiedChannel:
+    """The GraphQL object of a row of a verified-channel listing."""
+    return VerifiedChannel(channel=channel_node(run, row.layer_id, row.channel), counts=counts_node(row))
 
 
 def channel_edge_node(run: RunInfo, row: Row[Any], end: str) -> ChannelEdge:

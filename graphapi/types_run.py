@@ -40,6 +40,7 @@ from graphapi.types_channel import (
     order_of,
     outcome_of,
     support_node,
+    verified_node,
 )
 from graphapi.types_class_graph import ClassGraph, class_graph
 from graphapi.types_context import ContextLabelSupport, ContextOrder, LayerName, labels_of_class
@@ -49,7 +50,7 @@ from graphapi.types_image import Confusion, Image, SkippedImage, confusion_node,
 from graphapi.types_modes import FailureModes, MaxModes, MinSize, failure_modes_answer
 from graphapi.types_peak_shift import OtherOutcome, PeakShift, TopChannels, TrueClass, peak_shift_node
 from graphapi.types_run_parts import Class, Layer, class_node, layer_node
-from graphapi.types_verification import VerificationMethod, counts_node
+from graphapi.types_verification import VerificationMethod
 from schema.models import ALL_CLASSES
 
 
@@ -227,8 +228,7 @@ class Run(NodeInterface):
         after: After = UNSET,
     ) -> Connection[VerifiedChannel]:
         def nodes(rows: Rows) -> list[VerifiedChannel]:
-            run = self.run
-            return [VerifiedChannel(channel_node(run, row.layer_id, row.channel), counts_node(row)) for row in rows]
+            return [verified_node(self.run, row) for row in rows]
 
         wanted = (given(method) or VerificationMethod.REMOVE).value
         arguments = (class_id_of(self.run, class_), wanted, role_of(role), outcome_of(outcome))
