@@ -23,7 +23,7 @@ from indexer.shard_files import SHARD_SCHEMAS
 from schema.pictures import LayerGeometry, PictureSettings
 
 JPEG_QUALITY = 90
-"""Without subsampled colours. Of 100 photographs of 224 pixels a side: 17 kB and 0.9 ms each."""
+"""Without subsampled colours, since crops of a few pixels are cut from it: 20.7 kB an image of 224 pixels a side."""
 
 
 def picture_settings(
