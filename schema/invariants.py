@@ -89,6 +89,17 @@ INVARIANTS: tuple[Invariant, ...] = (
         """,
     ),
     Invariant(
+        "pictures",
+        "pictures of no image or decision",
+        """
+        SELECT 'thumbnail' AS "table", run_id, image_id AS id FROM thumbnail ANTI JOIN image USING (run_id, image_id)
+        UNION ALL
+        SELECT 'activation_map', run_id, decision_id FROM activation_map ANTI JOIN decision USING (run_id, decision_id)
+        UNION ALL
+        SELECT 'guided_crop', run_id, image_id FROM guided_crop ANTI JOIN image USING (run_id, image_id)
+        """,
+    ),
+    Invariant(
         "probability",
         "probabilities outside 0 to 1",
         """

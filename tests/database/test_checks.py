@@ -41,6 +41,16 @@ BREAKS: dict[str, list[str]] = {
     "unique-decomposition": ["INSERT INTO decomposition SELECT * FROM decomposition WHERE rowid = 5"],
     "unique-image_tag": ["INSERT INTO image_tag VALUES (1, 0, 'sea'), (1, 0, 'sea')"],
     "unique-image_label": ["INSERT INTO image_label VALUES (1, 0, 2), (1, 0, 2)"],
+    "unique-thumbnail": [f"INSERT INTO thumbnail SELECT 1, {RIGHT}, 'image/jpeg', 1, 1, 'x'::BLOB FROM range(2)"],
+    "unique-activation_map": [
+        "INSERT INTO activation_map SELECT 1, decision_id, target_layer, target_channel, target_y, target_x, "
+        "source_channel, 0, 0, 1, 1, 'x'::BLOB FROM (FROM edge LIMIT 1), range(2)"
+    ],
+    "unique-guided_crop": [
+        "INSERT INTO guided_crop SELECT 1, layer_id, channel, image_id, y, x, 'image/webp', 1, 1, 'x'::BLOB "
+        "FROM (FROM channel_peak LIMIT 1), range(2)"
+    ],
+    "pictures": ["INSERT INTO thumbnail VALUES (1, 9999, 'image/jpeg', 1, 1, 'x'::BLOB)"],
     "unique-image_context": ["INSERT INTO image_context SELECT * FROM image_context LIMIT 1"],
     "finite-image_context": ["UPDATE image_context SET area = 'nan'::REAL WHERE rowid = 0"],
     "unique-context_label": ["INSERT INTO context_label SELECT * FROM context_label LIMIT 1"],
