@@ -115,7 +115,8 @@ def _colours() -> NDArray[np.uint8]:
     to_rgb = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]])
     linear = np.clip(to_rgb @ xyz, 0, 1)
     rgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return (rgb.T * 255).round().astype(np.uint8)
+    table: NDArray[np.uint8] = (rgb.T * 255).round().astype(np.uint8)
+    return table
 
 
 def _enlarged(picture: Image.Image) -> Image.Image:

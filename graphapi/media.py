@@ -101,13 +101,16 @@ async def _answer(
             "Cache-Control": FOR_EVER,
             "X-Content-Type-Options": "nosniff",
         }
+        held = request.headers.get("if-none-match", "")
+        if _names(held, headers["ETag"]):
+            return Response(status_code=304, headers=headers)  # only who was given the picture can name its tag
         try:
             picture = await draw(_Source(service.session(version), run), places, request)
         except _Missing:
             return error_response(404, _not_found(request, "picture"))
         except QueryTimeoutError as error:
             return error_response(503, str(error), error.code)
-        if _has(request.headers.get("if-none-match", ""), headers["ETag"]):
+        if held.strip() == "*":
             return Response(status_code=304, headers=headers)
         return Response(picture.content, media_type=picture.media_type, headers=headers)
 
@@ -116,10 +119,9 @@ def _not_found(request: Request, what: str) -> str:
     return f"no {what} at {request.url.path[:200]}; take addresses from the URL fields of GraphQL"
 
 
-def _has(header: str, etag: str) -> bool:
+def _names(header: str, etag: str) -> bool:
     """Whether an If-None-Match header names a tag; weak tags count, as RFC 9110 has it for this header."""
-    given = [tag.strip().removeprefix("W/") for tag in header.split(",")]
-    return "*" in given or etag in given
+    return etag in [tag.strip().removeprefix("W/") for tag in header.split(",")]
 
 
 async def _image(source: _Source, place: dict[str, int], _: Request) -> Picture:

@@ -105,12 +105,12 @@ class BatchIndexer:
         labellers = self._labellers(record, batch)
         levels = explain(record, decided.roots, self.top_n, labellers, self.max_nodes, self.overlaps)
         tested = self._tested(batch, pixels, record, decided, levels)
+        if self.pictures is not None:
+            # Before any row is added: it may run out of memory, and then the batch is begun again.
+            self.pictures.add(rows.pictures, batch.image_ids, pixels, record, decided.roots, levels)
         rows.add(decided, levels, tested)
         if batch.maps is not None:
             rows.add_context(shown_labels(batch.image_ids, batch.maps, self._label_count))
-        if self.pictures is not None:
-            ids_of_roots = rows.decision[-1]["decision_id"]
-            self.pictures.add(rows.pictures, batch.image_ids, pixels, record, decided.roots, levels, ids_of_roots)
         for level in levels:
             self.node_count += len(level.target)
             self.barren_count += int((level.positive_count == 0).sum())

@@ -76,7 +76,7 @@ class GuidedActivations(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         value = func(*args, **(kwargs or {}))
-        return _PositiveGradient.apply(value) if func in _GUIDED else value  # type: ignore[no-untyped-call]
+        return _PositiveGradient.apply(value) if func in _GUIDED else value
 
 
 def guided_gradients(network: Network, level: int, pixels: Tensor, channel: Tensor, y: Tensor, x: Tensor) -> Tensor:

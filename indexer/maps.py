@@ -21,32 +21,27 @@ from indexer.record import Record
 from schema.pictures import encoded_map
 
 
-def kept_maps(
-    record: Record, roots: Roots, levels: Sequence[LevelEdges], count: int, decision_ids: NDArray[np.int64]
-) -> dict[str, Any]:
-    """The rows of `activation_map` of a batch.
+def kept_maps(record: Record, roots: Roots, levels: Sequence[LevelEdges], count: int) -> dict[str, Any]:
+    """The rows of `activation_map` of a batch, with the rows of their roots instead of decision ids.
 
     Args:
         record: of the batch.
         roots: that were explained.
         levels: their edges.
         count: how many edges of each root to keep.
-        decision_ids: (roots,) their ids.
 
     Returns:
-        Columns, by decision and then as edges lie, the upper layers first.
+        Columns, by root and then as edges lie, the upper layers first.
     """
     found: list[dict[str, Any]] = []
     for level, kept in zip(levels, _most_important(levels, count), strict=True):
         found += _level_maps(record, roots, level, kept)
-    found.sort(key=lambda row: row["root"])  # stable, so within a decision the order of the levels stays
-    columns: dict[str, Any] = {name: [row[name] for row in found] for name in _COLUMNS}
-    columns["decision_id"] = decision_ids[[row["root"] for row in found]]
-    return columns
+    found.sort(key=lambda row: row["root"])  # stable, so within a root the order of the levels stays
+    return {name: [row[name] for row in found] for name in _COLUMNS}
 
 
 _TARGET = ("target_layer", "target_channel", "target_y", "target_x")
-_COLUMNS = (*_TARGET, "source_channel", "first_y", "first_x", "height", "width", "content")
+_COLUMNS = ("root", *_TARGET, "source_channel", "first_y", "first_x", "height", "width", "content")
 
 
 def _most_important(levels: Sequence[LevelEdges], count: int) -> list[Tensor]:

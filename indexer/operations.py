@@ -142,6 +142,7 @@ def _window(node: fx.Node, module: nn.Module) -> tuple[Pair, Pair, Pair] | None:
 
 def _padding(node: fx.Node, module: nn.Module, kernel: Pair, dilation: Pair) -> tuple[float, float]:
     """Padding before the first row and column of a convolution or pooling."""
+    given: Any
     if node.op == "call_module":
         given = module.get_submodule(str(node.target)).padding
     else:

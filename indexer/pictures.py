@@ -97,7 +97,6 @@ class Pictures:
         record: Record,
         roots: Roots,
         levels: Sequence[LevelEdges],
-        decision_ids: NDArray[np.int64],
     ) -> None:
         """Add the pictures of a batch.
 
@@ -108,13 +107,16 @@ class Pictures:
             record: of the batch.
             roots: that were explained.
             levels: their edges.
-            decision_ids: (roots,) their ids.
         """
+        if self.settings.maps is not None:
+            maps = kept_maps(record, roots, levels, self.settings.maps)
+            ids, image = image_ids.numpy(), roots.image.cpu().numpy()
+            is_label = np.diff(image, prepend=-1) == 0
+            maps["decision_id"] = (2 * ids[image] + is_label)[maps.pop("root")]
+            rows.maps.append(maps)
         if self.settings.thumbnails is not None:
             rows.longest = self.settings.thumbnails
             rows.images.append((image_ids.tolist(), as_images(pixels, self.preprocessing)))
-        if self.settings.maps is not None:
-            rows.maps.append(kept_maps(record, roots, levels, self.settings.maps, decision_ids))
 
 
 @dataclass

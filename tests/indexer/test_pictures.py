@@ -117,7 +117,7 @@ def explained(count: int) -> tuple[nn.Module, Any, Roots, list[LevelEdges], dict
         record = network.recorder.record(inputs(3))
         roots = Roots(torch.tensor([0, 1, 1, 2]), torch.tensor([0, 1, 2, 3]))
         levels = explain(record, roots, 3)
-        rows = kept_maps(record, roots, levels, count, np.array([0, 2, 3, 4]))
+        rows = kept_maps(record, roots, levels, count)
     return model, record, roots, levels, rows
 
 
@@ -127,22 +127,22 @@ def test_the_most_important_edges_keep_their_maps() -> None:
     kept = {
         tuple(values)
         for values in zip(
-            *(rows[n] for n in ("decision_id", "target_layer", "target_channel", "target_y", "target_x")),
+            *(rows[n] for n in ("root", "target_layer", "target_channel", "target_y", "target_x")),
             rows["source_channel"],
             strict=True,
         )
     }
     assert len(kept) == len(rows["content"]) == 4 * 7
-    for root, decision_id in enumerate((0, 2, 3, 4)):
+    for root in range(4):
         importance: dict[bool, list[float]] = {True: [], False: []}
         for level in levels:
             for edge, node in enumerate(level.node.tolist()):
                 if level.target.root[node] == root:
                     place = (int(getattr(level.target, n)[node]) for n in ("channel", "y", "x"))
-                    key = (decision_id, level.source_layer + 1, *place, int(level.evidence.channel[edge]))
+                    key = (root, level.source_layer + 1, *place, int(level.evidence.channel[edge]))
                     importance[key in kept].append(float(level.importance[edge]))
         assert min(importance[True]) >= max(importance[False])
-    assert list(rows["decision_id"]) == sorted(rows["decision_id"])
+    assert rows["root"] == sorted(rows["root"])
 
 
 def test_stored_maps_are_gradient_times_feature() -> None:
@@ -150,10 +150,10 @@ def test_stored_maps_are_gradient_times_feature() -> None:
     model, _, _, _, rows = explained(1000)
     model = model.double()
     ends = (2, 5, 8)  # of the stages in tiny.network
-    images = {0: 0, 2: 1, 3: 1, 4: 2}
+    images = (0, 1, 1, 2)
     for row in range(len(rows["content"])):
         level = rows["target_layer"][row] - 1
-        value = inputs(3).double()[images[int(rows["decision_id"][row])]][None]
+        value = inputs(3).double()[images[rows["root"][row]]][None]
         source = model[: ends[level]](value).detach().requires_grad_()  # type: ignore[index]
         end = ends[level + 1] if level + 1 < len(ends) else len(model)  # type: ignore[arg-type]
         target = model[ends[level] : end](source)  # type: ignore[index]
