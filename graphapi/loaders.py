@@ -13,6 +13,7 @@ from graphapi.cursors import Key
 from graphapi.degrees import DegreeKey, Degrees, degrees, degrees_statement
 from graphapi.evidence import Graph, GraphNode, evidence_statement, graph
 from graphapi.paging import Builder, Parent, count_statement, matches, page_statement
+from graphapi.profiles import Positive, Profile, ProfileKey, positive, positive_statement, profile, shares_statement
 from graphapi.session import Session
 from schema.models import (
     ActivationMap,
@@ -62,6 +63,8 @@ class Context:
         self.counts: DataLoader[PageKey, int] = DataLoader(self._load_counts)
         self.evidence: DataLoader[EvidenceKey, Graph] = DataLoader(self._load_evidence)
         self.layer_degrees: DataLoader[DegreeKey, Degrees] = DataLoader(self._load_degrees)
+        self.layer_profiles: DataLoader[ProfileKey, Profile] = DataLoader(self._load_profiles)
+        self.positive_profiles: DataLoader[ProfileKey, Positive] = DataLoader(self._load_positive_profiles)
         self.images = self._rows_by(Image.__table__, "run_id", "image_id")
         self.decisions = self._rows_by(Decision.__table__, "run_id", "decision_id")
         self.decisions_of_image = self._rows_by(Decision.__table__, "run_id", "image_id")
@@ -103,6 +106,23 @@ class Context:
             return {key: totals.get(key.parent, 0) for key in group}
 
         return await _in_groups(keys, lambda key: key[:-1], load)
+
+    async def _load_profiles(self, keys: list[ProfileKey]) -> Sequence[Profile | BaseException]:
+        async def load(group: list[ProfileKey]) -> dict[ProfileKey, Profile]:
+            found = _grouped(await self.session.rows(shares_statement(group)), ["run_id", "layer_id"])
+            return {key: profile(found.get((key.run_id, key.layer_id), [])) for key in group}
+
+        return await _in_groups(keys, lambda key: key[:3], load)
+
+    async def _load_positive_profiles(self, keys: list[ProfileKey]) -> Sequence[Positive | BaseException]:
+        async def load(group: list[ProfileKey]) -> dict[ProfileKey, Positive]:
+            found = _grouped(await self.session.rows(positive_statement(group)), ["run_id", "layer_id"])
+            profiles = {key: positive(found.get((key.run_id, key.layer_id), [])) for key in group}
+            for one in profiles.values():
+                self.session.spend(len(one.positive) + len(one.overlapping))
+            return profiles
+
+        return await _in_groups(keys, lambda key: key[:3], load)
 
     async def _load_degrees(self, keys: list[DegreeKey]) -> Sequence[Degrees | BaseException]:
         async def load(group: list[DegreeKey]) -> dict[DegreeKey, Degrees]:

@@ -8,9 +8,12 @@ import strawberry
 
 from graphapi.catalog import ClassInfo, LayerInfo, RunInfo
 from graphapi.degrees import DegreeKey, require_sensible
+from graphapi.names import find_class
+from graphapi.profiles import key_of
 from graphapi.types_base import (
     UNSET,
     After,
+    ClassName,
     Connection,
     DecisionRole,
     First,
@@ -20,9 +23,11 @@ from graphapi.types_base import (
     Role,
     described,
     given,
+    role_of,
 )
 from graphapi.types_context import ContextLabelSupport, ContextOrder, LayerName, labels_of_class
 from graphapi.types_degree import DegreeDistribution, degree_node
+from graphapi.types_profile import LayerProfile, PositiveProfile, positive_node, profile_node
 
 
 @strawberry.type(description="A feature map that was decomposed; lengths in input pixels.")
@@ -58,8 +63,34 @@ class Layer(NodeInterface):
         key = DegreeKey(tuple(points), bins, threshold, min_edges, self.run.run_id, self.index)
         return degree_node(await info.context.layer_degrees.load(require_sensible(key)))
 
+    @described("How the evidence of this layer's decompositions in the layer below falls off with rank.")
+    async def profile(
+        self,
+        info: Info,
+        class_: ClassName = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        outcome: Outcome | None = UNSET,
+    ) -> LayerProfile:
+        name = given(class_)
+        class_id = None if name is None else find_class(self.run, name).class_id
+        key = key_of(class_id, role_of(role), _stored(outcome), self.run.run_id, self.index)
+        return profile_node(await info.context.layer_profiles.load(key))
+
+    @described("How many channels of the layer below are positive in this layer's decompositions, how many overlap.")
+    async def positive_profile(
+        self, info: Info, role: Role = DecisionRole.PREDICTED, outcome: Outcome | None = UNSET
+    ) -> PositiveProfile:
+        key = key_of(None, role_of(role), _stored(outcome), self.run.run_id, self.index)
+        return positive_node(await info.context.positive_profiles.load(key))
+
     def id_parts(self) -> tuple[str | int, ...]:
         return (self.run.name, self.name)
+
+
+def _stored(outcome: Outcome | None) -> str | None:
+    """The outcome as stored; None for any."""
+    outcome = given(outcome)
+    return None if outcome is None else outcome.value
 
 
 def layer_node(run: RunInfo, layer: LayerInfo) -> Layer:

@@ -179,7 +179,8 @@ def _hierarchy(
             decompositions.append(
                 target
                 | {"importance": importance, "positive_sum": total, "positive_count": positive,
-                   "overlap_count": None, "evidence_count": len(kept_edges)}
+                   "overlap_count": positive // 3 if description.context_labels else None,
+                   "evidence_count": len(kept_edges)}
             )  # fmt: skip
             for edge in kept_edges:
                 edge |= target | {"importance": importance * edge["share"]}

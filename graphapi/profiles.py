@@ -1,0 +1,133 @@
+"""How the evidence of a layer's decompositions falls off, and how many channels are positive and overlap (Fig. 6).
+
+From the rollups `layer_profile` and `positive_profile`: one statement answers for all layers of a request that ask for
+the same class, role and outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import BigInteger, CompoundSelect, Row, Select, cast, func, literal, select, union_all
+
+from graphapi.paging import matches
+from schema.models import ALL_CLASSES, LayerProfile, PositiveProfile
+
+
+class ProfileKey(NamedTuple):
+    """Whose decompositions: of roots of a class (ALL_CLASSES for any), a role and an outcome (None for any)."""
+
+    class_id: int
+    role: str
+    outcome: str | None
+    run_id: int
+    layer_id: int
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many decompositions have a count of `value`."""
+
+    value: int
+    decompositions: int
+
+
+@dataclass(frozen=True)
+class Positive:
+    """The positive channels of some decompositions; what was not counted is None or empty."""
+
+    decompositions: int
+    barren: int
+    mean_positive: float | None
+    mean_overlapping: float | None
+    positive: list[Count]
+    overlapping: list[Count]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Mean share by rank of the decompositions that have evidence, and what is left; None where there are none."""
+
+    decompositions: int
+    shares: list[float]
+    residual: float | None
+
+
+def shares_statement(keys: Sequence[ProfileKey]) -> Select[Any]:
+    """A row for each layer and rank; the keys differ in run and layer alone."""
+    first, table = keys[0], LayerProfile.__table__.c
+    statement = (
+        select(
+            table.run_id,
+            table.layer_id,
+            table.rank,
+            cast(func.sum(table.edges), BigInteger).label("edges"),
+            func.sum(table.share_sum).label("share_sum"),
+        )
+        .where(
+            matches([table.run_id, table.layer_id], [(key.run_id, key.layer_id) for key in keys]),
+            table.class_id == first.class_id,
+            table.role == first.role,
+        )
+        .group_by(table.run_id, table.layer_id, table.rank)
+        .order_by(table.run_id, table.layer_id, table.rank)
+    )
+    return statement if first.outcome is None else statement.where(table.outcome == first.outcome)
+
+
+def profile(rows: Sequence[Row[Any]]) -> Profile:
+    """From the rows of one layer, by rank. Every decomposition with evidence has an edge of rank 0."""
+    if not rows:
+        return Profile(0, [], None)
+    count = rows[0].edges
+    shares = [float(row.share_sum) / count for row in rows]
+    return Profile(count, shares, 1 - sum(shares))
+
+
+def positive_statement(keys: Sequence[ProfileKey]) -> CompoundSelect[Any]:
+    """Rows of a layer: (kind, value, decompositions), for how many channels are `positive`, are `overlapping` of those,
+    and are kept (`evidence`, whose value 0 is a decomposition without evidence).
+    """
+    first, table = keys[0], PositiveProfile.__table__.c
+    wanted = [matches([table.run_id, table.layer_id], [(key.run_id, key.layer_id) for key in keys])]
+    wanted.append(table.role == first.role)
+    if first.outcome is not None:
+        wanted.append(table.outcome == first.outcome)
+
+    def counted(kind: str, value: Any) -> Select[Any]:
+        count = cast(func.sum(table.decompositions), BigInteger).label("decompositions")
+        columns = (table.run_id, table.layer_id, literal(kind).label("kind"), value.label("value"), count)
+        return select(*columns).where(*wanted).group_by(table.run_id, table.layer_id, value)
+
+    every = union_all(
+        counted("positive", table.positive_count),
+        counted("overlapping", table.overlap_count),
+        counted("evidence", table.evidence),
+    )
+    return every.order_by("run_id", "layer_id", "kind", "value")
+
+
+def positive(rows: Sequence[Row[Any]]) -> Positive:
+    """From the rows of one layer."""
+    counts: dict[str, list[Count]] = {"positive": [], "overlapping": []}
+    decompositions = barren = 0
+    for row in rows:
+        if row.kind == "evidence":
+            decompositions += row.decompositions
+            barren += 0 if row.value else row.decompositions
+        elif row.value is not None:
+            counts[row.kind].append(Count(row.value, row.decompositions))
+    means = (_mean(counts["positive"]), _mean(counts["overlapping"]))
+    return Positive(decompositions, barren, *means, counts["positive"], counts["overlapping"])
+
+
+def key_of(class_id: int | None, role: str, outcome: str | None, run_id: int, layer_id: int) -> ProfileKey:
+    """The key of a layer; class_id None for all classes."""
+    return ProfileKey(ALL_CLASSES if class_id is None else class_id, role, outcome, run_id, layer_id)
+
+
+def _mean(counts: Sequence[Count]) -> float | None:
+    total = sum(count.decompositions for count in counts)
+    return sum(count.value * count.decompositions for count in counts) / total if total else None
