@@ -149,7 +149,9 @@ def test_pictures_in_the_database(images: Path, run: Path, tmp_path: Path) -> No
             with Image.open(io.BytesIO(content)) as shown, Image.open(images / uri) as original:
                 assert shown.size == (width, height) == (24, 24)
                 small = original.convert("RGB").resize((24, 24), Image.Resampling.LANCZOS)
-                assert np.abs(np.asarray(shown, float) - np.asarray(small, float)).mean() < 3
+                assert (
+                    np.abs(np.asarray(shown, float) - np.asarray(small, float)).mean() < 6
+                )  # another image differs by some 50
         assert sql("SELECT DISTINCT count(*) FROM activation_map GROUP BY decision_id") == [(5,)]
         columns = "run_id, decision_id, target_layer, target_channel, target_y, target_x, source_channel"
         assert sql(f"SELECT {columns} FROM activation_map EXCEPT SELECT {columns} FROM edge") == []
@@ -175,7 +177,7 @@ def test_strongest_peaks_are_those_of_plain_sql(run: Path) -> None:
     rows = duckdb.execute(
         """
         SELECT source_layer, source_channel, decision_id // 2 AS image, source_y, source_x
-        FROM read_parquet($files) GROUP BY ALL
+        FROM read_parquet($files) GROUP BY source_layer, source_channel, image, source_y, source_x
         QUALIFY row_number() OVER (PARTITION BY source_layer, source_channel
                                    ORDER BY max(contribution) DESC, image, source_y, source_x) <= 2
         ORDER BY ALL

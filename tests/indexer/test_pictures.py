@@ -34,8 +34,8 @@ def seeded(model: nn.Module, seed: int = 0) -> nn.Module:
     return model.eval()
 
 
-def inputs(count: int, seed: int = 1) -> Tensor:
-    return torch.randn(count, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
+def inputs(count: int, seed: int = 1, side: int = SIDE) -> Tensor:
+    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
@@ -83,21 +83,22 @@ class Linear(nn.Module):
 
 def test_a_box_is_what_a_value_depends_on() -> None:
     """The support of the gradient of each value, found by autograd, is the box of its place."""
+    side = 33  # every pixel is in the field of some value of `a`
     model = seeded(Linear())
-    network = prepare(model, SIDE, ["a", "b", "c", "d"])
-    pictures = picture_settings(network, SIDE, 32, None, None)
+    network = prepare(model, side, ["a", "b", "c", "d"])
+    pictures = picture_settings(network, side, 32, None, None)
     assert pictures is not None
     assert PictureSettings.from_json(pictures.to_json()) == pictures
     for level, layer in enumerate(network.layers):
         for y, x in ((0, 0), (layer.height // 2, 1), (layer.height - 1, layer.width // 2)):
-            leaf = inputs(1).requires_grad_()
+            leaf = inputs(1, side=side).requires_grad_()
             value = leaf
             for name in "abcd"[: level + 1]:
                 value = getattr(model, name)(value)
             (gradient,) = torch.autograd.grad(value[0, :, y, x].sum(), leaf)
             support = torch.nonzero(gradient[0].abs().sum(0))
             (top, left), (bottom, right) = support.min(0).values.tolist(), support.max(0).values.tolist()
-            assert pictures.layers[level].box(y, x, SIDE) == (top, left, bottom + 1, right + 1), (layer.name, y, x)
+            assert pictures.layers[level].box(y, x, side) == (top, left, bottom + 1, right + 1), (layer.name, y, x)
 
 
 def test_boxes_stay_within_the_input() -> None:
@@ -220,7 +221,7 @@ class Functional(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """(batch, 3, height, width) -> (batch, classes)."""
         convolutions: Any = self.layers
-        if not self.traceable and float(pixels.abs().sum()) < 0:
+        if not self.traceable and float(pixels.detach().abs().sum()) < 0:
             return pixels.flatten(1)
         value = F.max_pool2d(F.relu(convolutions[0](pixels), inplace=True), 2)
         value = F.max_pool2d(convolutions[3](value).relu(), 2)
