@@ -3,8 +3,10 @@
 1. A decision is its evidence at a layer: importance per channel, divided by its sum, and of that the square root, so
    that no channel outweighs all others. Such vectors have length 1: their squared distance is 2 - 2 cos.
 2. They are merged by Ward's rule, which has no random part, down to 2, 3, ... groups.
-3. The number is the one of the largest mean silhouette (of cosine distances), or 1 where even that is below
-   MIN_SILHOUETTE, as it is where channels occur independently of each other.
+3. The number is the one of the largest mean silhouette (of cosine distances).
+4. Such a silhouette is 0.1 to 0.5 even where there are no groups, the larger the fewer decisions and channels. So the
+   same is done with each channel's importances shuffled over the decisions; unless the silhouette is above that of all
+   SHUFFLES (for unrelated channels it is in 1 of 20 cases), there is one group.
 
 Imported where it is used only: scikit-learn takes a second to load.
 """
@@ -15,12 +17,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import AgglomerativeClustering
+from sklearn.cluster import ward_tree
 from sklearn.metrics import silhouette_score
 
-MIN_SILHOUETTE = 0.1
-"""Where each channel's importances were shuffled over the decisions, the largest silhouette was below this (measured:
-`tests/graphapi/test_clusters.py`)."""
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+SHUFFLES = 19
+SEED = 0
 UNASSIGNED = -1
 
 
@@ -35,13 +39,13 @@ class Clusters:
         closeness: (decisions,) cosine of its evidence and its group's mean.
     """
 
-    labels: NDArray[np.int64]
+    labels: Labels
     count: int
     silhouette: float | None
-    closeness: NDArray[np.float64]
+    closeness: Floats
 
 
-def clusters(importance: NDArray[np.float64], max_count: int, min_size: int) -> Clusters:
+def clusters(importance: Floats, max_count: int, min_size: int) -> Clusters:
     """Divide decisions by their evidence.
 
     Args:
@@ -51,8 +55,10 @@ def clusters(importance: NDArray[np.float64], max_count: int, min_size: int) -> 
     """
     total = importance.sum(axis=1)
     known = np.flatnonzero(total > 0)
-    vectors = np.sqrt(importance[known] / total[known, None])
+    vectors = _unit(importance[known])
     found, silhouette = _divide(vectors, max_count)
+    if silhouette is not None and silhouette <= _by_chance(importance[known], max_count, silhouette):
+        found, silhouette = np.zeros(len(known), np.int64), None
     sizes = np.bincount(found, minlength=1)
     order = [group for group in np.argsort(-sizes, kind="stable").tolist() if sizes[group] >= min_size]
     labels = np.full(len(total), UNASSIGNED, np.int64)
@@ -65,14 +71,52 @@ def clusters(importance: NDArray[np.float64], max_count: int, min_size: int) -> 
     return Clusters(labels, len(order), silhouette, closeness)
 
 
-def _divide(vectors: NDArray[np.float64], max_count: int) -> tuple[NDArray[np.int64], float | None]:
+def _unit(importance: Floats) -> Floats:
+    """Vectors of length 1 from importances, of zeros where there are none."""
+    total = importance.sum(axis=1, keepdims=True)
+    vectors: Floats = np.sqrt(importance / np.where(total > 0, total, 1))
+    return vectors
+
+
+def _divide(vectors: Floats, max_count: int) -> tuple[Labels, float | None]:
     """The group of each vector, and the silhouette of the division; None of one group."""
-    best: tuple[float, NDArray[np.int64]] | None = None
+    best: tuple[float, Labels] = -1.0, np.zeros(len(vectors), np.int64)
+    if len(vectors) < 4 or max_count < 2:
+        return best[1], None
+    merges = ward_tree(vectors)[0]
+    distances = np.clip(1 - vectors @ vectors.T, 0, None)
+    np.fill_diagonal(distances, 0)
     for count in range(2, min(max_count, len(vectors) - 1) + 1):
-        found = AgglomerativeClustering(n_clusters=count, linkage="ward").fit_predict(vectors)
-        silhouette = float(silhouette_score(vectors, found, metric="cosine"))
-        if best is None or silhouette > best[0]:
+        found = _cut(merges, len(vectors), count)
+        silhouette = float(silhouette_score(distances, found, metric="precomputed"))
+        if silhouette > best[0]:
             best = silhouette, found
-    if best is None or best[0] < MIN_SILHOUETTE:
-        return np.zeros(len(vectors), np.int64), None
     return best[1], best[0]
+
+
+def _cut(merges: NDArray[np.int64], size: int, count: int) -> Labels:
+    """The groups, of the first vector first, after all merges but the last count - 1.
+
+    Args:
+        merges: (size - 1, 2), what merge i joins: vectors, and from `size` on the results of earlier merges.
+        size: vectors.
+        count: groups.
+    """
+    top = np.arange(2 * size - 1)
+    for merge in range(size - count - 1, -1, -1):
+        top[merges[merge]] = top[size + merge]
+    _, first, labels = np.unique(top[:size], return_index=True, return_inverse=True)
+    order: Labels = np.argsort(np.argsort(first))[labels]
+    return order
+
+
+def _by_chance(importance: Floats, max_count: int, enough: float) -> float:
+    """The largest silhouette of the shuffled; or the first that is `enough`."""
+    random = np.random.default_rng(SEED)
+    largest = -1.0
+    for _ in range(SHUFFLES):
+        shuffled = random.permuted(importance, axis=0)
+        largest = max(largest, _divide(_unit(shuffled[shuffled.any(axis=1)]), max_count)[1] or -1.0)
+        if largest >= enough:
+            break
+    return largest

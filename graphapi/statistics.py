@@ -75,7 +75,7 @@ def fisher_exact(count_a: Ints, size_a: int, count_b: Ints, size_b: int) -> Floa
     p = np.empty(len(total))
     order = np.argsort(total, kind="stable")
     margins, starts = np.unique(total[order], return_index=True)
-    for margin, items in zip(margins.tolist(), np.split(order, starts[1:]), strict=True):
+    for margin, items in zip(margins.tolist(), np.split(order, starts)[1:], strict=True):
         p[items] = _two_sided(count_a[items], size_a, size_b, margin, log_factorial)
     return p
 

@@ -173,7 +173,7 @@ async def contrast_page(
     kind = str((given(of) or ContrastItem.CHANNELS).value)
     one, other = (_cohort(context, run, cohort) for cohort in (a, b))
     found = evidence_layer(one.run, layer)
-    _require_comparable(one.run, other.run, found, kind)
+    require_comparable(one.run, other.run, found, kind)
     answer = await contrast.contrast(context.session, kind, found, one, other, min_count)
     begin = 0 if start is None else bisect_right(answer.rows, start, key=lambda row: row.key)
     rows = answer.rows[begin : begin + size]
@@ -225,7 +225,7 @@ def _cohort(context: Context, run: RunInfo, cohort: CohortInput) -> cohorts.Coho
     )
 
 
-def _require_comparable(run: RunInfo, other: RunInfo, layer: LayerInfo, of: str) -> None:
+def require_comparable(run: RunInfo, other: RunInfo, layer: LayerInfo, of: str) -> None:
     """UsageError unless the layer's channels mean the same in both runs; labels are compared by name."""
     if run is other:
         return
