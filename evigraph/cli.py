@@ -40,6 +40,14 @@ runs_app = typer.Typer(
 )
 app.add_typer(runs_app, name="runs")
 
+export_app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Write edges, or the evidence graph of a class, to a file.",
+    epilog=_example("evigraph export edges --db evidence.duckdb --run vgg16 --out edges.parquet"),
+)
+app.add_typer(export_app, name="export")
+
 
 class Device(StrEnum):
     """Where the network runs."""
@@ -54,6 +62,36 @@ class Precision(StrEnum):
     FP32 = "fp32"
     TF32 = "tf32"
     BF16 = "bf16"
+
+
+class EdgeFormat(StrEnum):
+    """Formats of exported edges."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
+    ARROW = "arrow"
+
+
+class GraphFormat(StrEnum):
+    """Formats of an exported graph."""
+
+    GRAPHML = "graphml"
+    JSON = "json"
+    DOT = "dot"
+
+
+class Role(StrEnum):
+    """Which class a decision explains."""
+
+    PREDICTED = "predicted"
+    LABEL = "label"
+
+
+class ImageOutcome(StrEnum):
+    """Whether an image's predicted class is its label."""
+
+    CORRECT = "correct"
+    WRONG = "wrong"
 
 
 class ChannelOrder(StrEnum):
@@ -175,7 +213,9 @@ def index(
     ] = None,
     eps: Annotated[str, typer.Option(help="The most that an attack changes a pixel in 0..1.")] = "8/255",
     attack_steps: Annotated[int, typer.Option(help="Steps of pgd.", min=1)] = 10,
-    attack_alpha: Annotated[str | None, typer.Option(help="Size of a step of pgd; a quarter of --eps if not given.")] = None,
+    attack_alpha: Annotated[
+        str | None, typer.Option(help="Size of a step of pgd; a quarter of --eps if not given.")
+    ] = None,
     attack_target: Annotated[
         int | None, typer.Option(help="Index of the class that the network is to say; any but the label if not given.")
     ] = None,
@@ -198,7 +238,8 @@ def index(
     pixel_scale: Annotated[int | None, typer.Option(help="Pixels are 0..1 (1) or 0..255 (255).")] = None,
     interpolation: Annotated[str | None, typer.Option(help="bilinear, bicubic or nearest.")] = None,
     thumbnails: Annotated[
-        int | None, typer.Option(help="Keep a picture of what the network saw, its longest side PX.", metavar="PX", min=16)
+        int | None,
+        typer.Option(help="Keep a picture of what the network saw, its longest side PX.", metavar="PX", min=16),
     ] = None,
     maps: Annotated[
         bool, typer.Option("--maps", help="Keep the activation maps of the most important edges of each decision.")
@@ -394,6 +435,53 @@ def delete_runs(
         print(f"deleted {', '.join(report.deleted)} from {db}, which holds {', '.join(report.kept) or 'no runs'} now")
         print(f"  {report.size_bytes / 1e6:.1f} MB in {report.seconds:.1f} s, every invariant checked")
         print(f"  the version before is kept until the next publish: evigraph rollback --db {db}")
+
+
+@export_app.command(
+    "edges", epilog=_example("evigraph export edges --db evidence.duckdb --run vgg16 --out edges.parquet")
+)
+def export_edges(
+    db: Database,
+    out: Annotated[Path, typer.Option(help="The file to write.", show_default=False)],
+    format_: Annotated[EdgeFormat, typer.Option("--format", help="Of the file; arrow is an IPC stream.")] = (
+        EdgeFormat.PARQUET
+    ),
+    run: Annotated[str | None, typer.Option(help="Of this run alone; all if not given.")] = None,
+    class_: Annotated[str | None, typer.Option("--class", help="Of roots of this class: name, key or index.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Into channels of this layer: name or module path.")] = None,
+    role: Annotated[Role | None, typer.Option(help="Of roots of this role; both if not given.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write the edges of a database, or some of them, to a file, in memory that does not grow with it."""
+    from evigraph.export import export_edges as write
+
+    size = write(db, format_.value, out, run, class_, layer, role and role.value)
+    if not quiet:
+        print(f"wrote {out}: {size / 1e6:.1f} MB")
+
+
+@export_app.command(
+    "graph", epilog=_example("evigraph export graph --db evidence.duckdb --class boat --format dot --out boat.dot")
+)
+def export_graph(
+    db: Database,
+    class_: Annotated[str, typer.Option("--class", help="The class: name, key or index.", show_default=False)],
+    run: Annotated[str | None, typer.Option(help="The run; the newest if not given.")] = None,
+    format_: Annotated[GraphFormat, typer.Option("--format", help="Of the file.")] = GraphFormat.JSON,
+    out: Annotated[Path | None, typer.Option(help="The file to write; standard output if not given.")] = None,
+    role: Annotated[Role, typer.Option(help="Which roots count.")] = Role.PREDICTED,
+    outcome: Annotated[ImageOutcome | None, typer.Option(help="Only roots of such images.")] = None,
+    min_rate: Annotated[float, typer.Option(help="Leave out what fewer of the roots hold.")] = 0.1,
+    max_nodes_per_layer: Annotated[int, typer.Option(help="Channels of each layer.")] = 20,
+) -> None:
+    """Write the evidence graph of a class: channels, and the evidence between them."""
+    from evigraph.export import export_graph as write
+
+    given = {"class": class_, "role": role.value, "min_rate": str(min_rate)}
+    given["max_nodes_per_layer"] = str(max_nodes_per_layer)
+    given |= {"run": run} if run is not None else {}
+    given |= {"outcome": outcome.value} if outcome is not None else {}
+    write(db, format_.value, out, given)
 
 
 @app.command(epilog=_example("evigraph serve --db evidence.duckdb --port 8000"))

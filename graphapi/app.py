@@ -3,6 +3,7 @@
 /graphql    GraphQL over HTTP; GraphiQL for a browser that asks for a page
 /           to /graphql
 /media/...  pictures, as the URL fields of GraphQL name them (`graphapi.media`)
+/export     edges and graphs as files (graphapi/exports.py)
 /healthz    whether the database answers, which version of it, and its runs
 """
 
@@ -23,6 +24,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from graphapi import exports
 from graphapi.encoding import to_json
 from graphapi.execution import Service
 from graphapi.graphiql import STATIC, page
@@ -85,6 +87,7 @@ def create_app(database: Path, *, settings: Settings | None = None) -> Starlette
     routes: list[Route | Mount] = [
         # All of them, so that a refusal has the shape of every other error.
         Route("/graphql", graphql, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
+        *exports.routes(service),
         Route("/healthz", healthz),
         Route("/", root),
         *media_routes(service),

@@ -65,6 +65,11 @@ def formatted(error: GraphQLError, default_code: str) -> dict[str, Any]:
     return shape
 
 
+def shape_of(error: EvidenceError) -> dict[str, Any]:
+    """An expected error outside GraphQL, in the same shape."""
+    return {"message": str(error), "extensions": _extensions(error)}
+
+
 def _cause(error: GraphQLError) -> BaseException | None:
     """The exception that a resolver raised; None where graphql-core itself refused the query."""
     cause: BaseException | None = error.original_error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from graphql import GraphQLError
 from strawberry.exceptions import MissingQueryError
@@ -18,6 +20,8 @@ from graphapi.loaders import Context
 from graphapi.schema import build_schema
 from graphapi.session import Session
 from graphapi.settings import Settings
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,10 @@ class Service:
     def session(self, version: Version) -> Session:
         """What one request may use of a version."""
         return Session(version, self.settings, self._threads)
+
+    async def on_a_thread(self, work: Callable[[], T]) -> T:
+        """Run work on the threads for SQL."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def close(self) -> None:
         """Stop the threads and close the database."""

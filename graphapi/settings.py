@@ -37,6 +37,8 @@ class Settings:
     max_evidence_edges: int = _setting(5000, "edges of one decision's evidence before it is truncated")
     time_limit_ms: int = _setting(10_000, "time that one request may wait for its SQL statements")
     threads: int = _setting(4, "SQL statements that run at the same time")
+    max_exports: int = _setting(2, "exports of edges that run at the same time")
+    export_time_limit_ms: int = _setting(600_000, "time that one export of edges may take, its client's reading too")
     cors_origins: tuple[str, ...] = _setting((), "origins whose pages may call the service; none by default")
     graphiql: bool = _setting(True, "serve the query editor to browsers")
 

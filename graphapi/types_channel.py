@@ -73,10 +73,12 @@ class Channel(NodeInterface):
         first: First = UNSET,
         after: After = UNSET,
     ) -> Connection[ContextLabelSupport]:
-        def nodes(rows: Rows) -> list[ContextLabelSupport]:
-            return [context_label_node(self.run, row, *arguments, None) for row in rows]
+        class_id, wanted_role = class_id_of(self.run, class_), role_of(role)
 
-        arguments = (class_id_of(self.run, class_), role_of(role))
+        def nodes(rows: Rows) -> list[ContextLabelSupport]:
+            return [context_label_node(self.run, row, class_id, wanted_role, None) for row in rows]
+
+        arguments = (class_id, wanted_role)
         return await listed(info.context, listings_context.context_labels, arguments, self._key(), first, after, nodes)
 
     @described("Lower channels that feed it, most decisions first.")
