@@ -1,0 +1,234 @@
+"""Tested evidence and the shift of peak features: GraphQL against plain SQL on a clean and an attacked run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import duckdb
+import pytest
+
+from graphapi.settings import Settings
+from indexer.attack import AttackSettings
+from indexer.pipeline import IndexSettings, index
+from indexer.publish import publish
+from indexer.verify import VerifySettings
+from schema.database import open_read_only
+from tests.graphapi.conftest import Ask
+from tests.support import tiny
+
+LAYER = "7"
+
+
+@pytest.fixture(scope="module")
+def paired(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`clean` with tests of all evidence, `pgd` its twin, and `other`, a run of another network."""
+    folder = tmp_path_factory.mktemp("paired")
+    images = tiny.draw_images(folder / "set", 32)
+    for name, attack, weights in (("clean", None, None), ("pgd", AttackSettings("pgd", 0.1), None)):
+        index(
+            IndexSettings(
+                model=tiny.MODEL,
+                weights=weights or "random",
+                data=f"imagefolder:{images}",
+                run=folder / name,
+                workers=0,
+                preprocessing={"resize": 0, "crop": tiny.SIDE, "mean": ".5,.5,.5", "std": ".5,.5,.5"},
+                attack=attack,
+                verify=VerifySettings("all", top=2),
+            )
+        )
+    publish([folder / "clean", folder / "pgd"], folder / "evidence.duckdb")
+    return folder / "evidence.duckdb"
+
+
+@pytest.fixture(scope="module")
+def clean(paired: Path, make_ask: Callable[[Path, Settings], Ask]) -> Ask:
+    ask = make_ask(paired, Settings())
+
+    def data(selection: str, **variables: Any) -> dict[str, Any]:
+        answer = ask('{ run(name: "clean") { ' + selection + " } }", **variables)
+        assert "errors" not in answer, answer["errors"]
+        found: dict[str, Any] = answer["data"]["run"]
+        return found
+
+    return data
+
+
+def rows_of(database: Path, sql: str) -> list[dict[str, Any]]:
+    engine = open_read_only(database)
+    try:
+        with engine.connect() as connection:
+            return [dict(row) for row in connection.exec_driver_sql(sql).mappings()]
+    finally:
+        engine.dispose()
+
+
+@pytest.mark.parametrize("outcome", ["WRONG", "CORRECT", "null"])
+@pytest.mark.parametrize("method", ["REMOVE", "OCCLUDE"])
+def test_channels_are_listed_by_what_they_corrected(clean: Ask, paired: Path, method: str, outcome: str) -> None:
+    answer = clean(
+        f'verifiedChannels(layer: "{LAYER}", method: {method}, outcome: {outcome}, first: 50) '
+        "{ totalCount nodes { channel { index } counts { method tested corrected flipped correctedRate "
+        "meanLogitChange } } }"
+    )["verifiedChannels"]
+    wanted = "TRUE" if outcome == "null" else f"r.outcome = '{outcome.lower()}'"
+    expected = rows_of(
+        paired,
+        f"""
+        SELECT source_channel AS channel, count(*) AS tested, count(*) FILTER (corrected) AS corrected,
+               count(*) FILTER (v.predicted_id <> i.predicted_id) AS flipped, avg(logit_change::DOUBLE) AS change
+        FROM verification v JOIN root r USING (run_id, decision_id) JOIN image i USING (run_id, image_id)
+        WHERE v.run_id = (SELECT run_id FROM run WHERE name = 'clean') AND method = '{method.lower()}'
+          AND source_layer = (SELECT layer_id FROM layer WHERE name = '{LAYER}' LIMIT 1) AND role = 'predicted'
+          AND {wanted}
+        GROUP BY ALL ORDER BY corrected DESC, flipped DESC, tested DESC, channel
+        """,
+    )
+    assert expected
+    assert answer["totalCount"] == len(expected)
+    for node, row in zip(answer["nodes"], expected, strict=True):
+        counts = node["counts"]
+        assert (node["channel"]["index"], counts["method"]) == (row["channel"], method)
+        assert [counts[name] for name in ("tested", "corrected", "flipped")] == [
+            row[name] for name in ("tested", "corrected", "flipped")
+        ]
+        assert counts["correctedRate"] == row["corrected"] / row["tested"]
+        assert counts["meanLogitChange"] == pytest.approx(row["change"], rel=1e-5, abs=1e-6)
+    one = expected[0]
+    channel = clean(
+        f'channel(layer: "{LAYER}", index: {one["channel"]}) '
+        f"{{ verification(outcome: {outcome}) {{ method tested corrected }} }}"
+    )["channel"]["verification"]
+    assert {"method": method, "tested": one["tested"], "corrected": one["corrected"]} in channel
+
+
+def test_an_edge_tells_of_its_own_tests(clean: Ask, paired: Path) -> None:
+    nodes = clean(
+        "images(first: 32) { nodes { index decisions { role class { index } evidence { nodes { layer channel y x } "
+        "edges { target source verification { method logit logitChange labelLogitChange corrected area "
+        "predicted { index } } } } } } }"
+    )["images"]["nodes"]
+    names = {row["layer_id"]: row["name"] for row in rows_of(paired, "FROM layer WHERE run_id = 1")}
+    found = {}
+    for image in nodes:
+        for decision in image["decisions"]:
+            places = decision["evidence"]["nodes"]
+            for edge in decision["evidence"]["edges"]:
+                target, source = (tuple(places[edge[end]].values()) for end in ("target", "source"))
+                for test in edge["verification"]:
+                    key = (2 * image["index"] + (decision["role"] == "LABEL"), target, source, test["method"].lower())
+                    found[key] = test
+    expected = rows_of(paired, "FROM verification WHERE run_id = (SELECT run_id FROM run WHERE name = 'clean')")
+    assert len(found) == len(expected) > 0
+    for row in expected:
+        target, source = (
+            (names[row[f"{end}_layer"]], *(row[f"{end}_{part}"] for part in ("channel", "y", "x")))
+            for end in ("target", "source")
+        )
+        test = found[row["decision_id"], target, source, row["method"]]
+        assert test["predicted"]["index"] == row["predicted_id"]
+        assert test["corrected"] == row["corrected"]
+        for name, column in (("logit", "logit"), ("logitChange", "logit_change"), ("area", "area")):
+            assert test[name] == pytest.approx(row[column], rel=1e-6)
+
+
+PAIRS = "pairs(first: 50) { nodes { image { index } otherImage { index } trueClass { index } wrongClass { index } "
+CHANGE = "{ channels matched before after change }"
+
+
+@pytest.mark.parametrize("top", [None, 2])
+@pytest.mark.parametrize("outcome", ["WRONG", "CORRECT", "null"])
+def test_peak_shift_is_that_of_the_edges(clean: Ask, paired: Path, top: int | None, outcome: str) -> None:
+    limit = "" if top is None else f", top: {top}"
+    answer = clean(
+        f'peakShift(other: "pgd", layer: "{LAYER}", outcome: {outcome}{limit}) {{ '
+        f"{PAIRS} true {CHANGE} wrong {CHANGE} }} }} "
+        "true { images matchedImages change standardError rose } wrong { images matchedImages change rose } }"
+    )["peakShift"]
+    expected = by_hand(paired, top, outcome)
+    assert expected
+    assert [node["image"]["index"] for node in answer["pairs"]["nodes"]] == sorted(expected)
+    changes: dict[str, list[float]] = defaultdict(list)
+    for node in answer["pairs"]["nodes"]:
+        assert node["otherImage"]["index"] == node["image"]["index"]
+        sides = expected[node["image"]["index"]]
+        for side in ("true", "wrong"):
+            if side not in sides:
+                assert node[side] is None
+                continue
+            channels, matched, before, after = sides[side]
+            assert (node[side]["channels"], node[side]["matched"]) == (channels, matched)
+            assert node[side]["before"] == (None if before is None else pytest.approx(before, rel=1e-5))
+            assert node[side]["after"] == (None if after is None else pytest.approx(after, rel=1e-5))
+            if before is not None and after is not None:
+                changes[side].append(after - before)
+    assert changes["true"]
+    for side, values in changes.items():
+        mean = answer[side]
+        assert mean["matchedImages"] == len(values)
+        assert mean["change"] == pytest.approx(fmean(values), rel=1e-4, abs=1e-7)
+        assert mean["rose"] == sum(value > 0 for value in values)
+        if side == "true" and len(values) > 1:
+            assert mean["standardError"] == pytest.approx(stdev(values) / len(values) ** 0.5, rel=1e-4)
+
+
+def by_hand(database: Path, top: int | None, outcome: str) -> dict[int, dict[str, tuple[int, int, Any, Any]]]:
+    """Per image and side: channels, matched, before, after."""
+    with duckdb.connect(str(database.resolve()), read_only=True) as connection:
+
+        def ask(sql: str) -> list[tuple[Any, ...]]:
+            return connection.execute(sql).fetchall()
+
+        (one,), (two,) = (ask(f"SELECT run_id FROM run WHERE name = '{name}'")[0] for name in ("clean", "pgd"))
+        said = {run: dict(ask(f"SELECT image_id, predicted_id FROM image WHERE run_id = {run}")) for run in (one, two)}
+        labels = dict(ask(f"SELECT image_id, label_id FROM image WHERE run_id = {one}"))
+        (layer,) = ask(f"SELECT layer_id FROM layer WHERE run_id = {one} AND name = '{LAYER}'")[0]
+        places: dict[tuple[int, int, int], dict[tuple[int, int], float]] = defaultdict(dict)
+        importance: dict[tuple[int, int, int], dict[int, float]] = defaultdict(lambda: defaultdict(float))
+        for run, decision, class_id, channel, y, x, feature, weight in ask(
+            "SELECT run_id, decision_id, root_class_id, source_channel, source_y, source_x, feature, importance "
+            f"FROM edge WHERE source_layer = {layer}"
+        ):
+            places[run, decision // 2, channel][y, x] = feature
+            importance[run, decision // 2, class_id][channel] += weight
+    found: dict[int, dict[str, tuple[int, int, Any, Any]]] = {}
+    for image, label in labels.items():
+        wrong = said[two][image] != label
+        if outcome != "null" and wrong != (outcome == "WRONG"):
+            continue
+        found[image] = {}
+        for side, run, class_id in (("true", one, label), ("wrong", two, said[two][image])):
+            if side == "wrong" and not wrong:
+                continue
+            held = importance[run, image, class_id]
+            channels = sorted(held, key=lambda channel: (-held[channel], channel))[:top]
+            both = [c for c in channels if (one, image, c) in places and (two, image, c) in places]
+            means = [[fmean(places[r, image, c].values()) for c in both] for r in (one, two)]
+            before, after = (fmean(values) if values else None for values in means)
+            found[image][side] = (len(channels), len(both), before, after)
+    return found
+
+
+def test_peak_shift_takes_as_many_statements_for_any_page(clean: Ask, statements: list[str]) -> None:
+    def count(first: int) -> int:
+        statements.clear()
+        clean(f'peakShift(other: "pgd", layer: "{LAYER}") {{ pairs(first: {first}) {{ nodes {{ true {CHANGE} }} }} }}')
+        return len(statements)
+
+    assert count(2) == count(20) == 2
+
+
+def test_what_cannot_be_compared_is_refused(paired: Path, make_ask: Callable[[Path, Settings], Ask]) -> None:
+    ask = make_ask(paired, Settings())
+    for arguments, said in (
+        ('other: "nothing", layer: "7"', "nothing"),
+        ('other: "pgd", layer: "logits"', "name a layer below"),
+        ('other: "pgd", layer: "7", top: 0', "top: 0"),
+        ('other: "pgd", layer: "conv9"', "conv9"),
+    ):
+        answer = ask(f'{{ run(name: "clean") {{ peakShift({arguments}) {{ true {{ images }} }} }} }}')
+        assert said in answer["errors"][0]["message"]
