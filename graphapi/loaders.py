@@ -23,6 +23,7 @@ from schema.models import (
     Decision,
     GuidedCrop,
     Image,
+    Overlap,
     Verification,
 )
 
@@ -65,6 +66,7 @@ class Context:
         self.layer_degrees: DataLoader[DegreeKey, Degrees] = DataLoader(self._load_degrees)
         self.layer_profiles: DataLoader[ProfileKey, Profile] = DataLoader(self._load_profiles)
         self.positive_profiles: DataLoader[ProfileKey, Positive] = DataLoader(self._load_positive_profiles)
+        self.overlaps: DataLoader[Parent, dict[Parent, Rows]] = DataLoader(self._load_overlaps)
         self.images = self._rows_by(Image.__table__, "run_id", "image_id")
         self.decisions = self._rows_by(Decision.__table__, "run_id", "decision_id")
         self.decisions_of_image = self._rows_by(Decision.__table__, "run_id", "image_id")
@@ -106,6 +108,16 @@ class Context:
             return {key: totals.get(key.parent, 0) for key in group}
 
         return await _in_groups(keys, lambda key: key[:-1], load)
+
+    async def _load_overlaps(self, keys: list[Parent]) -> Sequence[dict[Parent, Rows]]:
+        """Overlap groups of decisions (run, class, decision), each under (layer, channel, y, x, representative)."""
+        c = Overlap.__table__.c
+        wanted = matches([c.run_id, c.class_id, c.decision_id], keys)
+        rows = await self.session.rows(select(*c).where(wanted).order_by(c.contribution.desc(), c.member))
+        self.session.spend(len(rows))
+        found = _grouped(rows, ["run_id", "class_id", "decision_id"])
+        node = ["layer_id", "channel", "y", "x", "representative"]
+        return [_grouped(found.get(key, []), node) for key in keys]
 
     async def _load_profiles(self, keys: list[ProfileKey]) -> Sequence[Profile | BaseException]:
         async def load(group: list[ProfileKey]) -> dict[ProfileKey, Profile]:

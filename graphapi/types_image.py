@@ -12,6 +12,7 @@ from graphapi.catalog import RunInfo
 from graphapi.evidence import Graph
 from graphapi.loaders import EvidenceKey
 from graphapi.types_base import UNSET, DecisionRole, Info, NodeInterface, described, given
+from graphapi.types_overlap import OverlapMember, members_of_edge
 from graphapi.types_run_parts import Class, class_by_id, class_node
 from graphapi.types_verification import Verification, tests_of_edge
 from schema.errors import UsageError
@@ -46,6 +47,13 @@ class EvidenceEdge:
     @described("What the network decides without it, by method; empty where the run did not test this edge.")
     async def verification(self, info: Info) -> list[Verification]:
         return await tests_of_edge(info.context, self.run, self.row)
+
+    @described(
+        "Channels that the source stands for, since their masks overlap its own (IoU > 0.9), the largest contribution "
+        "first; empty where the run was made without --overlaps."
+    )
+    async def overlaps(self, info: Info) -> list[OverlapMember]:
+        return await members_of_edge(info.context, self.run.run_id, self.row)
 
     @described(
         "Path of a PNG of the activation map over the image; null where the run does not keep this edge's map.",

@@ -54,12 +54,13 @@ EDGE_INVARIANTS: tuple[Invariant, ...] = (
         "one's or not positive, or whose IoU is not above 0.9",
         """
         SELECT run_id, decision_id, layer_id, channel, y, x, member FROM {overlap} AS o
-        WHERE member = representative OR contribution <= 0 OR iou <= 0.9 OR iou > 1 OR NOT EXISTS (
+        WHERE isfinite(contribution) AND isfinite(iou)
+          AND (member = representative OR contribution <= 0 OR iou <= 0.9 OR iou > 1 OR NOT EXISTS (
             FROM {edge} AS e
             WHERE e.run_id = o.run_id AND e.root_class_id = o.class_id AND e.decision_id = o.decision_id
               AND e.target_layer = o.layer_id AND e.target_channel = o.channel AND e.target_y = o.y
               AND e.target_x = o.x AND e.source_channel = o.representative
-              AND o.contribution <= 1.0001 * e.contribution)
+              AND o.contribution <= 1.0001 * e.contribution))
         """,
     ),
     Invariant(

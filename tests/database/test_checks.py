@@ -25,6 +25,13 @@ WHOLE = f"""(
     ) USING (decision_id, target_channel, target_y, target_x) WHERE {LOWEST} ORDER BY "rank" LIMIT 3)"""
 """The three edges of one decomposition into the lowest layer, by rank."""
 
+OVERLAP = """
+    INSERT INTO overlap
+    SELECT 1, class_id, decision_id, layer_id, d.channel, y, x, e.channel, e.channel + 1, {} * exp(positive_log / 32768.0), {}
+    FROM (SELECT *, evidence[1] AS e FROM decomposition WHERE overlap_count > 1 ORDER BY decision_id, layer_id LIMIT 1) AS d,
+         range({})"""
+"""Members of the group of one kept channel: their contribution as a part of all positive ones, IoU, and how many."""
+
 # Name of the invariant to (statements that break it, and it alone).
 BREAKS: dict[str, list[str]] = {
     "unique-run": ["INSERT INTO run SELECT * REPLACE ('twin' AS name) FROM run"],
@@ -39,6 +46,13 @@ BREAKS: dict[str, list[str]] = {
         "INSERT INTO decision SELECT * FROM decision WHERE decision_id = 2 * (SELECT min(image_id) FROM image)"
     ],
     "unique-decomposition": ["INSERT INTO decomposition SELECT * FROM decomposition WHERE rowid = 5"],
+    "unique-overlap": [OVERLAP.format(1e-4, 0.95, 2)],
+    "finite-overlap": [OVERLAP.format("'nan'::REAL", 0.95, 1)],
+    "overlap": [OVERLAP.format(1e-4, 0.5, 1)],
+    "overlap-count": [
+        OVERLAP.format(1e-4, 0.95, 1),
+        "UPDATE decomposition SET overlap_count = 0 WHERE decision_id = (SELECT decision_id FROM overlap)",
+    ],
     "unique-image_tag": ["INSERT INTO image_tag VALUES (1, 0, 'sea'), (1, 0, 'sea')"],
     "unique-image_label": ["INSERT INTO image_label VALUES (1, 0, 2), (1, 0, 2)"],
     "unique-thumbnail": [f"INSERT INTO thumbnail SELECT 1, {RIGHT}, 'image/jpeg', 1, 1, 'x'::BLOB FROM range(2)"],
