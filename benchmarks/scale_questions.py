@@ -25,6 +25,11 @@ _CHANNEL = "query($run: String, $layer: String!, $index: Int!, $class: String) "
 _EDGES = """nodes { channel { index layer { name } } decisions rate edges meanShare meanImportance }
     pageInfo { hasNextPage endCursor }"""
 
+_CONTRAST = """query($run: String, $layer: String!, $a: CohortInput!, $b: CohortInput!) { run(name: $run) {
+  contrast(layer: $layer, a: $a, b: $b, first: 20) { decisionsA decisionsB totalCount discoveries
+    nodes { channel { index } countA rateA countB rateB logOddsRatio low high p q }
+    pageInfo { hasNextPage endCursor } } } }"""
+
 TEXTS = {
     "channelSupport": """query($run: String, $layer: String!, $class: String) {
   run(name: $run) { channelSupport(layer: $layer, class: $class, first: 10) {
@@ -52,6 +57,16 @@ TEXTS = {
   channel(layer: $layer, index: $index) { peaks(first: 20) {
     nodes { y x contribution share feature activation image { uri label { name } } }
     pageInfo { hasNextPage endCursor } } } } }""",
+    "contextLift": """query($run: String, $layer: String!, $class: String) {
+  run(name: $run) { contextLabels(layer: $layer, class: $class, first: 10) {
+    nodes { label edges decisions rate meanIou baseRate presence lift } pageInfo { hasNextPage endCursor } } } }""",
+    "degrees": """query($bins: Int!) { runs { nodes { name layers { name
+  discriminativeDegree(bins: $bins) { count mean median quantiles above histogram } } } } }""",
+    "evidenceGraph": """query($run: String, $class: String!) { run(name: $run) { evidenceGraph(class: $class) {
+  decisions nodes { layer channel decisions rate importance throughflow } edges { target source rate share }
+  paths { share nodes } } } }""",
+    "contrast": _CONTRAST,
+    "contrastOfAll": _CONTRAST,
 }
 """GraphQL text of each kind of question. One of `evidence` is a wrongly classified image, so it has two trees."""
 
@@ -102,6 +117,8 @@ class Drawer:
         image = pa.concat_tables(images)
         wrong = _numpy(image["label_id"]) != _numpy(image["predicted_id"])
         self._wrong_images = _numpy(image["image_id"])[wrong]
+        pairs = [_numpy(image[column])[wrong] for column in ("label_id", "predicted_id")]
+        self._confused_pairs = np.stack(pairs, axis=1)
         self._class_of = dict(zip(*(_numpy(self._decision[c]) for c in ("decision_id", "class_id")), strict=True))
 
     def draw(self, kind: str, count: int) -> list[Question]:
@@ -120,6 +137,19 @@ class Drawer:
         with_context = np.unique(_numpy(self._edge["source_layer"])[_numpy(self._edge["context_label_id"].is_valid())])
         return self._channels(count, with_context)
 
+    def _contextLift(self, count: int) -> list[dict[str, Any]]:  # noqa: N802
+        with_context = np.unique(_numpy(self._edge["source_layer"])[_numpy(self._edge["context_label_id"].is_valid())])
+        layers = [self._description.layers[int(layer_id)].name for layer_id in with_context]
+        drawn = self._evidenceGraph(count)
+        return [one | {"layer": layers[n % len(layers)]} for n, one in enumerate(drawn)]
+
+    def _degrees(self, count: int) -> list[dict[str, Any]]:
+        return [{"bins": 10 + n % 50} for n in range(count)]
+
+    def _evidenceGraph(self, count: int) -> list[dict[str, Any]]:  # noqa: N802
+        classes = self._rng.integers(len(self._description.classes), size=count)
+        return [{"run": self._description.name, "class": self._key(class_id)} for class_id in classes]
+
     def _evidence(self, count: int) -> list[dict[str, Any]]:
         images = self._rng.choice(self._wrong_images, count, replace=count > len(self._wrong_images))
         return [{"image": encode("Image", self._description.name, int(image))} for image in images]
@@ -136,6 +166,28 @@ class Drawer:
     def _peaks(self, count: int) -> list[dict[str, Any]]:
         drawn = self._channels(count, np.arange(len(self._description.layers) - 1))
         return [{name: value for name, value in variables.items() if name != "class"} for variables in drawn]
+
+    def _contrast(self, count: int) -> list[dict[str, Any]]:
+        """In turn: wrong and right ones of a label, of a prediction; taken for another class and rightly so."""
+        layers = [layer.name for layer in self._description.layers[:-1]]
+        pairs = self._rng.choice(self._confused_pairs[(self._confused_pairs >= 0).all(axis=1)], count)
+        drawn = []
+        for n, (label, predicted) in enumerate(pairs.astype(int).tolist()):
+            label, predicted = self._key(label), self._key(predicted)
+            a, b = (
+                ({"label": label, "outcome": "WRONG"}, {"label": label, "outcome": "CORRECT"}),
+                ({"predicted": predicted, "outcome": "WRONG"}, {"predicted": predicted, "outcome": "CORRECT"}),
+                ({"label": label, "predicted": predicted}, {"predicted": predicted, "outcome": "CORRECT"}),
+            )[n % 3]
+            layer = layers[n // 3 % len(layers)]
+            drawn.append({"run": self._description.name, "layer": layer, "a": a, "b": b})
+        return drawn
+
+    def _contrastOfAll(self, count: int) -> list[dict[str, Any]]:  # noqa: N802
+        """All wrong decisions against all right ones, layer by layer."""
+        layers = [layer.name for layer in self._description.layers[:-1]]
+        cohorts = {"a": {"outcome": "WRONG"}, "b": {"outcome": "CORRECT"}}
+        return [{"run": self._description.name, "layer": layers[n % len(layers)]} | cohorts for n in range(count)]
 
     def _channels(self, count: int, layer_ids: NDArray[Any]) -> list[dict[str, Any]]:
         """Channels of some layers in turn, half of them with one of the classes that they support."""
