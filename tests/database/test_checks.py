@@ -27,9 +27,10 @@ WHOLE = f"""(
 
 OVERLAP = """
     INSERT INTO overlap
-    SELECT 1, class_id, decision_id, layer_id, d.channel, y, x, e.channel, e.channel + 1, {} * exp(positive_log / 32768.0), {}
-    FROM (SELECT *, evidence[1] AS e FROM decomposition WHERE overlap_count > 1 ORDER BY decision_id, layer_id LIMIT 1) AS d,
-         range({})"""
+    SELECT 1, class_id, decision_id, layer_id, d.channel, y, x, e.channel, e.channel + 1,
+           {} * exp(positive_log / 32768.0), {}
+    FROM (SELECT *, evidence[1] AS e FROM decomposition
+          WHERE overlap_count > 1 ORDER BY decision_id, layer_id LIMIT 1) AS d, range({})"""
 """Members of the group of one kept channel: their contribution as a part of all positive ones, IoU, and how many."""
 
 # Name of the invariant to (statements that break it, and it alone).
@@ -141,7 +142,8 @@ BREAKS: dict[str, list[str]] = {
 
 COUNTS = """
     UPDATE run SET image_count = (SELECT count(*) FROM image), decision_count = (SELECT count(*) FROM decision),
-        skipped_count = (SELECT count(*) FROM skipped_image), edge_count = (SELECT sum(len(evidence)) FROM decomposition),
+        skipped_count = (SELECT count(*) FROM skipped_image),
+        edge_count = (SELECT sum(len(evidence)) FROM decomposition),
         labelled_count = (SELECT count(label_id) FROM image),
         correct_count = (SELECT count(*) FROM image WHERE label_id = predicted_id)
 """
