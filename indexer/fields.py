@@ -139,7 +139,7 @@ def _window(node: fx.Node, graph: Graph) -> tuple[tuple[int, int, int, int], ...
             given.pop("dilation", None)  # ceil_mode stands in its place
     elif node.op == "call_function" and node.target is F.pad:
         pad: Any = node.kwargs.get("pad") or node.args[1]
-        left, _, top, *_ = [*pad, 0, 0, 0]
+        left, _, top, *_ = list(pad) + [0, 0, 0]  # noqa: RUF005 (mypy cannot unpack Any here)
         return (1, 1, 1, top), (1, 1, 1, left)
     if given is None:
         return None

@@ -129,7 +129,7 @@ def test_it_agrees_with_doing_the_same_by_hand(images: Path, tmp_path: Path, mod
                 path, channel = paths[row["source_layer"]], row["source_channel"]
                 logits = _removed_by_hand(network, path, channel, means[row["source_layer"]][channel], pixels)[0]
             change = logits - clean[image_id]
-            near = {"rel": 1e-3, "abs": 1e-4 * float(clean.abs().max())}
+            near: dict[str, Any] = {"rel": 1e-3, "abs": 1e-4 * float(clean.abs().max())}
             assert row["logit"] == pytest.approx(float(logits[row["class_id"]]), **near)
             assert row["logit_change"] == pytest.approx(float(change[row["class_id"]]), **near)
             label = labels[image_id]
@@ -306,7 +306,7 @@ def test_other_tests_are_another_run(images: Path, tmp_path: Path) -> None:
         index(replace(settings, verify=VerifySettings("all", layers=["conv9"])))
     for wrong in ({"which": "some"}, {"which": "all", "top": 0}, {"which": "all", "occlude": "noise"}):
         with pytest.raises(UsageError):
-            VerifySettings(**wrong)  # type: ignore[arg-type]
+            VerifySettings(**wrong)
 
 
 def test_the_sample_of_the_means_is_spread_over_the_listing() -> None:
