@@ -120,8 +120,9 @@ class Channel(NodeInterface):
         outcome: Outcome | None = Outcome.WRONG,
     ) -> list[VerificationCounts]:
         wanted = given(method)
-        arguments = (class_id_of(self.run, class_), wanted and wanted.value, role_of(role), outcome_of(outcome))
-        return await counts_of_channel(info.context, self._key(), *arguments)
+        class_id = class_id_of(self.run, class_)
+        stored = None if wanted is None else str(wanted.value)
+        return await counts_of_channel(info.context, self._key(), class_id, stored, role_of(role), outcome_of(outcome))
 
     def id_parts(self) -> tuple[str | int, ...]:
         return (self.run.name, self.layer_info.name, self.index)

@@ -164,11 +164,13 @@ def fold(edge: pa.Table, decomposition: pa.Table, class_of: NDArray[np.int32], s
 
 
 def _values(column: pa.ChunkedArray) -> NDArray[Any]:
-    return column.to_numpy()
+    values: NDArray[Any] = column.to_numpy()
+    return values
 
 
 def _fine(values: NDArray[Any]) -> NDArray[np.int32]:
-    return np.rint(np.log(values.astype(np.float64)) * FINE).astype(np.int32)
+    steps: NDArray[np.int32] = np.rint(np.log(values.astype(np.float64)) * FINE).astype(np.int32)
+    return steps
 
 
 def _coarse(values: NDArray[Any]) -> NDArray[np.int32]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +79,13 @@ def _insert_decompositions(
 
 
 def _batches(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.RecordBatch]:
-    yield from first.to_batches()
-    for table in rest:
-        yield from table.to_batches()
+    """The batches of tables, of which the next is made while the last is inserted."""
+    with ThreadPoolExecutor(1) as ahead:
+        table: pa.Table | None = first
+        while table is not None:
+            following = ahead.submit(next, rest, None)
+            yield from table.to_batches()
+            table = following.result()
 
 
 def _folded(folder: RunFolder, progress: Callable[[int, int], None]) -> Iterator[pa.Table]:
@@ -105,7 +111,7 @@ def _scales(layers: tuple[LayerRow, ...]) -> NDArray[np.int16]:
     1 for the lowest layer, which nothing is below, and for the logits, whose one place is at 0.
     """
     ratios = [(1, 1)]
-    for lower, upper in zip(layers, layers[1:], strict=False):
+    for lower, upper in itertools.pairwise(layers):
         ratios.append((max(1, round(lower.height / upper.height)), max(1, round(lower.width / upper.width))))
     ratios[-1] = (1, 1)
     return np.array(ratios, dtype=np.int16)

@@ -35,7 +35,8 @@ EDGE_INVARIANTS: tuple[Invariant, ...] = (
         "decomposition-class",
         "decompositions of no decision, or filed under another class than their decision's",
         """
-        SELECT run_id, decision_id, d.class_id FROM {decomposition} AS d LEFT JOIN decision AS r USING (run_id, decision_id)
+        SELECT run_id, decision_id, d.class_id
+        FROM {decomposition} AS d LEFT JOIN decision AS r USING (run_id, decision_id)
         WHERE r.class_id IS DISTINCT FROM d.class_id
         """,
     ),

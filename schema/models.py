@@ -248,8 +248,8 @@ class Overlap(Base):
     """A duplicate in the overlap group of a decomposition's evidence, where the run looked for overlaps.
 
     layer_id, channel, y and x are those of the decomposed node; representative is a source channel that it keeps as
-    evidence, member one of smaller contribution whose mask overlaps that one's by `iou`. The groups of channels that are
-    not kept are counted in decomposition.overlap_count alone.
+    evidence, member one of smaller contribution whose mask overlaps that one's by `iou`. The groups of channels that
+    are not kept are counted in decomposition.overlap_count alone.
     """
 
     __tablename__ = "overlap"
@@ -271,10 +271,10 @@ class Overlap(Base):
 class Verification(Base):
     """What the network decided when a piece of a decision's evidence was taken away, where the run tested that.
 
-    The columns up to source_x name the edge; class_id is the class of its root. method is 'occlude' (the receptive field
-    of the source at its peak was hidden; `area` is the part of the input that it takes) or 'remove' (the source channel's
-    map was set to the channel's mean). logit is the new one of the decision's class. corrected says whether a wrong
-    prediction became right; null where the image has no label, as label_logit_change.
+    The columns up to source_x name the edge; class_id is the class of its root. method is 'occlude' (the receptive
+    field of the source at its peak was hidden; `area` is the part of the input that it takes) or 'remove' (the source
+    channel's map was set to the channel's mean). logit is the new one of the decision's class. corrected says whether a
+    wrong prediction became right; null where the image has no label, as label_logit_change.
     """
 
     __tablename__ = "verification"
@@ -608,7 +608,24 @@ class ClassStat(Base):
     predicted_count: Mapped[int]
 
 
-BASE_TABLES = ("run", "layer", "class", "image", "skipped_image", "image_tag", "image_label", "image_context", "decision", "decomposition", "verification", "overlap", "context_label", "thumbnail", "activation_map", "guided_crop")
+BASE_TABLES = (
+    "run",
+    "layer",
+    "class",
+    "image",
+    "skipped_image",
+    "image_tag",
+    "image_label",
+    "image_context",
+    "decision",
+    "decomposition",
+    "verification",
+    "overlap",
+    "context_label",
+    "thumbnail",
+    "activation_map",
+    "guided_crop",
+)
 ROLLUP_TABLES = (
     "class_roots",
     "channel_support",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
@@ -24,14 +24,14 @@ class Part:
         """SQL that is true of the part's rows of a table with run_id, the root's class and decision_id."""
         name = f"{table}." if table else ""
         rows = f"{name}run_id = {self.run_id} AND {name}{class_column} BETWEEN {self.low} AND {self.high}"
-        if (self.first, self.last) != (0, LAST):
+        if self.is_of_a_class:
             rows += f" AND {name}decision_id BETWEEN {self.first} AND {self.last}"
         return rows
 
     @property
-    def parameters(self) -> dict[str, int]:
-        """The bounds by name."""
-        return asdict(self)
+    def is_of_a_class(self) -> bool:
+        """Whether it holds some decisions of a class rather than whole classes."""
+        return (self.first, self.last) != (0, LAST)
 
 
 def parts(connection: Connection, run_id: int, edge_count: int) -> Iterator[Part]:

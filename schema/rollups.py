@@ -12,7 +12,7 @@ lies in one part, so roots may be counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -43,7 +43,8 @@ def enum(column: str, values: tuple[str, ...]) -> str:
 ROOTED = f"""
     SELECT e.run_id, e.decision_id, r.class_id, target_layer, target_channel, target_y, target_x, source_layer,
            source_channel, source_y, source_x, contribution, share, "rank", feature, activation, context_label_id,
-           {exact("share")} AS exact_share, {exact("importance")} AS exact_importance, {exact("context_iou")} AS exact_iou,
+           {exact("share")} AS exact_share, {exact("importance")} AS exact_importance,
+           {exact("context_iou")} AS exact_iou,
            r.image_id, r.label_id, {enum("r.role", ROLES)} AS role, {enum("r.outcome", OUTCOMES)} AS outcome
     FROM edge AS e JOIN root AS r
          ON r.run_id = e.run_id AND r.class_id = e.root_class_id AND r.decision_id = e.decision_id
@@ -124,15 +125,15 @@ ROLLUPS: dict[str, Rollup] = {
         classes=False,
     ),
     "channel_context": Additive(
-        f"""
-        SELECT run_id, source_layer AS layer_id, class_id, source_channel AS channel, context_label_id AS label_id, role,
-               count(*) AS edges, sum(exact_iou) AS iou_sum
+        """
+        SELECT run_id, source_layer AS layer_id, class_id, source_channel AS channel, context_label_id AS label_id,
+               role, count(*) AS edges, sum(exact_iou) AS iou_sum
         FROM rooted WHERE context_label_id IS NOT NULL GROUP BY ALL
         """,
         measures=2,
     ),
     "class_context": Additive(
-        f"""
+        """
         SELECT run_id, source_layer AS layer_id, class_id, context_label_id AS label_id, role, outcome,
                count(DISTINCT decision_id) AS decisions, count(*) AS edges, sum(exact_iou) AS iou_sum
         FROM rooted WHERE context_label_id IS NOT NULL GROUP BY ALL
@@ -148,7 +149,7 @@ ROLLUPS: dict[str, Rollup] = {
         ORDER BY ALL
     """),
     "layer_profile": Additive(
-        f"""
+        """
         SELECT run_id, target_layer AS layer_id, class_id, role, outcome, "rank", count(*) AS edges,
                sum(exact_share) AS share_sum
         FROM rooted GROUP BY ALL
@@ -245,7 +246,7 @@ def whole(table: str, condition: str = "TRUE") -> str:
     rollup = ROLLUPS[table]
     if isinstance(rollup, Whole):
         return rollup.select
-    return f"WITH rooted AS ({ROOTED} AND {condition}), part AS ({rollup.part}) {_total(table)}"
+    return f"WITH rooted AS ({ROOTED} AND {condition}), part AS ({rollup.part}) {_total(table, False)}"
 
 
 def build_rollups(connection: Connection, run_id: int, progress: Callable[[int, int], None] | None = None) -> None:
@@ -259,6 +260,7 @@ def build_rollups(connection: Connection, run_id: int, progress: Callable[[int, 
     connection.exec_driver_sql("SET preserve_insertion_order = false")  # every order that matters is asked for
     parted = {table: rollup for table, rollup in ROLLUPS.items() if not isinstance(rollup, Whole)}
     each = list(parts(connection, run_id, EDGES_AT_A_TIME))
+    connection.commit()
     for done, part in enumerate(each):
         if progress is not None:
             progress(done, len(each))
@@ -273,13 +275,14 @@ def build_rollups(connection: Connection, run_id: int, progress: Callable[[int, 
             else:
                 verb = f"INSERT INTO part_{table}" if done else f"CREATE OR REPLACE TEMP TABLE part_{table} AS"
                 _run(connection, f"{verb} {rollup.part}")
+        connection.commit()  # else DuckDB keeps the memory of every replaced table
     for table in ROLLUP_TABLES:
         columns = _columns(table)
         _run(connection, f'DELETE FROM "{table}" WHERE run_id = $run_id', run_id)
         if table not in parted:
             _run(connection, f'INSERT INTO "{table}" ({columns}) {whole(table)}', run_id)
         elif each:
-            select = f"WITH part AS (FROM part_{table}) {_total(table)}"
+            select = f"WITH part AS (FROM part_{table}) {_total(table, any(part.is_of_a_class for part in each))}"
             _run(connection, f'INSERT INTO "{table}" ({columns}) SELECT {columns} FROM ({select}) ORDER BY ALL')
     connection.exec_driver_sql("RESET preserve_insertion_order")
     for table in ("rooted", *(f"part_{table}" for table in parted)):
@@ -302,8 +305,8 @@ def _add_best(connection: Connection, table: str, rollup: Best) -> None:
     )
 
 
-def _total(table: str) -> str:
-    """From `part`, the rows of all parts, to those of the table."""
+def _total(table: str, split: bool) -> str:
+    """From `part`, the rows of all parts, to those of the table; `split` says whether a class lies in several parts."""
     rollup = ROLLUPS[table]
     if isinstance(rollup, Best):
         return f", summed AS (FROM part) {rollup.total}"
@@ -312,11 +315,18 @@ def _total(table: str) -> str:
     names = _part_columns(table, rollup)
     keys, measures = names[: -rollup.measures], names[-rollup.measures :]
     others = ", ".join(f'"{key}"' for key in keys if key != "class_id")
-    sets = f"GROUP BY GROUPING SETS (({others}, class_id), ({others}))" if rollup.classes else f"GROUP BY {others}"
-    shown = [f"coalesce(class_id, {ALL_CLASSES})::INTEGER AS class_id" if k == "class_id" else f'"{k}"' for k in keys]
-    summed = [f"coalesce(sum({name}), 0)::{_MEASURE[name]} AS {name}" for name in measures]
-    select = f"SELECT {', '.join(shown + summed)} FROM part {sets}"
-    return f", summed AS ({select}) {rollup.total}" if rollup.total else select
+    sums = ", ".join(f"coalesce(sum({name}), 0)::{_MEASURE[name]} AS {name}" for name in measures)
+    if not rollup.classes:
+        select = f"SELECT {_quoted(keys)}, {sums} FROM part GROUP BY {others}"
+        return f", summed AS ({select}) {rollup.total}" if rollup.total else select
+    # Rows of a class that lies in one part need no sum, which is most of the work.
+    as_is = ", ".join(f"coalesce({name}, 0)::{_MEASURE[name]} AS {name}" for name in measures)
+    by_class = f"SELECT {_quoted(keys)}, {sums} FROM part GROUP BY {_quoted(keys)}"
+    all_classes = _quoted(keys).replace('"class_id"', f"{ALL_CLASSES}::INTEGER AS class_id")
+    return f"""
+        {by_class if split else f"SELECT {_quoted(keys)}, {as_is} FROM part"}
+        UNION ALL SELECT {all_classes}, {sums} FROM part GROUP BY {others}
+    """
 
 
 def _part_columns(table: str, rollup: Additive) -> list[str]:
@@ -327,7 +337,11 @@ def _part_columns(table: str, rollup: Additive) -> list[str]:
 
 
 def _columns(table: str) -> str:
-    return ", ".join(f'"{column.name}"' for column in Base.metadata.tables[table].columns)
+    return _quoted([column.name for column in Base.metadata.tables[table].columns])
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
 
 
 def _run(connection: Connection, sql: str, run_id: int | None = None) -> None:

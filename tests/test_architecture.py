@@ -92,7 +92,10 @@ def test_importing_loads_no_more_than_it_may(statement: str, absent: set[str]) -
     assert loaded_after(statement) & absent == set()
 
 
-@pytest.mark.parametrize("command", ["", "demo", "index", "publish", "migrate", "runs", "rollback", "serve", "query", "export"])
+@pytest.mark.parametrize(
+    "command",
+    ["", "demo", "index", "publish", "migrate", "runs", "rollback", "serve", "query", "export", "check", "schema"],
+)
 def test_help_loads_no_torch(command: str) -> None:
     """Fast, as a shell's completion or a person waits for it."""
     words = ["evigraph", command, "--help"] if command else ["evigraph", "--help"]

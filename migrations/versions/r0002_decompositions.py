@@ -68,7 +68,8 @@ _FOLD = f"""
            list(ROW(source_channel, source_y - target_y * down, source_x - target_x * across,
                     round(ln(share::DOUBLE) * 32768), {_COARSE.format("feature")},
                     {_COARSE.format("activation")}, coalesce(context_label_id, -1),
-                    CASE WHEN context_iou IS NULL THEN 0 ELSE greatest(1, round(context_iou * 16383)) END)::{_EVIDENCE[:-2]} ORDER BY "rank")
+                    CASE WHEN context_iou IS NULL THEN 0 ELSE greatest(1, round(context_iou * 16383)) END
+                )::{_EVIDENCE[:-2]} ORDER BY "rank")
     FROM edge JOIN decision USING (run_id, decision_id) JOIN scale ON scale.run_id = edge.run_id
          AND scale.layer_id = target_layer
     GROUP BY run_id, class_id, decision_id, target_layer, target_channel, target_y, target_x

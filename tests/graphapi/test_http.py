@@ -14,6 +14,7 @@ from graphapi.app import create_app
 from graphapi.graphiql import STATIC
 from graphapi.query import execute
 from graphapi.settings import Settings
+from schema.database import REVISIONS
 
 NEW = "application/graphql-response+json"
 OLD = "application/json"
