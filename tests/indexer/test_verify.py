@@ -117,28 +117,30 @@ def test_it_agrees_with_doing_the_same_by_hand(images: Path, tmp_path: Path, mod
             means = [_mean_by_hand(network, path, batch.pixels) for path in paths]
         hooked = model.endswith("Untraceable")
         arrivals = [None if hooked else _arrivals(network, path) for path in paths]
-        for row in tests:
-            image_id = row["decision_id"] // 2
-            pixels = batch.pixels[image_id : image_id + 1].clone()
-            if row["method"] == "occlude":
-                level = row["source_layer"]
-                _hide_by_hand(network, paths[level], arrivals[level], pixels, row, occlude)
-                with torch.no_grad():
-                    logits = network(pixels)[0]
-            else:
-                path, channel = paths[row["source_layer"]], row["source_channel"]
-                logits = _removed_by_hand(network, path, channel, means[row["source_layer"]][channel], pixels)[0]
-            change = logits - clean[image_id]
-            near: dict[str, Any] = {"rel": 1e-3, "abs": 1e-4 * float(clean.abs().max())}
-            assert row["logit"] == pytest.approx(float(logits[row["class_id"]]), **near)
-            assert row["logit_change"] == pytest.approx(float(change[row["class_id"]]), **near)
-            label = labels[image_id]
-            assert row["label_logit_change"] == pytest.approx(float(change[label]), **near)
-            first, second = logits.topk(2).values.tolist()
-            if first - second > near["abs"]:
-                assert row["predicted_id"] == int(logits.argmax())
-                was_wrong = int(clean[image_id].argmax()) != label
-                assert row["corrected"] == (was_wrong and int(logits.argmax()) == label)
+        near: dict[str, Any] = {"rel": 1e-3, "abs": 1e-4 * float(clean.abs().max())}
+        for level, path in enumerate(paths):
+            hidden = [row for row in tests if row["source_layer"] == level and row["method"] == "occlude"]
+            removed = [row for row in tests if row["source_layer"] == level and row["method"] == "remove"]
+            assert len(hidden) == len(removed) > 0
+            pixels = torch.stack([batch.pixels[row["decision_id"] // 2] for row in hidden])
+            for place, row in enumerate(hidden):
+                _hide_by_hand(network, path, arrivals[level], pixels[place : place + 1], row, occlude)
+            with torch.no_grad():
+                occluded = network(pixels)
+            images_of = torch.stack([batch.pixels[row["decision_id"] // 2] for row in removed])
+            channels = [row["source_channel"] for row in removed]
+            without = _removed_by_hand(network, path, channels, means[level], images_of)
+            for row, logits in zip([*hidden, *removed], [*occluded, *without], strict=True):
+                image_id = row["decision_id"] // 2
+                change, label = logits - clean[image_id], labels[image_id]
+                assert row["logit"] == pytest.approx(float(logits[row["class_id"]]), **near)
+                assert row["logit_change"] == pytest.approx(float(change[row["class_id"]]), **near)
+                assert row["label_logit_change"] == pytest.approx(float(change[label]), **near)
+                first, second = logits.topk(2).values.tolist()
+                if first - second > near["abs"]:
+                    assert row["predicted_id"] == int(logits.argmax())
+                    was_wrong = int(clean[image_id].argmax()) != label
+                    assert row["corrected"] == (was_wrong and int(logits.argmax()) == label)
 
 
 def _mean_by_hand(network: nn.Module, path: str, pixels: Tensor) -> Tensor:
@@ -150,10 +152,11 @@ def _mean_by_hand(network: nn.Module, path: str, pixels: Tensor) -> Tensor:
     return caught[0].mean((0, 2, 3))
 
 
-def _removed_by_hand(network: nn.Module, path: str, channel: int, mean: Tensor, pixels: Tensor) -> Tensor:
+def _removed_by_hand(network: nn.Module, path: str, channels: list[int], means: Tensor, pixels: Tensor) -> Tensor:
     def hook(_module: nn.Module, _args: Any, output: Tensor) -> Tensor:
         changed = output.clone()
-        changed[:, channel] = mean
+        for image, channel in enumerate(channels):
+            changed[image, channel] = means[channel]
         return changed
 
     handle = network.get_submodule(path).register_forward_hook(hook)
