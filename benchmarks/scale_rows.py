@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from indexer.edges import decompositions_of
 from indexer.shards import SHARD_SCHEMAS, ShardTables
 
 Ints = NDArray[np.int64]
@@ -122,11 +123,13 @@ class Scale:
             "cut_node_count": np.zeros(len(image), dtype=np.int64),
             "cut_importance": np.zeros(len(image)),
         }
+        edge = _table("edge", self._edges(roots, root_logit, rng))
         return ShardTables(
             image=_table("image", images),
             skipped_image=SHARD_SCHEMAS["skipped_image"].empty_table(),
             decision=_table("decision", decisions),
-            edge=_table("edge", self._edges(roots, root_logit, rng)),
+            edge=edge,
+            decomposition=_counted(decompositions_of(edge), rng),
             image_context=_table("image_context", self._image_context(ids)),
         )
 
@@ -425,3 +428,11 @@ def _normal_of(*parts: Ints | int) -> Floats:
 def _table(name: str, columns: dict[str, Any]) -> pa.Table:
     schema = SHARD_SCHEMAS[name]
     return pa.table({field.name: pa.array(columns[field.name]).cast(field.type) for field in schema}).cast(schema)
+
+
+def _counted(decomposition: pa.Table, rng: np.random.Generator) -> pa.Table:
+    """Decompositions with a number of positive channels: about 0.45 of the layer below, as SqueezeNet gives."""
+    channels = np.array([0, *(level.channels for level in LEVELS)])[decomposition["target_layer"].to_numpy()]
+    count = np.maximum(rng.binomial(channels, rng.beta(9, 11, len(channels))), TOP_N).astype(np.int32)
+    column = decomposition.schema.get_field_index("positive_count")
+    return decomposition.set_column(column, decomposition.schema.field(column), pa.array(count))

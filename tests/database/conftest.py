@@ -22,7 +22,7 @@ from tests.support.synthetic import synthetic_run
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run folder of 40 images in three shards; not to be changed."""
     path = tmp_path_factory.mktemp("runs") / "run"
-    synthetic_run(path)
+    synthetic_run(path, verified=True)
     return path
 
 

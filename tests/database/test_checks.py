@@ -68,6 +68,11 @@ BREAKS: dict[str, list[str]] = {
     "pictures": ["INSERT INTO thumbnail VALUES (1, 9999, 'image/jpeg', 1, 1, 'x'::BLOB)"],
     "unique-image_context": ["INSERT INTO image_context SELECT * FROM image_context LIMIT 1"],
     "finite-image_context": ["UPDATE image_context SET area = 'nan'::REAL WHERE rowid = 0"],
+    "image-context": ["UPDATE image_context SET area = 1.5 WHERE rowid = 0"],
+    "unique-verification": ["INSERT INTO verification SELECT * FROM verification LIMIT 1"],
+    "finite-verification": ["UPDATE verification SET logit = 'nan'::REAL WHERE rowid = 0"],
+    "verification-edge": ["UPDATE verification SET target_y = target_y + 1 WHERE rowid = 0"],
+    "verification-outcome": ["UPDATE verification SET method = 'paint' WHERE rowid = 0"],
     "unique-context_label": ["INSERT INTO context_label SELECT * FROM context_label LIMIT 1"],
     "of-a-run": ["INSERT INTO context_label VALUES (9, 1, 'sea')"],
     "finite-run": ["UPDATE run SET mask_threshold = 'inf'::REAL"],
@@ -178,7 +183,7 @@ def test_a_broken_invariant_is_found_and_no_other(editable: Connection, name: st
 @pytest.mark.parametrize("change", ["lost", "doubled", "other"])
 def test_a_wrong_rollup_is_found_and_no_other(writable: Connection, table: str, change: str) -> None:
     columns = [column.name for column in Base.metadata.tables[table].columns]
-    numbers = ("decisions", "edges", "decompositions", "images", "image_count", "y")
+    numbers = ("decisions", "edges", "decompositions", "images", "tested", "image_count", "y")
     column = next(name for name in numbers if name in columns)
     writable.exec_driver_sql(
         {

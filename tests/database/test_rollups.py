@@ -202,8 +202,45 @@ def test_positive_profile(tables: dict[str, Rows]) -> None:
     assert any(group[3] == 0 for group in count), "every decomposition has a positive channel: draw more images"
 
 
+def test_class_label(tables: dict[str, Rows]) -> None:
+    images = {image["image_id"]: image for image in tables["image"]}
+    count, areas = Counter(), defaultdict(float)
+    for root in tables["decision"]:
+        for shown in tables["image_context"]:
+            if shown["image_id"] == root["image_id"]:
+                for class_id in (root["class_id"], -1):
+                    key = class_id, shown["label_id"], root["role"], _outcome(images[root["image_id"]])
+                    count[key] += 1
+                    areas[key] += shown["area"]
+    stored = _stored(tables, "class_label", ("class_id", "label_id", "role", "outcome"))
+    assert {key: row["decisions"] for key, row in stored.items()} == count
+    assert all(float(row["area_sum"]) == pytest.approx(areas[key], abs=3e-9) for key, row in stored.items())
+
+
+def test_channel_verification(tables: dict[str, Rows]) -> None:
+    images = {image["image_id"]: image for image in tables["image"]}
+    roots = {root["decision_id"]: root for root in tables["decision"]}
+    counts: defaultdict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
+    for test in tables["verification"]:
+        root = roots[test["decision_id"]]
+        image = images[root["image_id"]]
+        for class_id in (root["class_id"], -1):
+            key = (test["source_layer"], class_id, test["source_channel"], test["method"], root["role"], _outcome(image))
+            counts[key]["tested"] += 1
+            counts[key]["corrected"] += bool(test["corrected"])
+            counts[key]["flipped"] += test["predicted_id"] != image["predicted_id"]
+    key = ("layer_id", "class_id", "channel", "method", "role", "outcome")
+    stored = _stored(tables, "channel_verification", key)
+    found = {group: {name: row[name] for name in ("tested", "corrected", "flipped")} for group, row in stored.items()}
+    assert found == {
+        group: {name: count[name] for name in ("tested", "corrected", "flipped")} for group, count in counts.items()
+    }
+    assert any(row["corrected"] for row in stored.values())
+
+
 def test_every_rollup_is_tested() -> None:
     assert set(ROLLUP_TABLES) == {
         "class_roots", "channel_support", "channel_edge", "channel_context", "class_context", "layer_profile",
-        "positive_profile", "channel_peak", "channel_degree", "confusion", "class_stat",
+        "positive_profile", "channel_peak", "channel_degree", "class_label", "channel_verification", "confusion",
+        "class_stat",
     }  # fmt: skip

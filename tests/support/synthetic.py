@@ -43,6 +43,7 @@ def describe(
     max_nodes: int | None = None,
     shard_size: int = 16,
     seed: int = 0,
+    verified: bool = False,
 ) -> RunDescription:
     """The description of a synthetic run; with `twins` the last two classes bear the same name."""
     names = [CLASS_NAMES[i] if i < len(CLASS_NAMES) else f"class {i}" for i in range(classes)]
@@ -62,7 +63,7 @@ def describe(
         dataset_sha256=f"{seed:064x}",
         top_n=top_n,
         mask_threshold=0.5,
-        settings={"root": "/data/synthetic", "seed": seed, "max_nodes": max_nodes},
+        settings={"root": "/data/synthetic", "seed": seed, "max_nodes": max_nodes, "verified": verified},
         indexer_version="0.1.0",
         layers=tuple(layers),
         classes=tuple(ClassRow(i, f"n{i:08d}", n) for i, n in enumerate(names)),
@@ -85,14 +86,15 @@ def synthetic_run(
     max_nodes: int | None = None,
     shard_size: int = 16,
     finish: bool = True,
+    verified: bool = False,
 ) -> RunDescription:
-    """Write a whole run to `run_dir`: with skipped, unlabelled, right and wrong images.
+    """Write a whole run to `run_dir`: with skipped, unlabelled, right and wrong images, `verified` or not.
 
     Image 3, 20, 37 ... are skipped; 5, 16, 27 ... have no label. Every third of the others is wrong.
     """
     description = describe(
         images=images, classes=classes, name=name, context=context, twins=twins, top_n=top_n,
-        max_nodes=max_nodes, shard_size=shard_size, seed=seed,
+        max_nodes=max_nodes, shard_size=shard_size, seed=seed, verified=verified,
     )  # fmt: skip
     with RunFolder.open_for_writing(run_dir, description) as folder:
         for shard in folder.pending_shards():
@@ -136,6 +138,8 @@ def synthetic_shard(description: RunDescription, images: range, seed: int = 0) -
             )  # fmt: skip
             rows["edge"] += edges
             rows["decomposition"] += decompositions
+            if description.settings["verified"]:
+                rows["verification"] += _verification(edges, class_id, label, predicted, rng)
         rows["image_context"] += _image_context(description, image_id, seed)
     return ShardTables(
         **{table: pa.Table.from_pylist(rows[table], schema=SHARD_SCHEMAS[table]) for table in SHARD_SCHEMAS}
@@ -150,6 +154,25 @@ def _image_context(description: RunDescription, image_id: int, seed: int) -> lis
         {"image_id": image_id, "label_id": label.label_id, "area": float(max(area, 1e-6))}
         for label, area in zip(labels, areas, strict=True)
     ]
+
+
+def _verification(
+    edges: list[dict[str, Any]], class_id: int, label: int | None, predicted: int, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """The root's first edge taken away by both methods; every other time the prediction becomes another class."""
+    tested = []
+    for edge in edges[:1]:
+        place = {name: edge[name] for name in edge if name.startswith(("decision", "target", "source"))}
+        for method, area in (("occlude", 0.25), ("remove", None)):
+            change = float(rng.normal())
+            becomes = predicted if rng.random() < 0.5 else (predicted - 1) % 6
+            tested.append(
+                place
+                | {"class_id": class_id, "method": method, "area": area, "predicted_id": becomes, "logit": change,
+                   "logit_change": change, "label_logit_change": None if label is None else -change,
+                   "corrected": None if label is None else becomes == label != predicted}
+            )  # fmt: skip
+    return tested
 
 
 def _hierarchy(
