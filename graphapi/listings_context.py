@@ -13,11 +13,12 @@ So "sky", which covers half of every image of a class, has a lift near 1 where h
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Select, Subquery, and_, func, literal, null, select
 
-from graphapi.listings import of_outcome, ratio, total
+from graphapi.listings import KEPT, of_outcome, ratio, total
 from graphapi.paging import Listing, Order
 from schema.models import (
     ALL_CLASSES,
@@ -31,6 +32,7 @@ from schema.models import (
 )
 
 
+@lru_cache(maxsize=KEPT)
 def context_labels(class_id: int | None, role: str) -> Listing:
     """Channel.contextLabels, most edges first; parent (run, layer, channel)."""
     table = ChannelContext
@@ -63,6 +65,7 @@ def context_labels(class_id: int | None, role: str) -> Listing:
     return Listing("contextLabels", rows, ("run_id", "layer_id", "channel"), order)
 
 
+@lru_cache(maxsize=KEPT)
 def context_labels_of_class(one_layer: bool, role: str, outcome: str | None, order_by: str) -> Listing:
     """Run.contextLabels and Class.contextLabels; parent (run, class), class ALL_CLASSES for all, and the layer if one.
 

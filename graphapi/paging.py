@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, Subquery, and_, false, func, or_, select, tuple_
@@ -40,6 +41,11 @@ class Listing:
         """The sort key of a row, as a cursor holds it."""
         return tuple(row._mapping[part.column] for part in self.order)
 
+    @cached_property
+    def subquery(self) -> Subquery:
+        """`rows` as a subquery."""
+        return self.rows.subquery("listing")
+
     @property
     def types(self) -> tuple[type, ...]:
         """The types of the sort key's parts."""
@@ -59,7 +65,7 @@ def page_statement(listing: Listing, parents: Sequence[Parent], after: Key | Non
         after: A sort key, the same for all parents, or None for the first page.
         limit: Rows for each parent.
     """
-    rows = listing.rows.subquery("listing")
+    rows = listing.subquery
     order = [rows.c[part.column].desc() if part.descending else rows.c[part.column] for part in listing.order]
     parent = [rows.c[name] for name in listing.parent]
     wanted = matches(parent, parents)
@@ -74,7 +80,7 @@ def page_statement(listing: Listing, parents: Sequence[Parent], after: Key | Non
 
 def count_statement(listing: Listing, parents: Sequence[Parent]) -> Select[Any]:
     """Parent columns and number of rows of each parent that has any."""
-    rows = listing.rows.subquery("listing")
+    rows = listing.subquery
     parent = [rows.c[name] for name in listing.parent]
     return select(*parent, func.count().label("total")).where(matches(parent, parents)).group_by(*parent)
 

@@ -1,6 +1,6 @@
 """How numbers are stored in `decomposition`: logs on a grid, which DuckDB packs to as many bits as they need.
 
-    fine    x = exp(n / 32,768)       relative error below 1.6e-5: share, importance, sum of positive contributions
+    fine    x = exp(n / 16,384)       relative error below 3.1e-5: share, importance, sum of positive contributions
     coarse  x = exp(n / 256)          relative error below 2e-3: feature and activation at the peak
     steps   x = n / 16,383            absolute error below 4e-5: context IoU
 
@@ -12,7 +12,7 @@ folder's Parquet files keep every number as computed. A coarse number may be neg
 
 from __future__ import annotations
 
-FINE = 32_768
+FINE = 16_384
 """Steps per factor e of share, importance and the sum of positive contributions."""
 COARSE = 256
 """Steps per factor e of feature and activation."""

@@ -32,12 +32,12 @@ _EDGE = f"""
            layer_id AS target_layer, channel AS target_channel, y AS target_y, x AS target_x,
            (layer_id - 1)::SMALLINT AS source_layer, e.channel AS source_channel,
            (y * scale_y + e.dy)::SMALLINT AS source_y, (x * scale_x + e.dx)::SMALLINT AS source_x,
-           exp((positive_log + e.share_log) / 32768.0)::REAL AS contribution,
-           exp(e.share_log / 32768.0)::REAL AS share,
+           exp((positive_log + e.share_log) / 16384.0)::REAL AS contribution,
+           exp(e.share_log / 16384.0)::REAL AS share,
            "rank"::SMALLINT AS "rank",
            {_FROM_COARSE.format("e.feature_log")} AS feature,
            {_FROM_COARSE.format("e.activation_log")} AS activation,
-           exp((importance_log + e.share_log) / 32768.0)::REAL AS importance,
+           exp((importance_log + e.share_log) / 16384.0)::REAL AS importance,
            nullif(e.context_label_id, -1) AS context_label_id,
            (nullif(e.context_iou_steps, 0) / 16383.0)::REAL AS context_iou
     FROM (SELECT * EXCLUDE (evidence), unnest(evidence) AS e, unnest(range(len(evidence))) AS "rank"
@@ -63,10 +63,10 @@ _FOLD = f"""
     )
     SELECT run_id, class_id, decision_id, target_layer, target_channel, target_y, target_x, any_value(down),
            any_value(across),
-           round(ln(arg_min(importance, "rank")::DOUBLE / arg_min(share, "rank")) * 32768),
-           round(ln(arg_min(contribution, "rank")::DOUBLE / arg_min(share, "rank")) * 32768), NULL, NULL,
+           round(ln(arg_min(importance, "rank")::DOUBLE / arg_min(share, "rank")) * 16384),
+           round(ln(arg_min(contribution, "rank")::DOUBLE / arg_min(share, "rank")) * 16384), NULL, NULL,
            list(ROW(source_channel, source_y - target_y * down, source_x - target_x * across,
-                    round(ln(share::DOUBLE) * 32768), {_COARSE.format("feature")},
+                    round(ln(share::DOUBLE) * 16384), {_COARSE.format("feature")},
                     {_COARSE.format("activation")}, coalesce(context_label_id, -1),
                     CASE WHEN context_iou IS NULL THEN 0 ELSE greatest(1, round(context_iou * 16383)) END
                 )::{_EVIDENCE[:-2]} ORDER BY "rank")

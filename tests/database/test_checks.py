@@ -28,7 +28,7 @@ WHOLE = f"""(
 OVERLAP = """
     INSERT INTO overlap
     SELECT 1, class_id, decision_id, layer_id, d.channel, y, x, e.channel, e.channel + 1,
-           {} * exp(positive_log / 32768.0), {}
+           {} * exp(positive_log / 16384.0), {}
     FROM (SELECT *, evidence[1] AS e FROM decomposition
           WHERE overlap_count > 1 ORDER BY decision_id, layer_id LIMIT 1) AS d, range({})"""
 """Members of the group of one kept channel: their contribution as a part of all positive ones, IoU, and how many."""

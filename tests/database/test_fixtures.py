@@ -21,7 +21,7 @@ OLD_TABLES = ("run", "layer", "class", "image", "skipped_image", "decision", "ed
 """What every revision has; `edge` may be a view."""
 EDGE = [column.name for column in edge.c if column.name != "root_class_id"]
 COARSE = ("feature", "activation")
-"""Numbers that revision 0002 stores to 2 parts in 1,000, `schema.encoding`; the others to 4 in 100,000."""
+"""Numbers that revision 0002 stores to 2 parts in 1,000, `schema.encoding`; the others to 7 in 100,000."""
 
 
 def test_every_revision_has_its_fixture() -> None:
@@ -44,7 +44,7 @@ def _old_rows(file: Path) -> Rows:
 def _assert_same(old: Any, new: Any, path: str = "") -> None:
     """Equal as JSON, but for what the encoding of a later revision may change."""
     if isinstance(old, float) and isinstance(new, (int, float)):
-        allowed = {"rel": 2e-3 if path.endswith(COARSE) else 5e-5, "abs": 4e-5 if "iou" in path.lower() else 1e-9}
+        allowed = {"rel": 2e-3 if path.endswith(COARSE) else 8e-5, "abs": 4e-5 if "iou" in path.lower() else 1e-9}
         assert new == pytest.approx(old, **allowed), path
     elif isinstance(old, dict):
         assert old.keys() == new.keys(), path

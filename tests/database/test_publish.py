@@ -76,7 +76,7 @@ def test_the_rows_are_those_of_the_shards(published: Path, run_dir: Path) -> Non
     assert found[0]._fields == tuple(wanted)
     for name, values in zip(wanted, zip(*found, strict=True), strict=True):
         # schema.encoding says how much each may differ.
-        allowed = {"feature": 2e-3, "activation": 2e-3, "context_iou": 4e-5}.get(name, 5e-5)
+        allowed = {"feature": 2e-3, "activation": 2e-3, "context_iou": 4e-5}.get(name, 8e-5)
         there = ~np.ma.getmaskarray(wanted[name])
         assert [value is not None for value in values] == there.tolist()
         kept = np.array([value for value in values if value is not None])
