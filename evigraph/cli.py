@@ -332,6 +332,9 @@ def index(
 def publish(
     runs: Annotated[list[Path], typer.Argument(help="Finished run folders.", show_default=False)],
     db: Database,
+    memory_limit: Annotated[
+        str | None, typer.Option(help="What DuckDB may hold in memory, such as 2GB; it sorts on the disk beyond.")
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -340,13 +343,13 @@ def publish(
     from indexer.publish import publish as publish_runs
 
     with StepProgress(quiet or as_json) as progress:
-        report = publish_runs(runs, db, progress)
+        report = publish_runs(runs, db, progress, memory_limit)
     if as_json:
         print(json.dumps(asdict(report), default=str))
     elif not quiet:
         size = report.size_bytes / 1e6
         print(f"published {', '.join(report.runs)} to {db}: {report.edge_count} edges of {report.image_count} images")
-        print(f"  {size:.1f} MB in {report.seconds:.1f} s, every invariant checked")
+        print(f"  {size:.1f} MB in {report.seconds:.1f} s, its invariants checked")
         print(f"next: evigraph serve --db {db}")
 
 
@@ -362,7 +365,7 @@ def migrate(db: Database, quiet: Quiet = False, as_json: Json = False) -> None:
         print(json.dumps(asdict(report) | {"changed": report.changed}, default=str))
     elif not quiet and report.changed:
         print(f"{db} is at revision {report.revision} now, from {report.from_revision}")
-        print(f"  {report.size_bytes / 1e6:.1f} MB in {report.seconds:.1f} s, every invariant checked")
+        print(f"  {report.size_bytes / 1e6:.1f} MB in {report.seconds:.1f} s, its invariants checked")
         print(f"  the version before is kept until the next publish: evigraph rollback --db {db}")
     elif not quiet:
         print(f"{db} is already at revision {report.revision}; nothing was changed")
@@ -433,7 +436,7 @@ def delete_runs(
         print(json.dumps(asdict(report), default=str))
     elif not quiet:
         print(f"deleted {', '.join(report.deleted)} from {db}, which holds {', '.join(report.kept) or 'no runs'} now")
-        print(f"  {report.size_bytes / 1e6:.1f} MB in {report.seconds:.1f} s, every invariant checked")
+        print(f"  {report.size_bytes / 1e6:.1f} MB in {report.seconds:.1f} s, its invariants checked")
         print(f"  the version before is kept until the next publish: evigraph rollback --db {db}")
 
 

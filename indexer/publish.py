@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -34,16 +35,27 @@ class PublishReport:
     seconds: float
 
 
-def publish(run_dirs: Sequence[Path], db: Path, progress: Progress | None = None) -> PublishReport:
+def publish(
+    run_dirs: Sequence[Path], db: Path, progress: Progress | None = None, memory_limit: str | None = None
+) -> PublishReport:
     """Publish finished runs to `db`; a run of a name that is there already is replaced and keeps its id.
 
+    Args:
+        run_dirs: the run folders.
+        db: the pointer.
+        progress: told of each step.
+        memory_limit: how much DuckDB may hold in memory, as "2GB"; beyond it sorts on the disk beside `db`. None
+            for DuckDB's own limit. Some 300 MB of a run folder's rows come on top.
+
     Raises:
-        UsageError: no run folder is given, or two bear one name.
+        UsageError: no run folder is given, two bear one name, or the memory limit is none.
         RunFolderError: a run folder is unfinished, damaged or in use.
         DatabaseError: `db` is foreign, newer or being published to, the disk is full, or
             (InvariantError) the new version breaks an invariant. The served version is as it was.
     """
     started = time.monotonic()
+    if memory_limit is not None and not re.fullmatch(r"\d+(\.\d+)? ?([KMGT]i?)?B", memory_limit, re.ASCII):
+        raise UsageError(f"memory limit {memory_limit!r} is no size; give one such as 2GB or 512MiB")
     report = progress or silent
     with ExitStack() as stack:
         folders = [stack.enter_context(RunFolder.open_for_reading(Path(path))) for path in run_dirs]
@@ -52,7 +64,7 @@ def publish(run_dirs: Sequence[Path], db: Path, progress: Progress | None = None
         for folder in folders:
             folder.require_whole(lambda done, total: report("verify", done, total))
         version, (image_count, edge_count) = replace(
-            db, lambda building, served: build(building, served, folders, report), report
+            db, lambda building, served: build(building, served, folders, report, memory_limit=memory_limit), report
         )
     return PublishReport(
         db=db,

@@ -84,7 +84,7 @@ INVARIANTS: tuple[Invariant, ...] = (
         UNION ALL
         SELECT run_id, image_id, label_id FROM image_context ANTI JOIN context_label USING (run_id, label_id)
         UNION ALL
-        SELECT run_id, image_id, NULL FROM image_context
+        SELECT run_id, image_id, NULL FROM image_context WHERE isfinite(area)
         GROUP BY run_id, image_id HAVING min(area) <= 0 OR sum(area::DOUBLE) > 1 + 1e-6
         """,
     ),

@@ -81,6 +81,7 @@ BREAKS: dict[str, list[str]] = {
     "finite-edge": [f"UPDATE edge SET feature = 'nan'::REAL WHERE {ONE_EDGE.format('TRUE')}"],
     "layer-order": ["UPDATE layer SET name = 'outputs' WHERE name = 'logits'"],
     "image-class": [
+        "DELETE FROM verification",
         "UPDATE image SET label_id = 99 WHERE image_id = (SELECT min(image_id) FROM image WHERE label_id IS NULL)",
         "INSERT INTO decision SELECT run_id, decision_id + 1, image_id, 99, 'label', 0, 0, 0, 0 FROM decision "
         "JOIN image USING (run_id, image_id) WHERE label_id = 99",
@@ -92,6 +93,7 @@ BREAKS: dict[str, list[str]] = {
         f"DELETE FROM image WHERE image_id = {RIGHT}",
     ],
     "decision-id": [
+        "DELETE FROM verification",
         f"UPDATE decision SET decision_id = 9001 WHERE decision_id = 2 * {RIGHT}",
         f"UPDATE edge SET decision_id = 9001 WHERE decision_id = 2 * {RIGHT}",
         f"UPDATE decomposition SET decision_id = 9001 WHERE decision_id = 2 * {RIGHT}",
@@ -101,11 +103,15 @@ BREAKS: dict[str, list[str]] = {
         f"WHERE image_id = {RIGHT}"
     ],
     "decision-complete": [
+        "DELETE FROM verification",
         f"DELETE FROM edge WHERE decision_id = 2 * {WRONG} + 1",
         f"DELETE FROM decomposition WHERE decision_id = 2 * {WRONG} + 1",
         f"DELETE FROM decision WHERE decision_id = 2 * {WRONG} + 1",
     ],
-    "decomposition-class": [f"UPDATE decomposition SET class_id = (class_id + 1) % 6 WHERE decision_id = {A_ROOT}"],
+    "decomposition-class": [
+        "DELETE FROM verification",
+        f"UPDATE decomposition SET class_id = (class_id + 1) % 6 WHERE decision_id = {A_ROOT}",
+    ],
     "positive-count": ["UPDATE decomposition SET overlap_count = positive_count + 1 WHERE rowid = 5"],
     "cut": [f"UPDATE decision SET cut_node_count = -1 WHERE decision_id = {A_ROOT}"],
     "cut-unbounded": [f"UPDATE decision SET cut_node_count = 1 WHERE decision_id = {A_ROOT}"],

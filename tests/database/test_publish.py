@@ -312,3 +312,11 @@ def test_an_interrupted_publish_leaves_nothing(own: Path, run_dir: Path) -> None
     with pytest.raises(KeyboardInterrupt):
         publish([run_dir], own, interrupt)
     assert _files(own.parent) == before
+
+
+def test_a_memory_limit_is_kept_to_and_one_that_is_none_refused(run_dir: Path, tmp_path: Path) -> None:
+    db = tmp_path / "evidence.duckdb"
+    publish([run_dir], db, memory_limit="200MB")
+    assert rows_of(db)["run"]
+    with pytest.raises(UsageError, match=r"memory limit '2 gigs' is no size; give one such as 2GB"):
+        publish([run_dir], db, memory_limit="2 gigs")

@@ -225,7 +225,14 @@ def test_channel_verification(tables: dict[str, Rows]) -> None:
         root = roots[test["decision_id"]]
         image = images[root["image_id"]]
         for class_id in (root["class_id"], -1):
-            key = (test["source_layer"], class_id, test["source_channel"], test["method"], root["role"], _outcome(image))
+            key = (
+                test["source_layer"],
+                class_id,
+                test["source_channel"],
+                test["method"],
+                root["role"],
+                _outcome(image),
+            )
             counts[key]["tested"] += 1
             counts[key]["corrected"] += bool(test["corrected"])
             counts[key]["flipped"] += test["predicted_id"] != image["predicted_id"]
