@@ -119,6 +119,7 @@ class Drawer:
         self._wrong_images = _numpy(image["image_id"])[wrong]
         pairs = [_numpy(image[column])[wrong] for column in ("label_id", "predicted_id")]
         self._confused_pairs = np.stack(pairs, axis=1)
+        self._right_classes = np.unique(_numpy(image["predicted_id"])[~wrong])
         self._class_of = dict(zip(*(_numpy(self._decision[c]) for c in ("decision_id", "class_id")), strict=True))
 
     def draw(self, kind: str, count: int) -> list[Question]:
@@ -170,7 +171,10 @@ class Drawer:
     def _contrast(self, count: int) -> list[dict[str, Any]]:
         """In turn: wrong and right ones of a label, of a prediction; taken for another class and rightly so."""
         layers = [layer.name for layer in self._description.layers[:-1]]
-        pairs = self._rng.choice(self._confused_pairs[(self._confused_pairs >= 0).all(axis=1)], count)
+        able = self._confused_pairs[np.isin(self._confused_pairs, self._right_classes).all(axis=1)]
+        if not len(able):  # a run of few images: no class has both right and wrong ones
+            return self._contrastOfAll(count)
+        pairs = self._rng.choice(able, count)
         drawn = []
         for n, (label, predicted) in enumerate(pairs.astype(int).tolist()):
             label, predicted = self._key(label), self._key(predicted)

@@ -22,16 +22,17 @@ from tests.support.synthetic import synthetic_run
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run folder of 40 images in three shards; not to be changed."""
     path = tmp_path_factory.mktemp("runs") / "run"
-    synthetic_run(path, verified=True)
+    synthetic_run(path)
     return path
 
 
 @pytest.fixture(scope="session")
-def published(run_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run above, published; not to be changed."""
-    db = tmp_path_factory.mktemp("published") / "evidence.duckdb"
-    publish([run_dir], db)
-    return db
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run above with its evidence tested too, published; not to be changed."""
+    folder = tmp_path_factory.mktemp("published")
+    synthetic_run(folder / "run", verified=True)
+    publish([folder / "run"], folder / "evidence.duckdb")
+    return folder / "evidence.duckdb"
 
 
 @pytest.fixture

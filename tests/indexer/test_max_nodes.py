@@ -192,7 +192,7 @@ def test_a_published_run(tmp_path: Path) -> None:
             assert targets[decision, layer] <= set(order[:bound])
             cut += [own[place] for place in order[bound:]]
         assert count == len(cut)
-        assert importance == pytest.approx(sum(cut), rel=1e-5)
+        assert importance == pytest.approx(sum(cut), rel=1e-4)
     assert max(count for _, count, _ in decisions) > 0
 
 

@@ -139,7 +139,8 @@ def synthetic_shard(description: RunDescription, images: range, seed: int = 0) -
             rows["edge"] += edges
             rows["decomposition"] += decompositions
             if description.settings["verified"]:
-                rows["verification"] += _verification(edges, class_id, label, predicted, rng)
+                own = np.random.default_rng((seed, decision_id, 1))  # so that all else is as without
+                rows["verification"] += _verification(edges, class_id, label, predicted, own)
         rows["image_context"] += _image_context(description, image_id, seed)
     return ShardTables(
         **{table: pa.Table.from_pylist(rows[table], schema=SHARD_SCHEMAS[table]) for table in SHARD_SCHEMAS}
