@@ -17,7 +17,7 @@ from schema.errors import DatabaseError
 from schema.invariants import INVARIANTS
 from schema.models import ALL_CLASSES, ROLLUP_TABLES, Base
 from schema.parts import Part, parts
-from schema.rollups import ROLLUPS, Whole, whole
+from schema.rollups import ROLLUPS, ROOTED, Whole, whole
 
 EDGES_PER_PART = 2_000_000
 """About how many edges a rule is asked of at a time; a part of so many takes some 400 MB."""
@@ -104,33 +104,53 @@ def check_rollups(
     connection: Connection, *, runs: Collection[int] | None = None, sample_edges: int = SAMPLE_EDGES
 ) -> Iterator[CheckResult]:
     """Each rollup against its own SELECT, in both directions, one result each; of a sample where a run is larger."""
-    chosen = _runs(connection, runs)
+    found: dict[str, list[tuple[int, str | None]]] = {table: [] for table in ROLLUP_TABLES}
+    for run_id, edge_count in _runs(connection, runs):
+        every = max(1, -(-edge_count // max(1, sample_edges)))
+        classes = connection.exec_driver_sql("SELECT class_id FROM class WHERE run_id = $run_id", {"run_id": run_id})
+        some = f"IN ({', '.join(map(str, sorted(classes.scalars())[::every])) or 'NULL'})"
+        # The same sample serves every rollup of its kind, so that the edges are read once for each.
+        sample = {
+            "class": "TRUE" if every == 1 else f"root_class_id {some}",
+            "channel": "TRUE" if every == 1 else _of_channels("source_layer", "source_channel", every),
+        }
+        for kind, condition in sample.items():
+            edges = f"CREATE OR REPLACE TEMP TABLE checked_edge AS {ROOTED.replace('$run_id', str(run_id))}"
+            _execute(connection, f"{edges} AND {condition}")
+            for table in ROLLUP_TABLES:
+                if _kind(table) == kind:
+                    for sql in _differences(table, every, some):
+                        found[table].append(_count(connection, f"rollup-{table}", sql, {"run_id": run_id}))
+    _execute(connection, "DROP TABLE IF EXISTS temp.checked_edge")
     for table in ROLLUP_TABLES:
-        violations, example = 0, None
-        for run_id, edge_count in chosen:
-            for sql in _differences(connection, table, run_id, max(1, -(-edge_count // max(1, sample_edges)))):
-                found, first = _count(connection, f"rollup-{table}", sql, {"run_id": run_id})
-                violations, example = violations + found, example or first
+        violations = sum(count for count, _ in found[table])
+        example = next((example for _, example in found[table] if example), None)
         broken = f"{table} rows that its SELECT does not give, or the reverse"
         yield CheckResult(f"rollup-{table}", not violations, violations, _detail(violations, broken, example))
 
 
-def _differences(connection: Connection, table: str, run_id: int, every: int) -> list[str]:
-    """SELECTs of the rows that are only stored or only computed, of one class or channel in `every`."""
+def _kind(table: str) -> str:
+    """Whether a rollup is compared for some classes or for some channels."""
+    by_class = "class_id" in Base.metadata.tables[table].columns or isinstance(ROLLUPS[table], Whole)
+    return "class" if by_class else "channel"
+
+
+def _of_channels(layer: str, channel: str, every: int) -> str:
+    """SQL that is true of one channel in `every`."""
+    return f"hash({layer}, {channel}) % {every} = 0"
+
+
+def _differences(table: str, every: int, some: str) -> list[str]:
+    """SELECTs of the rows that are only stored or only computed: of all, or of the classes or channels of the sample."""
     names = [column.name for column in Base.metadata.tables[table].columns]
-    stored = f'SELECT {_quoted(names)} FROM "{table}" WHERE run_id = $run_id'
+    stored, computed = f'SELECT {_quoted(names)} FROM "{table}" WHERE run_id = $run_id', whole(table, "checked_edge")
     if every == 1 or isinstance(ROLLUPS[table], Whole):
-        return [_difference(names, stored, whole(table))]
-    if "class_id" not in names:
-        layer, channel = ("source_layer", "source_channel") if "source_layer" in names else ("layer_id", "channel")
-        kept = f"hash({{}}, {{}}) % {every} = 0"
-        stored += f" AND {kept.format(layer, channel)}"
-        return [_difference(names, stored, whole(table, kept.format("source_layer", "source_channel")))]
-    classes = connection.exec_driver_sql("SELECT class_id FROM class WHERE run_id = $run_id", {"run_id": run_id})
-    low = sorted(classes.scalars())[::every]
-    wanted = f"IN ({', '.join(map(str, low))})"
-    computed = f"SELECT * FROM ({whole(table, f'e.root_class_id {wanted}')}) WHERE class_id <> {ALL_CLASSES}"
-    return [_difference(names, f"{stored} AND class_id {wanted}", computed), _total_difference(table, names)]
+        return [_difference(names, stored, computed)]
+    if _kind(table) == "channel":
+        channel = ("source_layer", "source_channel") if "source_layer" in names else ("layer_id", "channel")
+        return [_difference(names, f"{stored} AND {_of_channels(*channel, every)}", computed)]
+    computed = f"SELECT * FROM ({computed}) WHERE class_id <> {ALL_CLASSES}"
+    return [_difference(names, f"{stored} AND class_id {some}", computed), _total_difference(table, names)]
 
 
 def _total_difference(table: str, names: Sequence[str]) -> str:

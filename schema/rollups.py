@@ -236,17 +236,17 @@ ROLLUPS: dict[str, Rollup] = {
 """Table name to its rollup; the columns come in the order of the table's model."""
 
 
-def whole(table: str, condition: str = "TRUE") -> str:
+def whole(table: str, edges: str) -> str:
     """One SELECT that gives a rollup of the run `$run_id` at once, as `check` compares it.
 
     Args:
         table: the rollup's.
-        condition: on the columns of `rooted`; the rollup is then that of those edges.
+        edges: SELECT or table of the edges to roll up, as `ROOTED` gives them.
     """
     rollup = ROLLUPS[table]
     if isinstance(rollup, Whole):
         return rollup.select
-    return f"WITH rooted AS ({ROOTED} AND {condition}), part AS ({rollup.part}) {_total(table, False)}"
+    return f"WITH rooted AS (FROM {edges}), part AS ({rollup.part}) {_total(table, False)}"
 
 
 def build_rollups(connection: Connection, run_id: int, progress: Callable[[int, int], None] | None = None) -> None:
@@ -280,7 +280,7 @@ def build_rollups(connection: Connection, run_id: int, progress: Callable[[int, 
         columns = _columns(table)
         _run(connection, f'DELETE FROM "{table}" WHERE run_id = $run_id', run_id)
         if table not in parted:
-            _run(connection, f'INSERT INTO "{table}" ({columns}) {whole(table)}', run_id)
+            _run(connection, f'INSERT INTO "{table}" ({columns}) {whole(table, "rooted")}', run_id)
         elif each:
             select = f"WITH part AS (FROM part_{table}) {_total(table, any(part.is_of_a_class for part in each))}"
             _run(connection, f'INSERT INTO "{table}" ({columns}) SELECT {columns} FROM ({select}) ORDER BY ALL')
