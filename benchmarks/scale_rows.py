@@ -23,7 +23,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from indexer.edges import decompositions_of
 from indexer.shards import SHARD_SCHEMAS, ShardTables
 
 Ints = NDArray[np.int64]
@@ -129,7 +128,7 @@ class Scale:
             skipped_image=SHARD_SCHEMAS["skipped_image"].empty_table(),
             decision=_table("decision", decisions),
             edge=edge,
-            decomposition=_counted(decompositions_of(edge), rng),
+            decomposition=_decompositions(edge, rng),
             image_context=_table("image_context", self._image_context(ids)),
         )
 
@@ -430,9 +429,22 @@ def _table(name: str, columns: dict[str, Any]) -> pa.Table:
     return pa.table({field.name: pa.array(columns[field.name]).cast(field.type) for field in schema}).cast(schema)
 
 
-def _counted(decomposition: pa.Table, rng: np.random.Generator) -> pa.Table:
-    """Decompositions with a number of positive channels: about 0.45 of the layer below, as SqueezeNet gives."""
-    channels = np.array([0, *(level.channels for level in LEVELS)])[decomposition["target_layer"].to_numpy()]
-    count = np.maximum(rng.binomial(channels, rng.beta(9, 11, len(channels))), TOP_N).astype(np.int32)
-    column = decomposition.schema.get_field_index("positive_count")
-    return decomposition.set_column(column, decomposition.schema.field(column), pa.array(count))
+def _decompositions(edge: pa.Table, rng: np.random.Generator) -> pa.Table:
+    """What edges tell of their decompositions, each with as many positive channels as SqueezeNet has."""
+    first = np.flatnonzero(_column(edge, "rank") == 0)
+    share = _column(edge, "share")[first].astype(np.float64)
+    target = ("decision_id", "target_layer", "target_channel", "target_y", "target_x")
+    channels = np.array([0, *(level.channels for level in LEVELS)])[_column(edge, "target_layer")[first]]
+    columns = {name: _column(edge, name)[first] for name in target} | {
+        "importance": _column(edge, "importance")[first] / share,
+        "positive_sum": _column(edge, "contribution")[first] / share,
+        "positive_count": np.maximum(rng.binomial(channels, rng.beta(9, 11, len(channels))), TOP_N),
+        "overlap_count": pa.nulls(len(first)),
+        "evidence_count": np.diff(first, append=edge.num_rows),
+    }
+    return _table("decomposition", columns)
+
+
+def _column(table: pa.Table, name: str) -> NDArray[Any]:
+    values: NDArray[Any] = table[name].to_numpy()
+    return values

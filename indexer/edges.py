@@ -7,7 +7,6 @@ decomposition.parquet    a row a decomposed node, in the same order, with how ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,16 @@ from numpy.typing import NDArray
 from schema.encoding import COARSE, FINE, IOU_STEPS, NO_LABEL, SIGN_OFFSET
 from schema.errors import InvariantError
 
+_TARGET_FIELDS = (
+    pa.field("decision_id", pa.int32(), nullable=False),
+    pa.field("target_layer", pa.int16(), nullable=False),
+    pa.field("target_channel", pa.int32(), nullable=False),
+    pa.field("target_y", pa.int16(), nullable=False),
+    pa.field("target_x", pa.int16(), nullable=False),
+)
 EDGE = pa.schema(
     [
-        pa.field("decision_id", pa.int32(), nullable=False),
-        pa.field("target_layer", pa.int16(), nullable=False),
-        pa.field("target_channel", pa.int32(), nullable=False),
-        pa.field("target_y", pa.int16(), nullable=False),
-        pa.field("target_x", pa.int16(), nullable=False),
+        *_TARGET_FIELDS,
         pa.field("source_layer", pa.int16(), nullable=False),
         pa.field("source_channel", pa.int32(), nullable=False),
         pa.field("source_y", pa.int16(), nullable=False),
@@ -40,11 +42,7 @@ EDGE = pa.schema(
 )
 DECOMPOSITION = pa.schema(
     [
-        pa.field("decision_id", pa.int32(), nullable=False),
-        pa.field("target_layer", pa.int16(), nullable=False),
-        pa.field("target_channel", pa.int32(), nullable=False),
-        pa.field("target_y", pa.int16(), nullable=False),
-        pa.field("target_x", pa.int16(), nullable=False),
+        *_TARGET_FIELDS,
         pa.field("importance", pa.float32(), nullable=False),
         pa.field("positive_sum", pa.float32(), nullable=False),
         pa.field("positive_count", pa.int32()),
@@ -52,32 +50,7 @@ DECOMPOSITION = pa.schema(
         pa.field("evidence_count", pa.int32(), nullable=False),
     ]
 )
-_TARGET = ("decision_id", "target_layer", "target_channel", "target_y", "target_x")
-
-Columns = Mapping[str, Any]
-
-
-def decompositions_of(edge: pa.Table) -> pa.Table:
-    """The decompositions that a table of edges tells of: those with evidence, their positive channels uncounted.
-
-    Args:
-        edge: of the schema EDGE, in the order of a shard.
-    """
-    columns = {name: _values(edge[name]) for name in (*_TARGET, "rank", "contribution", "share", "importance")}
-    first = np.flatnonzero(columns["rank"] == 0)
-    size = len(first)
-    share = columns["share"][first].astype(np.float64)
-    return pa.table(
-        {name: columns[name][first] for name in _TARGET}
-        | {
-            "importance": (columns["importance"][first] / share).astype(np.float32),
-            "positive_sum": (columns["contribution"][first] / share).astype(np.float32),
-            "positive_count": pa.nulls(size, pa.int32()),
-            "overlap_count": pa.nulls(size, pa.int32()),
-            "evidence_count": np.diff(first, append=edge.num_rows).astype(np.int32),
-        },
-        schema=DECOMPOSITION,
-    )
+_TARGET = tuple(field.name for field in _TARGET_FIELDS)
 
 
 def require_whole(edge: pa.Table, decomposition: pa.Table) -> None:

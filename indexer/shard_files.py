@@ -59,8 +59,7 @@ class ShardTables:
     skipped_image: pa.Table
     decision: pa.Table
     edge: pa.Table
-    decomposition: pa.Table | None = None
-    """None: what the edges tell of them."""
+    decomposition: pa.Table
     image_tag: pa.Table | None = None
     image_label: pa.Table | None = None
     image_context: pa.Table | None = None
@@ -68,10 +67,6 @@ class ShardTables:
     activation_map: pa.Table | None = None
     overlap: pa.Table | None = None
     verification: pa.Table | None = None
-
-    def __post_init__(self) -> None:
-        if self.decomposition is None:
-            self.decomposition = edges.decompositions_of(self.edge)
 
 
 def shard_file(folder: Path, shard: int, table: str) -> Path:

@@ -32,14 +32,3 @@ def fine(log: str) -> str:
 def coarse(log: str) -> str:
     """SQL for the number that a coarse log stands for, float32."""
     return f"(sign({log}) * exp((abs({log}) - {SIGN_OFFSET}) / {COARSE}.0))::REAL"
-
-
-def to_fine(value: str) -> str:
-    """SQL for the fine log of a positive number."""
-    return f"round(ln({value}::DOUBLE) * {FINE})::INTEGER"
-
-
-def to_coarse(value: str) -> str:
-    """SQL for the coarse log of a number; 0 for 0."""
-    steps = f"(round(ln(abs({value}::DOUBLE)) * {COARSE}) + {SIGN_OFFSET})"
-    return f"CASE WHEN {value} = 0 THEN 0 ELSE (sign({value}) * {steps})::INTEGER END"
