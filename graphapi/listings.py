@@ -45,18 +45,33 @@ def of_outcome(table: Any, outcome: str | None) -> ColumnElement[bool]:
     return literal(True) if outcome is None else table.outcome == outcome
 
 
+def _sums(table: Any) -> tuple[ColumnElement[Any], ...]:
+    """The measures of a rollup summed over outcomes."""
+    return (
+        total(table.decisions).label("decisions"),
+        total(table.edges).label("edges"),
+        func.sum(table.share_sum).label("share_sum"),
+        func.sum(table.importance_sum).label("importance_sum"),
+    )
+
+
+def _measures(summed: Any) -> tuple[ColumnElement[Any], ...]:
+    """What is shown of sums that are joined with their `ClassRoots`."""
+    return (
+        summed.decisions,
+        summed.edges,
+        ratio(summed.decisions, ClassRoots.decisions).label("rate"),
+        ratio(summed.share_sum, summed.edges).label("mean_share"),
+        ratio(summed.importance_sum, summed.decisions).label("mean_importance"),
+    )
+
+
 @lru_cache(maxsize=KEPT)
 def _support(role: str, outcome: str | None) -> Any:
     table = ChannelSupport
     key = (table.run_id, table.layer_id, table.channel, table.class_id)
     summed = (
-        select(
-            *key,
-            total(table.decisions).label("decisions"),
-            total(table.edges).label("edges"),
-            func.sum(table.share_sum).label("share_sum"),
-            func.sum(table.importance_sum).label("importance_sum"),
-        )
+        select(*key, *_sums(table))
         .where(table.role == role, of_outcome(table, outcome))
         .group_by(*key)
         .subquery("summed")
@@ -74,11 +89,7 @@ def _support(role: str, outcome: str | None) -> Any:
             summed.layer_id,
             summed.channel,
             summed.class_id,
-            summed.decisions,
-            summed.edges,
-            ratio(summed.decisions, ClassRoots.decisions).label("rate"),
-            ratio(summed.share_sum, summed.edges).label("mean_share"),
-            ratio(summed.importance_sum, summed.decisions).label("mean_importance"),
+            *_measures(summed),
         ).join(ClassRoots, roots)
     ), summed.class_id
 
@@ -125,11 +136,7 @@ def channel_edges(end: str, class_id: int | None, role: str) -> Listing:
         summed.target_channel,
         summed.source_layer,
         summed.source_channel,
-        summed.decisions,
-        summed.edges,
-        ratio(summed.decisions, ClassRoots.decisions).label("rate"),
-        ratio(summed.share_sum, summed.edges).label("mean_share"),
-        ratio(summed.importance_sum, summed.decisions).label("mean_importance"),
+        *_measures(summed),
     ).join(ClassRoots, roots)
     order = (
         Order("decisions", int, descending=True),
@@ -145,17 +152,7 @@ def _rolled_up_edges(role: str) -> Select[Any]:
     """Edges between channels over all classes."""
     table = ChannelEdge
     key = (table.run_id, table.target_layer, table.target_channel, table.source_layer, table.source_channel)
-    return (
-        select(
-            *key,
-            total(table.decisions).label("decisions"),
-            total(table.edges).label("edges"),
-            func.sum(table.share_sum).label("share_sum"),
-            func.sum(table.importance_sum).label("importance_sum"),
-        )
-        .where(table.role == role)
-        .group_by(*key)
-    )
+    return select(*key, *_sums(table)).where(table.role == role).group_by(*key)
 
 
 def _edges_of_class(class_id: int, role: str) -> Select[Any]:

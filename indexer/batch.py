@@ -100,7 +100,7 @@ class BatchIndexer:
             return
         ids = batch.image_ids.to(self.device)
         logits = record.logits.float()
-        labels = settle_labels([self.source.samples[i].label_ids for i in batch.image_ids.tolist()], logits)
+        labels = settle_labels(self._right_classes(batch), logits)
         decided = decide(ids, labels, logits)
         labellers = self._labellers(record, batch)
         levels = explain(record, decided.roots, self.top_n, labellers, self.max_nodes, self.overlaps)
@@ -130,7 +130,7 @@ class BatchIndexer:
             return batch.pixels
         pixels, dtype = batch.pixels.to(self.device), PRECISIONS[self.precision]
         ids: list[int] = batch.image_ids.tolist()
-        right = [self.source.samples[i].label_ids for i in ids]
+        right = self._right_classes(batch)
         logits = torch.zeros(len(ids), self.network.class_count, device=self.device)
         if any(len(classes) > 1 for classes in right):
             with torch.no_grad():
@@ -143,8 +143,12 @@ class BatchIndexer:
         """The rows of `verification`, where evidence is tested."""
         if self.verifier is None:
             return None
-        right = [self.source.samples[i].label_ids for i in batch.image_ids.tolist()]
+        right = self._right_classes(batch)
         return self.verifier.columns(self._input(pixels), record, decided, levels, right)
+
+    def _right_classes(self, batch: Batch) -> list[tuple[int, ...]]:
+        """The right classes of each image of a batch: none, one or several."""
+        return [self.source.samples[i].label_ids for i in batch.image_ids.tolist()]
 
     def automatic_batch_size(self, size: int) -> int:
         """The batch size for an input of (size, size), by the memory that is free."""
