@@ -141,7 +141,7 @@ def _of_channels(layer: str, channel: str, every: int) -> str:
 
 
 def _differences(table: str, every: int, some: str) -> list[str]:
-    """SELECTs of the rows that are only stored or only computed: of all, or of the classes or channels of the sample."""
+    """SELECTs of the rows that are only stored or only computed; of a sample, those of its classes or channels."""
     names = [column.name for column in Base.metadata.tables[table].columns]
     stored, computed = f'SELECT {_quoted(names)} FROM "{table}" WHERE run_id = $run_id', whole(table, "checked_edge")
     if every == 1 or isinstance(ROLLUPS[table], Whole):
