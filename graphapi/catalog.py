@@ -13,8 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, select
 
-from schema.models import Class, ClassStat, ContextLabel, Layer, Run
 from schema.pictures import PictureSettings
+from schema.tables.dataset import Class, ContextLabel, Layer, Run
+from schema.tables.rollups import ClassStat
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,9 @@ import networkx as nx
 from sqlalchemy import Row, Select, and_, cast, func, select
 from sqlalchemy.types import BigInteger, Double
 
-from schema.models import ChannelSupport, Decision, Image
+from schema.tables.dataset import Image
+from schema.tables.evidence import Decision
+from schema.tables.rollups import ChannelSupport
 from schema.views import edge as edge_view
 
 Node = tuple[int, int]

@@ -19,7 +19,7 @@ from graphapi.catalog import RunInfo
 from graphapi.names import find_class
 from graphapi.session import Session
 from schema.errors import UsageError
-from schema.models import ALL_CLASSES, ANY_OUTCOME
+from schema.tables.rollups import ALL_CLASSES, ANY_OUTCOME
 
 _CLASSES_NAMED = 200
 """Up to so many classes are named to a statement over decompositions, which lie by class; beyond, it reads them all."""

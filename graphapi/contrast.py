@@ -23,7 +23,7 @@ from graphapi.cohorts import Members, statement
 from graphapi.cursors import Key
 from graphapi.session import Session
 from schema.encoding import NO_LABEL, fine
-from schema.models import ALL_CLASSES
+from schema.tables.rollups import ALL_CLASSES
 
 Item = tuple[int, int]
 """(channel of the layer, channel of the next) of an edge; (channel or context label, -1) else."""

@@ -14,7 +14,7 @@ from sqlalchemy.types import Integer
 
 from graphapi.paging import matches
 from schema.errors import UsageError
-from schema.models import ChannelDegree
+from schema.tables.rollups import ChannelDegree
 
 MOST_BINS = 100
 MOST_QUANTILES = 20

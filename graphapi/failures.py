@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Select, and_, func, literal, select
 
 from graphapi.paging import Listing, Order
-from schema.models import Image
+from schema.tables.dataset import Image
 from schema.views import edge as edge_view
 
 

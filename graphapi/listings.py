@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Double, Select, and_, cast, func, literal, select
 
 from graphapi.paging import Listing, Order
-from schema.models import (
+from schema.tables.dataset import Image, SkippedImage
+from schema.tables.rollups import (
     ALL_CLASSES,
     ANY_OUTCOME,
     ChannelEdge,
@@ -21,8 +22,6 @@ from schema.models import (
     ChannelSupport,
     ClassRoots,
     Confusion,
-    Image,
-    SkippedImage,
 )
 from schema.views import edge
 

@@ -20,7 +20,7 @@ from sqlalchemy import Select, Subquery, and_, func, literal, null, select
 
 from graphapi.listings import KEPT, of_outcome, ratio, total
 from graphapi.paging import Listing, Order
-from schema.models import (
+from schema.tables.rollups import (
     ALL_CLASSES,
     ANY_OUTCOME,
     ChannelContext,

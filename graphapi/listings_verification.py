@@ -8,7 +8,7 @@ from sqlalchemy import Select, func, select
 
 from graphapi.listings import of_outcome, ratio, total
 from graphapi.paging import Listing, Order
-from schema.models import ALL_CLASSES, ChannelVerification
+from schema.tables.rollups import ALL_CLASSES, ChannelVerification
 
 
 def _counts(class_id: int | None, method: str | None, role: str, outcome: str | None) -> Select[Any]:

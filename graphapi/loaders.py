@@ -15,17 +15,10 @@ from graphapi.evidence import Graph, GraphNode, evidence_statement, graph
 from graphapi.paging import Builder, Parent, count_statement, matches, page_statement
 from graphapi.profiles import Positive, Profile, ProfileKey, positive, positive_statement, profile, shares_statement
 from graphapi.session import Session
-from schema.models import (
-    ActivationMap,
-    ChannelDegree,
-    ClassLabel,
-    ClassRoots,
-    Decision,
-    GuidedCrop,
-    Image,
-    Overlap,
-    Verification,
-)
+from schema.tables.dataset import Image
+from schema.tables.evidence import Decision, Overlap, Verification
+from schema.tables.pictures import ActivationMap, GuidedCrop
+from schema.tables.rollups import ChannelDegree, ClassLabel, ClassRoots
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

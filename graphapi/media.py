@@ -23,8 +23,8 @@ from graphapi.errors import QueryTimeoutError
 from graphapi.execution import Service
 from graphapi.session import Session
 from graphapi.view import error_response
-from schema.models import ActivationMap, GuidedCrop, Thumbnail
 from schema.pictures import PictureSettings
+from schema.tables.pictures import ActivationMap, GuidedCrop, Thumbnail
 
 FOR_EVER = "public, max-age=31536000, immutable"
 _LARGEST = 2**31

@@ -18,7 +18,7 @@ from sqlalchemy import TextClause, and_, bindparam, func, literal, select, text
 from sqlalchemy.orm import aliased
 
 from graphapi.paging import Listing, Order
-from schema.models import Image
+from schema.tables.dataset import Image
 
 _PEAKS = """
     SELECT p.image_id, e.root_class_id AS class_id, e.source_channel AS channel, e.source_y AS y, e.source_x AS x,

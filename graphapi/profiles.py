@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, CompoundSelect, Row, Select, cast, func, literal, select, union_all
 
 from graphapi.paging import matches
-from schema.models import ALL_CLASSES, LayerProfile, PositiveProfile
+from schema.tables.rollups import ALL_CLASSES, LayerProfile, PositiveProfile
 
 
 class ProfileKey(NamedTuple):

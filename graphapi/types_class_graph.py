@@ -14,7 +14,7 @@ from graphapi.session import Session
 from graphapi.types_base import described
 from graphapi.types_run_parts import Class, class_node
 from schema.errors import UsageError
-from schema.models import ANY_OUTCOME, ClassRoots
+from schema.tables.rollups import ANY_OUTCOME, ClassRoots
 
 MOST_NODES_PER_LAYER = 100
 MOST_PATHS = 100

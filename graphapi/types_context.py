@@ -14,7 +14,7 @@ from graphapi.catalog import RunInfo
 from graphapi.loaders import Rows
 from graphapi.names import find_layer
 from graphapi.types_base import Connection, DecisionRole, Info, Outcome, described, given, listed, role_of
-from schema.models import ALL_CLASSES, ANY_OUTCOME
+from schema.tables.rollups import ALL_CLASSES, ANY_OUTCOME
 
 LayerName = Annotated[
     str | None,

@@ -51,7 +51,7 @@ from graphapi.types_modes import FailureModes, MaxModes, MinSize, failure_modes_
 from graphapi.types_peak_shift import OtherOutcome, PeakShift, TopChannels, TrueClass, peak_shift_node
 from graphapi.types_run_parts import Class, Layer, class_node, layer_node
 from graphapi.types_verification import VerificationMethod
-from schema.models import ALL_CLASSES
+from schema.tables.rollups import ALL_CLASSES
 
 
 @strawberry.type(description="One dataset indexed with one network and one set of settings.")

@@ -19,8 +19,9 @@ from migrations import migrate
 from schema.checks import CheckResult, check_rollups, check_tables
 from schema.database import REVISIONS, revision_of, run_ids_of
 from schema.errors import DatabaseError, InvariantError
-from schema.models import BASE_TABLES, ROLLUP_TABLES, Base
 from schema.rollups import build_rollups
+from schema.tables import BASE_TABLES, ROLLUP_TABLES
+from schema.tables.base import Base
 
 CHECKED_EDGES = 1_000_000
 """Of a run of more edges `publish` checks a sample of about so many; `evigraph check` checks all."""

@@ -17,7 +17,8 @@ from sqlalchemy import Connection
 from indexer.edges import FOLDED, fold
 from indexer.guided_files import guided_files
 from indexer.shards import LayerRow, RunFolder
-from schema.models import BASE_TABLES, ROLLUP_TABLES, Base
+from schema.tables import BASE_TABLES, ROLLUP_TABLES
+from schema.tables.base import Base
 
 DECOMPOSITION_ORDER = "class_id, layer_id, decision_id, channel, y, x"
 """Order of a run's decompositions in the file: what is asked of one class lies together, and within it by layer."""

@@ -19,7 +19,7 @@ from indexer.replacement import replace, silent
 from indexer.versions import VersionedFile
 from schema.database import REVISIONS, open_read_only, resolve, revision_of
 from schema.errors import DatabaseError, NotFoundError, UsageError
-from schema.models import Run
+from schema.tables.dataset import Run
 
 
 @dataclass(frozen=True)

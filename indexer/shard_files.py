@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from indexer import durable, edges
-from schema.models import Base
+from schema.tables.base import Base
 
 _ARROW_TYPES: tuple[tuple[type[sa.types.TypeEngine[Any]], pa.DataType], ...] = (
     (sa.SmallInteger, pa.int16()),
@@ -26,7 +26,7 @@ _ARROW_TYPES: tuple[tuple[type[sa.types.TypeEngine[Any]], pa.DataType], ...] = (
 
 
 def arrow_schema(table: str) -> pa.Schema:
-    """The columns of a table of `schema.models`, less run_id."""
+    """The columns of a table of `schema.tables`, less run_id."""
     columns = [column for column in Base.metadata.tables[table].columns if column.name != "run_id"]
     return pa.schema(
         [
@@ -47,7 +47,7 @@ SHARD_SCHEMAS: dict[str, pa.Schema] = {
     "decomposition": edges.DECOMPOSITION,
     "edge": edges.EDGE,
 }
-"""Arrow schema of each table of a shard: the columns of `schema.models` in their order, less run_id; for edges and
+"""Arrow schema of each table of a shard: the columns of `schema.tables` in their order, less run_id; for edges and
 decompositions those of `indexer.edges`."""
 
 

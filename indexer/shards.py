@@ -1,7 +1,7 @@
 """Run folders: Parquet shards that a killed indexer resumes from.
 
     RUN/run.json                     the run's description, written when the folder is made
-    RUN/shards/00003.edge.parquet    the columns of schema.models less run_id; so too for the other tables
+    RUN/shards/00003.edge.parquet    the columns of schema.tables less run_id; so too for the other tables
     RUN/shards/00003.json            the shard's manifest entry, written last: bytes and SHA-256 of each file,
                                      and digests of the description and inputs that it was made with
     RUN/finished.json                written when every shard is there

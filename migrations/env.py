@@ -10,7 +10,8 @@ from sqlalchemy import Column, Connection, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.types import TypeEngine
 
-from schema.models import Base, EvidenceList
+from schema.tables.base import Base
+from schema.tables.evidence import EvidenceList
 
 
 def _differs(of: MigrationContext, _: object, column: Column[Any], __: object, kind: TypeEngine[Any]) -> bool | None:

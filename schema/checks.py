@@ -15,9 +15,11 @@ from sqlalchemy.exc import DBAPIError
 from schema.database import one_line
 from schema.errors import DatabaseError
 from schema.invariants import INVARIANTS
-from schema.models import ALL_CLASSES, ROLLUP_TABLES, Base
 from schema.parts import Part, parts
 from schema.rollups import ROLLUPS, ROOTED, Whole, whole
+from schema.tables import ROLLUP_TABLES
+from schema.tables.base import Base
+from schema.tables.rollups import ALL_CLASSES
 
 EDGES_PER_PART = 2_000_000
 """About how many edges a rule is asked of at a time; a part of so many takes some 400 MB."""

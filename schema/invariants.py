@@ -8,7 +8,8 @@ from __future__ import annotations
 from sqlalchemy import REAL, Double
 
 from schema.edge_invariants import EDGE_INVARIANTS, Invariant
-from schema.models import BASE_TABLES, ROLLUP_TABLES, Base
+from schema.tables import BASE_TABLES, ROLLUP_TABLES
+from schema.tables.base import Base
 
 
 def _unique() -> list[Invariant]:

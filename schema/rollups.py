@@ -17,8 +17,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from schema.models import ALL_CLASSES, ANY_OUTCOME, ROLLUP_TABLES, Base
 from schema.parts import parts
+from schema.tables import ROLLUP_TABLES
+from schema.tables.base import Base
+from schema.tables.rollups import ALL_CLASSES, ANY_OUTCOME
 
 ROLES = ("predicted", "label")
 OUTCOMES = ("correct", "wrong", "unlabelled")

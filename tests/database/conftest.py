@@ -14,7 +14,8 @@ from sqlalchemy.pool import NullPool
 
 from indexer.publish import publish
 from schema.database import open_read_only, resolve
-from schema.models import BASE_TABLES, ROLLUP_TABLES, Base
+from schema.tables import BASE_TABLES, ROLLUP_TABLES
+from schema.tables.base import Base
 from tests.support.synthetic import synthetic_run
 
 

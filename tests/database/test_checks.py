@@ -7,9 +7,10 @@ from sqlalchemy import Connection
 
 from schema.checks import check_rollups, check_tables, run_checks
 from schema.invariants import INVARIANTS
-from schema.models import ROLLUP_TABLES, Base
 from schema.parts import parts
 from schema.rollups import ROLLUPS, build_rollups
+from schema.tables import ROLLUP_TABLES
+from schema.tables.base import Base
 
 # A decomposition at the bottom of a hierarchy: nothing hangs on its edges.
 LOWEST = "source_layer = 0"

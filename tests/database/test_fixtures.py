@@ -11,7 +11,7 @@ import pytest
 from indexer.manage import migrate, rollback
 from indexer.publish import publish
 from schema.database import REVISIONS, open_read_only, resolve, revision_of
-from schema.models import Base
+from schema.tables.base import Base
 from schema.views import edge
 from tests.fixtures.make_fixture import answers_of, ask, fixtures, unpack
 from tests.support.synthetic import synthetic_run

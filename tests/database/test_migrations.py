@@ -19,7 +19,7 @@ from indexer.manage import delete_runs, list_runs, migrate, rollback
 from indexer.publish import publish
 from schema.database import REVISIONS, open_read_only, resolve, revision_of
 from schema.errors import DatabaseError
-from schema.models import BASE_TABLES, ROLLUP_TABLES
+from schema.tables import BASE_TABLES, ROLLUP_TABLES
 from tests.database.conftest import rows_of
 from tests.support.synthetic import synthetic_run
 

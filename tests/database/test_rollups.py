@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from schema.database import open_read_only
-from schema.models import ROLLUP_TABLES, Base
+from schema.tables import ROLLUP_TABLES
+from schema.tables.base import Base
 
 Rows = list[dict[str, Any]]
 

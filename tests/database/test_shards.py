@@ -18,7 +18,7 @@ import pytest
 from indexer import durable
 from indexer.shards import SHARD_SCHEMAS, RunDescription, RunFolder
 from schema.errors import RunFolderError
-from schema.models import Base
+from schema.tables.base import Base
 from schema.views import edge as edge_view
 from tests.support.synthetic import describe, synthetic_run, synthetic_shard
 

@@ -170,7 +170,8 @@ def killed_at(work: Work, folder: Path, step: int, power_failure: bool) -> bool:
 def checksums(db: Path) -> dict[str, str]:
     """Count and checksum of the rows of each table, less the moments at which a run was made."""
     from schema.database import open_read_only
-    from schema.models import BASE_TABLES, ROLLUP_TABLES, Base
+    from schema.tables import BASE_TABLES, ROLLUP_TABLES
+    from schema.tables.base import Base
 
     found = {}
     engine = open_read_only(db)

@@ -1,0 +1,137 @@
+"""What was found: decisions, the evidence of their decompositions, and what became of them without it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from sqlalchemy import SmallInteger
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import UserDefinedType
+
+from schema.tables.base import Base, key
+
+
+class Decision(Base):
+    """A root: decision_id = 2 * image_id for the predicted class, + 1 for the label's.
+
+    cut_node_count: the nodes, over all layers, that the run's max_nodes left undecomposed; cut_importance: the sum of
+    their importance.
+    """
+
+    __tablename__ = "decision"
+    __mapper_args__ = key("run_id", "decision_id")
+
+    run_id: Mapped[int]
+    decision_id: Mapped[int]
+    image_id: Mapped[int]
+    class_id: Mapped[int]
+    role: Mapped[str]
+    logit: Mapped[float]
+    probability: Mapped[float]
+    cut_node_count: Mapped[int]
+    cut_importance: Mapped[float]
+
+
+class EvidenceList(UserDefinedType[list[dict[str, Any]]]):
+    """DuckDB's list of structs that holds the edges of one decomposition, by rank; see `schema.encoding`."""
+
+    cache_ok = True
+    FIELDS: ClassVar[dict[str, str]] = {
+        "channel": "INTEGER",
+        "dy": "SMALLINT",
+        "dx": "SMALLINT",
+        "share_log": "INTEGER",
+        "feature_log": "INTEGER",
+        "activation_log": "INTEGER",
+        "context_label_id": "INTEGER",
+        "context_iou_steps": "SMALLINT",
+    }
+
+    def get_col_spec(self, **_: object) -> str:
+        """The type in DuckDB's SQL."""
+        return f"STRUCT({', '.join(f'{name} {kind}' for name, kind in self.FIELDS.items())})[]"
+
+
+class Decomposition(Base):
+    """One decomposed node and its evidence: the fact table, ordered by run, class, layer and decision.
+
+    So all edges of a class lie together, and within it those of a layer. `importance_log` and `positive_log` are logs
+    (`schema.encoding`) of the node's importance and of the sum of all its positive contributions, 0 being no value of
+    either: null where no channel is positive. positive_count is how many channels are positive and overlap_count how
+    many of those overlap one of larger contribution; null where the run did not count them.
+    scale_y and scale_x are how many source places there are to a target place.
+    """
+
+    __tablename__ = "decomposition"
+    __mapper_args__ = key("run_id", "decision_id", "layer_id", "channel", "y", "x")
+
+    run_id: Mapped[int]
+    class_id: Mapped[int]
+    decision_id: Mapped[int]
+    layer_id: Mapped[int] = mapped_column(SmallInteger)
+    channel: Mapped[int]
+    y: Mapped[int] = mapped_column(SmallInteger)
+    x: Mapped[int] = mapped_column(SmallInteger)
+    scale_y: Mapped[int] = mapped_column(SmallInteger)
+    scale_x: Mapped[int] = mapped_column(SmallInteger)
+    importance_log: Mapped[int]
+    positive_log: Mapped[int | None]
+    positive_count: Mapped[int | None]
+    overlap_count: Mapped[int | None]
+    evidence: Mapped[list[dict[str, Any]]] = mapped_column(EvidenceList)
+
+
+class Overlap(Base):
+    """A duplicate in the overlap group of a decomposition's evidence, where the run looked for overlaps.
+
+    layer_id, channel, y and x are those of the decomposed node; representative is a source channel that it keeps as
+    evidence, member one of smaller contribution whose mask overlaps that one's by `iou`. The groups of channels that
+    are not kept are counted in decomposition.overlap_count alone.
+    """
+
+    __tablename__ = "overlap"
+    __mapper_args__ = key("run_id", "decision_id", "layer_id", "channel", "y", "x", "member")
+
+    run_id: Mapped[int]
+    class_id: Mapped[int]
+    decision_id: Mapped[int]
+    layer_id: Mapped[int] = mapped_column(SmallInteger)
+    channel: Mapped[int]
+    y: Mapped[int] = mapped_column(SmallInteger)
+    x: Mapped[int] = mapped_column(SmallInteger)
+    representative: Mapped[int]
+    member: Mapped[int]
+    contribution: Mapped[float]
+    iou: Mapped[float]
+
+
+class Verification(Base):
+    """What the network decided when a piece of a decision's evidence was taken away, where the run tested that.
+
+    The columns up to source_x name the edge; class_id is the class of its root. method is 'occlude' (the receptive
+    field of the source at its peak was hidden; `area` is the part of the input that it takes) or 'remove' (the source
+    channel's map was set to the channel's mean). logit is the new one of the decision's class. corrected says whether a
+    wrong prediction became right; null where the image has no label, as label_logit_change.
+    """
+
+    __tablename__ = "verification"
+    __mapper_args__ = key("run_id", "decision_id", "source_layer", "source_channel", "method")
+
+    run_id: Mapped[int]
+    class_id: Mapped[int]
+    decision_id: Mapped[int]
+    target_layer: Mapped[int] = mapped_column(SmallInteger)
+    target_channel: Mapped[int]
+    target_y: Mapped[int] = mapped_column(SmallInteger)
+    target_x: Mapped[int] = mapped_column(SmallInteger)
+    source_layer: Mapped[int] = mapped_column(SmallInteger)
+    source_channel: Mapped[int]
+    source_y: Mapped[int] = mapped_column(SmallInteger)
+    source_x: Mapped[int] = mapped_column(SmallInteger)
+    method: Mapped[str]
+    area: Mapped[float | None]
+    predicted_id: Mapped[int]
+    logit: Mapped[float]
+    logit_change: Mapped[float]
+    label_logit_change: Mapped[float | None]
+    corrected: Mapped[bool | None]
