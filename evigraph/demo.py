@@ -3,6 +3,9 @@
 1. Scenes are drawn: six things, each mostly in a context of its own (boats at sea), one in five in another's.
 2. A narrow VGG-16 that was trained on such scenes is indexed over them, and the run is published.
 3. Both headline questions are asked of the database, and the commands to go on with are printed.
+
+Done again in the same folder (which holds scenes/, classes.txt, run/ and evidence.duckdb then), it goes on from what is
+there.
 """
 
 from __future__ import annotations
@@ -14,9 +17,14 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from evigraph.options import Quiet, example, sub_app
 from schema.errors import EvidenceError, UsageError
+
+app = sub_app()
 
 LAYER = "conv4_3"
 CLASS = "boat"
@@ -43,17 +51,15 @@ _ACCURACY = """query ($after: String) {
 }"""
 
 
-def run_demo(directory: Path, images: int, quiet: bool) -> None:
-    """Draw, index, publish and ask; done again in the same folder it goes on from what is there.
-
-    Args:
-        directory: made if need be; holds scenes/, classes.txt, run/ and evidence.duckdb afterwards.
-        images: scenes to draw.
-        quiet: print the two answers alone.
-
-    Raises:
-        EvidenceError: a step failed; UsageError where the folder holds a demo of another number of scenes.
-    """
+@app.command(epilog=example("evigraph demo --dir evigraph-demo"))
+def demo(
+    directory: Annotated[Path, typer.Option("--dir", help="Where to put the data, the run and the database.")] = Path(
+        "evigraph-demo"
+    ),
+    images: Annotated[int, typer.Option(help="How many scenes to draw.", min=12, max=5000)] = 400,
+    quiet: Quiet = False,
+) -> None:
+    """Draw scenes, index a small trained network on them, publish, and answer two questions."""
     started = time.perf_counter()
     _refuse_another_size(directory, images)
     database = _index_and_publish(directory, images, quiet)

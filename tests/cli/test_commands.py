@@ -95,6 +95,17 @@ def test_skipped_images_are_counted_by_reason(cli: Cli, index_words: list[str], 
     assert "0 indexed now" in again.stdout
 
 
+def test_why_a_network_is_slow_is_said_once(cli: Cli, index_words: list[str], tmp_path: Path) -> None:
+    # A network that cannot be traced falls back as a whole, for one reason.
+    words = [*index_words, "--model", "tests.support.tiny:Untraceable", "--run", tmp_path / "run"]
+    slow = [line for line in cli(*words).stdout.splitlines() if "by autograd" in line]
+    assert len(slow) == 1
+    assert "whole maps: down to network.1, network.4, network.7, since Untraceable cannot be traced" in slow[0]
+    fallbacks = json.loads(cli(*words, "--json").stdout)["fallbacks"]
+    assert list(fallbacks) == ["network.1", "network.4", "network.7"]
+    assert len(set(fallbacks.values())) == 1
+
+
 def test_version_and_schema(cli: Cli) -> None:
     assert cli("--version").stdout.startswith("evigraph 0.")
     assert "type Query {" in cli("schema").stdout

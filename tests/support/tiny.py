@@ -52,6 +52,21 @@ class Nan(nn.Module):
         return logits
 
 
+class Untraceable(nn.Module):
+    """The tiny network behind a question that only an image answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = network()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(batch, 3, height, width) -> (batch, classes)."""
+        if pixels.isnan().any():
+            raise ValueError("not a number")
+        logits: Tensor = self.network(pixels)
+        return logits
+
+
 def draw_images(root: Path, count: int = 24, seed: int = 0) -> Path:
     """Class folders of seeded noise images, as `imagefolder:` reads them."""
     random = np.random.default_rng(seed)

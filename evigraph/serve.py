@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from evigraph.options import Database, Quiet, example, sub_app
 from schema.errors import EvidenceError
 
+app = sub_app()
 
-def run_server(database: Path, host: str, port: int, quiet: bool) -> None:
-    """Serve until interrupted.
 
-    Raises:
-        DatabaseError: the database cannot be served.
-        EvidenceError: the address cannot be listened on.
-    """
+@app.command(epilog=example("evigraph serve --db evidence.duckdb --port 8000"))
+def serve(
+    db: Database,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
+    quiet: Quiet = False,
+) -> None:
+    """Serve a database over GraphQL; a newly published version is taken up at once."""
     import uvicorn
 
     from graphapi.app import create_app
 
-    app = create_app(database)
+    service = create_app(db)
     listener = _listen(host, port)
     address = f"http://{host}:{listener.getsockname()[1]}"
     if not quiet:
-        print(f"serving {database} at {address}/graphql (GraphiQL in a browser); Ctrl-C ends it", flush=True)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+        print(f"serving {db} at {address}/graphql (GraphiQL in a browser); Ctrl-C ends it", flush=True)
+    config = uvicorn.Config(service, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
     with listener:
         uvicorn.Server(config).run(sockets=[listener])
 
