@@ -24,6 +24,8 @@ from indexer.data.preprocess import Preprocessing
 from schema.errors import UsageError
 
 ATTACKS = ("pgd", "fgsm", "noise")
+_SPREAD = 0x9E3779B1
+"""Odd, so that no two seeds below 2**32 give an image the same start; large, so that near ones swap no near images."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,9 @@ class Attacker:
         return gradient
 
     def _noise(self, image_id: int, shape: Sequence[int]) -> Tensor:
-        generator = torch.Generator().manual_seed((self.settings.seed << 32) + image_id)
+        # torch's generator heeds 32 bits of its seed. Of one seed each image has its own; seed 0 is the id itself.
+        seed = (image_id ^ self.settings.seed * _SPREAD) % 2**32
+        generator = torch.Generator().manual_seed(seed)
         return (torch.rand(tuple(shape), generator=generator) * 2 - 1) * self.settings.eps
 
     def _to_pixels(self, inputs: Tensor) -> Tensor:

@@ -63,6 +63,17 @@ def test_it_stays_in_its_box(network: nn.Module, pixels: Tensor, kind: str) -> N
     assert float((moved - pixels).abs().max()) > EPS / 2
 
 
+def test_the_start_depends_on_the_seed_and_the_image(network: nn.Module, pixels: Tensor) -> None:
+    """Torch's generator takes a seed of 64 bits and ignores the upper 32."""
+    same = pixels[:1].expand(16, -1, -1, -1).clone() * 0.5 + 0.25  # nowhere at a bound
+    labels = torch.zeros(16, dtype=torch.int64)
+    starts = [attacked(network, same, labels, kind="noise", seed=seed) - same for seed in (0, 0, 1, 2**32 - 1)]
+    torch.testing.assert_close(starts[0], starts[1], rtol=0, atol=0)
+    drawn = torch.cat(starts[1:]).flatten(1)
+    distance = (drawn[:, None] - drawn).abs().amax(2) + torch.eye(len(drawn))
+    assert float(distance.min()) > EPS / 2
+
+
 def test_fgsm_is_one_step_along_the_sign_of_the_gradient(network: nn.Module, pixels: Tensor) -> None:
     labels = torch.arange(16) % 4
     leaf = pixels.clone().double().requires_grad_()
