@@ -34,8 +34,9 @@ from torch import nn
 from benchmarks.report import Report
 from indexer import batch, pipeline
 from indexer.network import Network, prepare
-from indexer.pipeline import IndexSettings, index
+from indexer.pipeline import index
 from indexer.record import HookedRecorder
+from indexer.settings import IndexSettings
 
 WITHIN = 1e-5
 """Of the largest contribution of a decision, or activation of an edge."""

@@ -17,7 +17,8 @@ from benchmarks.inputs import draw_jpegs
 from benchmarks.kernels import LAYOUTS
 from benchmarks.timing import Clock
 from indexer.data.loader import default_workers
-from indexer.pipeline import IndexSettings, index
+from indexer.pipeline import index
+from indexer.settings import IndexSettings
 
 
 @dataclass(frozen=True)

@@ -93,8 +93,9 @@ def _index_and_publish(directory: Path, images: int, quiet: bool) -> Path:
     from evigraph.progress import IndexProgress, StepProgress
     from indexer.demo import MODEL, make
     from indexer.demo.model import PREPROCESSING
-    from indexer.pipeline import IndexSettings, index
+    from indexer.pipeline import index
     from indexer.publish import publish
+    from indexer.settings import IndexSettings
 
     _say(quiet, f"Drawing {images} scenes into {directory / 'scenes'}: six things, each mostly in its own context.")
     try:

@@ -14,7 +14,7 @@ from evigraph.options import Json, Quiet, example, sub_app
 from schema.errors import UsageError
 
 if TYPE_CHECKING:
-    from indexer.pipeline import IndexReport
+    from indexer.report import IndexReport
 
 app = sub_app()
 
@@ -163,8 +163,8 @@ def index(
     """Decompose every decision of a dataset into a run folder; a run that was stopped goes on."""
     from evigraph.progress import IndexProgress
     from indexer.attack import AttackSettings, fraction
-    from indexer.pipeline import IndexSettings
     from indexer.pipeline import index as index_run
+    from indexer.settings import IndexSettings
     from indexer.verify import VerifySettings
 
     settings = IndexSettings(

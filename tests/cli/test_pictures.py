@@ -12,8 +12,9 @@ from PIL import Image
 
 from indexer import guided, guided_files
 from indexer.guided_files import strongest_peaks
-from indexer.pipeline import IndexSettings, index
+from indexer.pipeline import index
 from indexer.publish import publish
+from indexer.settings import IndexSettings
 from indexer.shards import RunFolder
 from schema.database import open_read_only
 from schema.errors import RunFolderError

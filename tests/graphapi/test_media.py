@@ -14,8 +14,9 @@ from starlette.testclient import TestClient
 
 from graphapi.app import create_app
 from graphapi.drawing import StoredMap, _colours, heat_map
-from indexer.pipeline import IndexSettings, index
+from indexer.pipeline import index
 from indexer.publish import publish
+from indexer.settings import IndexSettings
 from schema.pictures import LayerGeometry, encoded_map
 from tests.support import tiny
 

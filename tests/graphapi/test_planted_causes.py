@@ -14,8 +14,9 @@ import pytest
 from graphapi.settings import Settings
 from indexer.demo import MODEL, scenes
 from indexer.demo.model import PREPROCESSING, WEIGHTS
-from indexer.pipeline import IndexSettings, index
+from indexer.pipeline import index
 from indexer.publish import publish
+from indexer.settings import IndexSettings
 from tests.graphapi.conftest import Ask
 
 CONTRAST = """contextLabel channel { index contextLabels(class: $predicted, first: 1) { nodes { label } } }

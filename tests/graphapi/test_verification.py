@@ -12,8 +12,9 @@ import pytest
 
 from graphapi.settings import Settings
 from indexer.attack import AttackSettings
-from indexer.pipeline import IndexSettings, index
+from indexer.pipeline import index
 from indexer.publish import publish
+from indexer.settings import IndexSettings
 from indexer.verify import VerifySettings
 from schema.database import open_read_only
 from tests.graphapi.conftest import Ask

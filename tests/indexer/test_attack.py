@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from indexer.attack import Attacker, AttackSettings, fraction
 from indexer.data.preprocess import Preprocessing
 from indexer.graph import frozen
-from indexer.pipeline import IndexSettings, index
+from indexer.pipeline import index
+from indexer.settings import IndexSettings
 from schema.errors import RunFolderError, UsageError
 from tests.support import tiny
 

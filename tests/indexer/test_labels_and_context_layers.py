@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from indexer.pipeline import IndexSettings, index
+from indexer.pipeline import index
 from indexer.publish import publish
 from indexer.rows import decide, settle_labels
+from indexer.settings import IndexSettings
 from schema.errors import UsageError
 from tests.conftest import Cli
 from tests.support import tiny

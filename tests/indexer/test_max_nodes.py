@@ -11,8 +11,9 @@ import torch
 
 from indexer.graph import frozen
 from indexer.hierarchy import LevelEdges, Nodes, Roots, bounded, explain
-from indexer.pipeline import IndexSettings, index
+from indexer.pipeline import index
 from indexer.publish import publish
+from indexer.settings import IndexSettings
 from schema.checks import check_tables
 from schema.database import open_read_only
 from schema.errors import UsageError

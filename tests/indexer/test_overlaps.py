@@ -21,9 +21,10 @@ from indexer.graph import frozen, trace
 from indexer.hierarchy import LevelEdges, Roots, explain
 from indexer.layers import choose_layers, feature_maps
 from indexer.overlaps import OverlapSettings, overlap_groups, suppress
-from indexer.pipeline import IndexSettings, index
+from indexer.pipeline import index
 from indexer.publish import publish
 from indexer.record import AutogradSegment, HookedRecorder, Recorder
+from indexer.settings import IndexSettings
 from schema.checks import check_rollups, check_tables
 from schema.database import open_read_only
 from schema.errors import RunFolderError

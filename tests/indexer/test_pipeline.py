@@ -12,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from indexer.pipeline import IndexSettings, index
+from indexer.pipeline import index
 from indexer.rows import decide
+from indexer.settings import IndexSettings
 from schema.errors import ModelError, UsageError
 from tests.support import tiny
 

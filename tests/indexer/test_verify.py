@@ -23,8 +23,9 @@ from indexer.graph import frozen, trace
 from indexer.layers import feature_maps
 from indexer.models import load_model
 from indexer.network import prepare
-from indexer.pipeline import IndexSettings, index
+from indexer.pipeline import index
 from indexer.replay import Replay
+from indexer.settings import IndexSettings
 from indexer.verify import VerifySettings, blurred, sample_ids
 from schema.errors import NotFoundError, UsageError
 from tests.indexer import networks

@@ -324,7 +324,8 @@ class Matrix:
     def _index_here(self, run: Path) -> None:
         import torch
 
-        from indexer.pipeline import IndexSettings, index
+        from indexer.pipeline import index
+        from indexer.settings import IndexSettings
         from tests.support import tiny
 
         torch.manual_seed(0)
