@@ -33,7 +33,7 @@ def _tables(connection: Connection) -> set[str]:
 
 def _views(connection: Connection) -> dict[str, str]:
     rows = connection.exec_driver_sql("SELECT view_name, sql FROM duckdb_views() WHERE NOT internal")
-    return dict(rows.tuples())
+    return {row.view_name: row.sql for row in rows}
 
 
 def _set_revision(db: Path, revision: str) -> None:
