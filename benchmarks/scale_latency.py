@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 import numpy as np
 import orjson
-from sqlalchemy import Engine, event
 
 from benchmarks.scale_questions import Question
+from graphapi import sql
 from graphapi.encoding import to_json
 from graphapi.execution import Service
 from schema.database import open_read_only
@@ -62,13 +63,15 @@ def milliseconds_and_sql(series: Series) -> tuple[list[float], list[float]]:
     Raises:
         ValueError: no statement was seen.
     """
-    seen: list[tuple[str, Any]] = []
+    seen: list[sql.Statement] = []
+    run = sql.run
 
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        seen.append((statement, parameters))
+    def note(connection: duckdb.DuckDBPyConnection, statement: sql.Statement) -> Sequence[sql.Row]:
+        seen.append(statement)
+        return run(connection, statement)
 
     async def ask(cursor: duckdb.DuckDBPyConnection) -> tuple[list[float], list[float]]:
-        whole, sql = [], []
+        whole, alone = [], []
         for question in series.questions:
             seen.clear()
             taken, _ = await series.ask(question)
@@ -76,20 +79,20 @@ def milliseconds_and_sql(series: Series) -> tuple[list[float], list[float]]:
             if not statements:
                 raise ValueError(f"no SQL statement was seen for {question.variables}")
             start = time.perf_counter()
-            for statement, parameters in statements:
-                cursor.execute(statement, parameters).fetchall()
-            sql.append(1e3 * (time.perf_counter() - start))
+            for statement in statements:
+                cursor.execute(statement.text, statement.parameters or None).fetchall()
+            alone.append(1e3 * (time.perf_counter() - start))
             whole.append(taken)
-        return whole[series.warm_up :], sql[series.warm_up :]
+        return whole[series.warm_up :], alone[series.warm_up :]
 
     # Another engine of the same file and settings: DuckDB shares one instance, and so the warm blocks.
     engine = open_read_only(series.service.database.pointer)
-    event.listen(Engine, "before_cursor_execute", note)
+    sql.run = note
     try:
         connection: Any = engine.raw_connection().driver_connection
         return asyncio.run(ask(connection.duplicate()))  # DuckDB's own cursor, not the wrapper that SQLAlchemy uses
     finally:
-        event.remove(Engine, "before_cursor_execute", note)
+        sql.run = run
         engine.dispose()
 
 

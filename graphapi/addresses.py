@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
-
-from sqlalchemy import Row
 
 from graphapi.catalog import RunInfo
+from graphapi.sql import Row
 
 _RENDERING = "1"
 """Part of every address: to be changed with how pictures are drawn."""
@@ -56,7 +54,7 @@ def map_url(run: RunInfo, decision_id: int, edge: Sequence[int]) -> str:
     return _url(run, "maps", decision_id, *edge)
 
 
-def edge_of(row: Row[Any]) -> tuple[int, ...]:
+def edge_of(row: Row) -> tuple[int, ...]:
     """Target layer, channel, y, x and source channel of a stored map or of an edge of the same decision."""
     return (row.target_layer, row.target_channel, row.target_y, row.target_x, row.source_channel)
 

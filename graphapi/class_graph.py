@@ -20,9 +20,10 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import networkx as nx
-from sqlalchemy import Row, Select, and_, cast, func, select
+from sqlalchemy import Select, and_, cast, func, select
 from sqlalchemy.types import BigInteger, Double
 
+from graphapi.sql import Row
 from schema.tables.dataset import Image
 from schema.tables.evidence import Decision
 from schema.tables.rollups import ChannelSupport
@@ -111,7 +112,7 @@ def edges_statement(key: GraphKey) -> Select[Any]:
     return ends.order_by(found.target_layer.desc(), found.target_channel, found.decisions.desc(), found.source_channel)
 
 
-def build(key: GraphKey, nodes: Iterable[Row[Any]], edges: Iterable[Row[Any]]) -> nx.DiGraph:
+def build(key: GraphKey, nodes: Iterable[Row], edges: Iterable[Row]) -> nx.DiGraph:
     """The graph, from the class (its root) down; an edge leads from the target, which is explained, to its evidence.
 
     Args:

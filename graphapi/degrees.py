@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Row, Select, case, cast, func, literal_column, select
+from sqlalchemy import case, cast, func, literal_column, select
 from sqlalchemy.types import Integer
 
-from graphapi.paging import matches
+from graphapi import matching
+from graphapi.sql import Row, Statement, Template
 from schema.errors import UsageError
 from schema.tables.rollups import ChannelDegree
 
@@ -58,7 +59,7 @@ def require_sensible(key: DegreeKey) -> DegreeKey:
     return key
 
 
-def degrees_statement(keys: Sequence[DegreeKey]) -> Select[Any]:
+def degrees_statement(keys: Sequence[DegreeKey]) -> Statement:
     """A row for each layer that has channels with enough edges; the keys differ in run and layer alone."""
     first, table = keys[0], ChannelDegree
     degree = table.discriminative_degree
@@ -67,8 +68,9 @@ def degrees_statement(keys: Sequence[DegreeKey]) -> Select[Any]:
     points = ", ".join(repr(float(point)) for point in first.quantiles)
     quantiles = func.quantile_cont(degree, literal_column(f"[{points}]::DOUBLE[]")) if points else literal_column("[]")
     column = table.__table__.c
-    wanted = matches([column.run_id, column.layer_id], [(key.run_id, key.layer_id) for key in keys])
-    return (
+    layers = [(key.run_id, key.layer_id) for key in keys]
+    wanted = matching.condition([column.run_id, column.layer_id], matching.shape_of(layers))
+    return Template(
         select(
             table.run_id,
             table.layer_id,
@@ -81,10 +83,10 @@ def degrees_statement(keys: Sequence[DegreeKey]) -> Select[Any]:
         )
         .where(wanted, table.edges >= first.min_edges)
         .group_by(table.run_id, table.layer_id)
-    )
+    ).filled(**matching.values(layers))
 
 
-def degrees(rows: Sequence[Row[Any]], bins: int) -> Degrees:
+def degrees(rows: Sequence[Row], bins: int) -> Degrees:
     """From the rows of one layer, of which there is one or none."""
     if not rows:
         return Degrees(0, None, None, [], 0, [0] * bins)

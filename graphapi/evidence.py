@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Select, func, select
 
+from graphapi.sql import Row
 from schema.views import edge as edge_view
 
 NodeKey = tuple[int, int, int, int]
@@ -35,7 +36,7 @@ class Graph:
     """Nodes, root first, and rows of `edge` with the indices of their target and source nodes."""
 
     nodes: list[GraphNode]
-    edges: list[tuple[int, int, Row[Any]]]
+    edges: list[tuple[int, int, Row]]
     truncated: bool
 
 
@@ -84,7 +85,7 @@ def evidence_statement(
     return select(placed).where(placed.c.position <= bound).order_by(placed.c.decision_id, placed.c.position)
 
 
-def graph(root: GraphNode, rows: Iterable[Row[Any]]) -> Graph:
+def graph(root: GraphNode, rows: Iterable[Row]) -> Graph:
     """The part of the rows that hangs on the root.
 
     Args:
@@ -92,7 +93,7 @@ def graph(root: GraphNode, rows: Iterable[Row[Any]]) -> Graph:
         rows: Of `evidence_statement` for this decision, upper layers first.
     """
     nodes = {root.key: root}
-    reached: list[tuple[NodeKey, NodeKey, Row[Any]]] = []
+    reached: list[tuple[NodeKey, NodeKey, Row]] = []
     total = 0
     for row in rows:
         total = row.total

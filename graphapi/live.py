@@ -12,8 +12,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import duckdb
@@ -48,7 +48,22 @@ class Version:
         except (DBAPIError, duckdb.Error) as error:
             self.engine.dispose()
             raise DatabaseError(f"database {file} cannot be read: {one_line(error)}; publish it again") from error
+        self._opening = threading.Lock()
+        self._idle: list[duckdb.DuckDBPyConnection] = []
         self.users = 0
+
+    @contextmanager
+    def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection that nobody else has until the block ends: DuckDB 1.5 loses rows where threads share one."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            with self._opening:
+                connection = self._anchor.connection.driver_connection.duplicate()  # type: ignore[union-attr]
+        try:
+            yield connection
+        finally:
+            self._idle.append(connection)
 
     def run(self, run_id: int) -> RunInfo:
         """The run of this id."""
@@ -56,6 +71,8 @@ class Version:
 
     def close(self) -> None:
         """Close every connection."""
+        for connection in self._idle:
+            connection.close()
         self._anchor.close()
         self.engine.dispose()
 

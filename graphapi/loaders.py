@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import FromClause, LargeBinary, Row, select
+from sqlalchemy import FromClause, LargeBinary, select
 from strawberry.dataloader import DataLoader
 
+from graphapi import matching
 from graphapi.cursors import Key
 from graphapi.degrees import DegreeKey, Degrees, degrees, degrees_statement
 from graphapi.evidence import Graph, GraphNode, evidence_statement, graph
-from graphapi.paging import Builder, Parent, count_statement, matches, page_statement
+from graphapi.paging import Builder, Parent, count_statement, page_statement
 from graphapi.profiles import Positive, Profile, ProfileKey, positive, positive_statement, profile, shares_statement
 from graphapi.session import Session
+from graphapi.sql import KEPT, Row, Template
 from schema.tables.dataset import Image
 from schema.tables.evidence import Decision, Overlap, Verification
 from schema.tables.pictures import ActivationMap, GuidedCrop
@@ -22,7 +25,7 @@ from schema.tables.rollups import ChannelDegree, ClassLabel, ClassRoots
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-Rows = list[Row[Any]]
+Rows = list[Row]
 
 
 class PageKey(NamedTuple):
@@ -73,13 +76,10 @@ class Context:
     def _rows_by(self, table: FromClause, *key: str) -> DataLoader[tuple[int | str, ...], Rows]:
         """A loader of the rows whose key columns hold the key, ordered by the table's first two columns."""
 
-        async def load(keys: list[tuple[int | str, ...]]) -> Sequence[Rows]:
-            wanted = matches([table.c[name] for name in key], keys)
-            # Pictures are of /media, which reads them by itself.
-            columns = [column for column in table.c if not isinstance(column.type, LargeBinary)]
-            statement = select(*columns).where(wanted).order_by(*list(table.c)[:2])
+        async def load(wanted: list[tuple[int | str, ...]]) -> Sequence[Rows]:
+            statement = _rows_template(table, key, matching.shape_of(wanted)).filled(**matching.values(wanted))
             found = _grouped(await self.session.rows(statement), key)
-            return [found.get(values, []) for values in keys]
+            return [found.get(values, []) for values in wanted]
 
         return DataLoader(load)
 
@@ -105,8 +105,9 @@ class Context:
     async def _load_overlaps(self, keys: list[Parent]) -> Sequence[dict[Parent, Rows]]:
         """Overlap groups of decisions (run, class, decision), each under (layer, channel, y, x, representative)."""
         c = Overlap.__table__.c
-        wanted = matches([c.run_id, c.class_id, c.decision_id], keys)
-        rows = await self.session.rows(select(*c).where(wanted).order_by(c.contribution.desc(), c.member))
+        wanted = matching.condition([c.run_id, c.class_id, c.decision_id], matching.shape_of(keys))
+        template = Template(select(*c).where(wanted).order_by(c.contribution.desc(), c.member))
+        rows = await self.session.rows(template.filled(**matching.values(keys)))
         self.session.spend(len(rows))
         found = _grouped(rows, ["run_id", "class_id", "decision_id"])
         node = ["layer_id", "channel", "y", "x", "representative"]
@@ -159,6 +160,14 @@ class Context:
         return await _in_groups(keys, lambda key: key[:4], load)
 
 
+@lru_cache(maxsize=KEPT)
+def _rows_template(table: FromClause, key: tuple[str, ...], shape: matching.Shape) -> Template:
+    wanted = matching.condition([table.c[name] for name in key], shape)
+    # Pictures are of /media, which reads them by itself.
+    columns = [column for column in table.c if not isinstance(column.type, LargeBinary)]
+    return Template(select(*columns).where(wanted).order_by(*list(table.c)[:2]))
+
+
 async def _in_groups(
     keys: list[K], group_of: Callable[[K], Hashable], load: Callable[[list[K]], Awaitable[dict[K, V]]]
 ) -> list[V | BaseException]:
@@ -174,10 +183,9 @@ async def _in_groups(
     return [found[key] for key in keys]
 
 
-def _grouped(rows: Sequence[Row[Any]], names: Sequence[str]) -> dict[tuple[Any, ...], Rows]:
+def _grouped(rows: Sequence[Row], names: Sequence[str]) -> dict[tuple[Any, ...], Rows]:
     """Rows under the values of the named columns, in their order."""
     grouped: dict[tuple[Any, ...], Rows] = {}
     for row in rows:
-        values = row._mapping
-        grouped.setdefault(tuple(values[name] for name in names), []).append(row)
+        grouped.setdefault(tuple([getattr(row, name) for name in names]), []).append(row)
     return grouped

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import FromClause, Row, select
+from sqlalchemy import FromClause, select
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -22,6 +22,7 @@ from graphapi.catalog import RunInfo
 from graphapi.errors import QueryTimeoutError
 from graphapi.execution import Service
 from graphapi.session import Session
+from graphapi.sql import Row
 from graphapi.view import error_response
 from schema.pictures import PictureSettings
 from schema.tables.pictures import ActivationMap, GuidedCrop, Thumbnail
@@ -72,7 +73,7 @@ class _Source(NamedTuple):
             raise _Missing
         return self.run.pictures
 
-    async def row(self, table: FromClause, key: Sequence[str], *values: int) -> Row[Any]:
+    async def row(self, table: FromClause, key: Sequence[str], *values: int) -> Row:
         """The one row of a key, the run's id put before it; raises _Missing where there is none."""
         same = (table.c[name] == value for name, value in zip(key, (self.run.run_id, *values), strict=True))
         rows = await self.session.rows(select(*table.c).where(*same))

@@ -1,19 +1,23 @@
 """Pages of a listing by keyset, for one parent or for many at once, in one statement each way.
 
 A `Listing` is a SELECT with a sort key that tells all its rows apart under one parent. A page is what follows
-a key; nothing is skipped or repeated when rows tie, and no row before the page is read.
+a key; nothing is skipped or repeated when rows tie, and no row before the page is read. Statements are compiled once
+for each listing and shape of what is asked; conditions on the parent stand innermost, as planning what DuckDB would
+have to push down took longer than reading a page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, Subquery, and_, false, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Label, Select, Subquery, and_, func, or_, select
 
+from graphapi import matching
 from graphapi.cursors import Key
+from graphapi.sql import KEPT, Row, Statement, Template, hole
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,12 @@ class Order:
     descending: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Listing:
     """Rows under parents, in an order.
 
-    tag names the listing and order in its cursors; parent and order name columns of `rows`.
+    tag names the listing and order in its cursors; parent and order name columns of `rows`. Those of the parent are
+    columns of what `rows` is selected from, not aggregates.
     """
 
     tag: str
@@ -37,14 +42,15 @@ class Listing:
     parent: tuple[str, ...]
     order: tuple[Order, ...]
 
-    def key(self, row: Row[Any]) -> Key:
+    def key(self, row: Row) -> Key:
         """The sort key of a row, as a cursor holds it."""
-        return tuple(row._mapping[part.column] for part in self.order)
+        return tuple(getattr(row, part.column) for part in self.order)
 
-    @cached_property
-    def subquery(self) -> Subquery:
-        """`rows` as a subquery."""
-        return self.rows.subquery("listing")
+    def under(self, shape: matching.Shape) -> Select[Any]:
+        """`rows` of parents of a shape."""
+        named = self.rows.selected_columns
+        columns = [named[name].element if isinstance(named[name], Label) else named[name] for name in self.parent]
+        return self.rows.where(matching.condition(columns, shape))
 
     @property
     def types(self) -> tuple[type, ...]:
@@ -56,7 +62,7 @@ Builder = Callable[..., Listing]
 Parent = tuple[int, ...]
 
 
-def page_statement(listing: Listing, parents: Sequence[Parent], after: Key | None, limit: int) -> Select[Any]:
+def page_statement(listing: Listing, parents: Sequence[Parent], after: Key | None, limit: int) -> Statement:
     """The first `limit` rows after a key under each parent, in order.
 
     Args:
@@ -65,51 +71,51 @@ def page_statement(listing: Listing, parents: Sequence[Parent], after: Key | Non
         after: A sort key, the same for all parents, or None for the first page.
         limit: Rows for each parent.
     """
-    rows = listing.subquery
-    order = [rows.c[part.column].desc() if part.descending else rows.c[part.column] for part in listing.order]
-    parent = [rows.c[name] for name in listing.parent]
-    wanted = matches(parent, parents)
-    if after is not None:
-        wanted = and_(wanted, _follows(rows, listing.order, after))
-    if len(parents) == 1:
-        return select(rows).where(wanted).order_by(*order).limit(limit)
-    position = func.row_number().over(partition_by=parent, order_by=order).label("position_in_parent")
-    placed = select(rows, position).where(wanted).subquery("placed")
-    return select(placed).where(placed.c.position_in_parent <= limit).order_by(placed.c.position_in_parent)
+    following = {f"after_{place}": value for place, value in enumerate(after or ())}
+    template = _page_template(listing, matching.shape_of(parents), after is not None)
+    return template.filled(limit=limit, **matching.values(parents), **following)
 
 
-def count_statement(listing: Listing, parents: Sequence[Parent]) -> Select[Any]:
+def count_statement(listing: Listing, parents: Sequence[Parent]) -> Statement:
     """Parent columns and number of rows of each parent that has any."""
-    rows = listing.subquery
+    return _count_template(listing, matching.shape_of(parents)).filled(**matching.values(parents))
+
+
+@lru_cache(maxsize=KEPT)
+def _page_template(listing: Listing, shape: matching.Shape, follows: bool) -> Template:
+    page = listing.under(shape)
+    if not follows and not any(shape):
+        return Template(page.order_by(*_directed(page.selected_columns, listing.order)).limit(hole("limit")))
+    rows = page.subquery("listing")
+    wanted = select(rows).where(_follows(rows, listing.order)) if follows else select(rows)
+    order = _directed(rows.c, listing.order)
+    if not any(shape):
+        return Template(wanted.order_by(*order).limit(hole("limit")))
     parent = [rows.c[name] for name in listing.parent]
-    return select(*parent, func.count().label("total")).where(matches(parent, parents)).group_by(*parent)
+    position = func.row_number().over(partition_by=parent, order_by=order).label("position_in_parent")
+    placed = wanted.add_columns(position).subquery("placed")
+    return Template(
+        select(placed).where(placed.c.position_in_parent <= hole("limit")).order_by(placed.c.position_in_parent)
+    )
 
 
-def matches(columns: Sequence[ColumnElement[Any]], keys: Sequence[tuple[Any, ...]]) -> ColumnElement[bool]:
-    """Whether the columns hold one of the keys.
-
-    Each column is compared by itself: DuckDB skips blocks by that, which it cannot by a tuple, and planning 20
-    tuples of 3 took it ten times as long as the rest of the query. Tuples are compared only where two columns vary.
-    """
-    if not keys:
-        return false()
-    conditions: list[ColumnElement[bool]] = []
-    varying = 0
-    for column, values in zip(columns, zip(*keys, strict=True), strict=True):
-        distinct = sorted(set(values))
-        conditions.append(column == distinct[0] if len(distinct) == 1 else column.in_(distinct))
-        varying += len(distinct) > 1
-    if varying > 1:
-        conditions.append(tuple_(*columns).in_(keys))
-    return and_(*conditions)
+@lru_cache(maxsize=KEPT)
+def _count_template(listing: Listing, shape: matching.Shape) -> Template:
+    rows = listing.under(shape).subquery("listing")
+    parent = [rows.c[name] for name in listing.parent]
+    return Template(select(*parent, func.count().label("total")).group_by(*parent))
 
 
-def _follows(rows: Subquery, order: Sequence[Order], after: Key) -> ColumnElement[bool]:
-    """Whether a row comes after the key: later in some part and equal in all before it."""
+def _directed(columns: Any, order: Sequence[Order]) -> list[ColumnElement[Any]]:
+    return [columns[part.column].desc() if part.descending else columns[part.column] for part in order]
+
+
+def _follows(rows: Subquery, order: Sequence[Order]) -> ColumnElement[bool]:
+    """Whether a row comes after a key: later in some part and equal in all before it."""
     later: list[ColumnElement[bool]] = []
     equal: list[ColumnElement[bool]] = []
-    for part, value in zip(order, after, strict=True):
-        column = rows.c[part.column]
+    for place, part in enumerate(order):
+        column, value = rows.c[part.column], hole(f"after_{place}")
         later.append(and_(*equal, column < value if part.descending else column > value))
         equal.append(column == value)
     return or_(*later)

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, CompoundSelect, Row, Select, cast, func, literal, select, union_all
+from sqlalchemy import BigInteger, Select, cast, func, literal, select, union_all
 
-from graphapi.paging import matches
+from graphapi import matching
+from graphapi.sql import Row, Statement, Template
 from schema.tables.rollups import ALL_CLASSES, LayerProfile, PositiveProfile
 
 
@@ -55,9 +56,10 @@ class Profile:
     residual: float | None
 
 
-def shares_statement(keys: Sequence[ProfileKey]) -> Select[Any]:
+def shares_statement(keys: Sequence[ProfileKey]) -> Statement:
     """A row for each layer and rank; the keys differ in run and layer alone."""
     first, table = keys[0], LayerProfile.__table__.c
+    layers = [(key.run_id, key.layer_id) for key in keys]
     statement = (
         select(
             table.run_id,
@@ -67,17 +69,19 @@ def shares_statement(keys: Sequence[ProfileKey]) -> Select[Any]:
             func.sum(table.share_sum).label("share_sum"),
         )
         .where(
-            matches([table.run_id, table.layer_id], [(key.run_id, key.layer_id) for key in keys]),
+            matching.condition([table.run_id, table.layer_id], matching.shape_of(layers)),
             table.class_id == first.class_id,
             table.role == first.role,
         )
         .group_by(table.run_id, table.layer_id, table.rank)
         .order_by(table.run_id, table.layer_id, table.rank)
     )
-    return statement if first.outcome is None else statement.where(table.outcome == first.outcome)
+    if first.outcome is not None:
+        statement = statement.where(table.outcome == first.outcome)
+    return Template(statement).filled(**matching.values(layers))
 
 
-def profile(rows: Sequence[Row[Any]]) -> Profile:
+def profile(rows: Sequence[Row]) -> Profile:
     """From the rows of one layer, by rank. Every decomposition with evidence has an edge of rank 0."""
     if not rows:
         return Profile(0, [], None)
@@ -86,13 +90,16 @@ def profile(rows: Sequence[Row[Any]]) -> Profile:
     return Profile(count, shares, 1 - sum(shares))
 
 
-def positive_statement(keys: Sequence[ProfileKey]) -> CompoundSelect[Any]:
+def positive_statement(keys: Sequence[ProfileKey]) -> Statement:
     """Rows of a layer: (kind, value, decompositions), for how many channels are `positive`, are `overlapping` of those,
     and are kept (`evidence`, whose value 0 is a decomposition without evidence).
     """
     first, table = keys[0], PositiveProfile.__table__.c
-    wanted = [matches([table.run_id, table.layer_id], [(key.run_id, key.layer_id) for key in keys])]
-    wanted.append(table.role == first.role)
+    layers = [(key.run_id, key.layer_id) for key in keys]
+    wanted = [
+        matching.condition([table.run_id, table.layer_id], matching.shape_of(layers)),
+        table.role == first.role,
+    ]
     if first.outcome is not None:
         wanted.append(table.outcome == first.outcome)
 
@@ -106,10 +113,11 @@ def positive_statement(keys: Sequence[ProfileKey]) -> CompoundSelect[Any]:
         counted("overlapping", table.overlap_count),
         counted("evidence", table.evidence),
     )
-    return every.order_by("run_id", "layer_id", "kind", "value")
+    every = every.order_by("run_id", "layer_id", "kind", "value")
+    return Template(every).filled(**matching.values(layers))
 
 
-def positive(rows: Sequence[Row[Any]]) -> Positive:
+def positive(rows: Sequence[Row]) -> Positive:
     """From the rows of one layer."""
     counts: dict[str, list[Count]] = {"positive": [], "overlapping": []}
     decompositions = barren = 0

@@ -9,13 +9,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
-from sqlalchemy import Executable, Row
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from duckdb import DuckDBPyConnection
+from sqlalchemy import Executable
 
+from graphapi import sql
 from graphapi.catalog import RunInfo
 from graphapi.errors import LimitError, QueryTimeoutError
 from graphapi.live import Version
 from graphapi.settings import Settings
+from graphapi.sql import Row, Statement, Template
 
 T = TypeVar("T")
 
@@ -38,8 +40,8 @@ class Session:
         """The runs of the database, the newest first."""
         return self.version.runs
 
-    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
-        """All rows of one statement, run on the thread pool.
+    async def rows(self, statement: Statement | Executable) -> Sequence[Row]:
+        """All rows of one statement, run on the thread pool; one of SQLAlchemy's is compiled first.
 
         Raises:
             QueryTimeoutError: The request's time limit passed; the statement was interrupted.
@@ -51,7 +53,7 @@ class Session:
                 f"the query needs more than {self.settings.max_statements} SQL statements; "
                 "ask for fewer lists with different arguments at once"
             )
-        job = _Job(self.version, statement)
+        job = _Job(self.version, statement if isinstance(statement, Statement) else Template(statement).filled())
         future = asyncio.get_running_loop().run_in_executor(self._pool, job.run)
         try:
             left_s = max(0.0, self._deadline - time.monotonic())
@@ -96,22 +98,22 @@ class Session:
 class _Job:
     """One statement on one thread, which another thread may interrupt."""
 
-    def __init__(self, version: Version, statement: Executable) -> None:
+    def __init__(self, version: Version, statement: Statement) -> None:
         self._version = version
         self._statement = statement
         self._lock = threading.Lock()  # so that a connection is never interrupted after it was given back
-        self._running: DBAPIConnection | None = None
+        self._running: DuckDBPyConnection | None = None
         self._cancelled = False
 
-    def run(self) -> Sequence[Row[Any]]:
+    def run(self) -> Sequence[Row]:
         """The rows; none where the job was cancelled before it began."""
         if self._cancelled:
             return ()
-        with self._version.engine.connect() as connection:
+        with self._version.connection() as connection:
             with self._lock:
-                self._running = connection.connection.dbapi_connection
+                self._running = connection
             try:
-                return connection.execute(self._statement).all()
+                return sql.run(connection, self._statement)
             finally:
                 with self._lock:
                     self._running = None

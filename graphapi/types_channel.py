@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import strawberry
-from sqlalchemy import Row
 
 from graphapi import addresses, listings, listings_context
 from graphapi.catalog import LayerInfo, RunInfo
 from graphapi.loaders import Rows
 from graphapi.names import find_class
+from graphapi.sql import Row
 from graphapi.types_base import (
     UNSET,
     After,
@@ -175,7 +175,7 @@ class ChannelEdge:
 @strawberry.type(description="A place of an image where a channel contributes much.")
 class Peak:
     run: strawberry.Private[RunInfo]
-    row: strawberry.Private[Row[Any]]
+    row: strawberry.Private[Row]
     y: int
     x: int
     contribution: float = strawberry.field(description="The largest of all edges into the channel there.")
@@ -234,7 +234,7 @@ def channel_node(run: RunInfo, layer_id: int, index: int) -> Channel:
     return Channel(run=run, layer_info=run.layer(layer_id), index=index)
 
 
-def support_node(run: RunInfo, row: Row[Any]) -> ChannelSupport:
+def support_node(run: RunInfo, row: Row) -> ChannelSupport:
     """The GraphQL object of a row of a channel-support listing."""
     return ChannelSupport(
         channel=channel_node(run, row.layer_id, row.channel),
@@ -247,12 +247,12 @@ def support_node(run: RunInfo, row: Row[Any]) -> ChannelSupport:
     )
 
 
-def verified_node(run: RunInfo, row: Row[Any]) -> VerifiedChannel:
+def verified_node(run: RunInfo, row: Row) -> VerifiedChannel:
     """The GraphQL object of a row of a verified-channel listing."""
     return VerifiedChannel(channel=channel_node(run, row.layer_id, row.channel), counts=counts_node(row))
 
 
-def channel_edge_node(run: RunInfo, row: Row[Any], end: str) -> ChannelEdge:
+def channel_edge_node(run: RunInfo, row: Row, end: str) -> ChannelEdge:
     """The GraphQL object of a channel-edge row; `end` is the end that was asked, "target" or "source"."""
     target = channel_node(run, row.target_layer, row.target_channel)
     source = channel_node(run, row.source_layer, row.source_channel)
@@ -268,7 +268,7 @@ def channel_edge_node(run: RunInfo, row: Row[Any], end: str) -> ChannelEdge:
     )
 
 
-def peak_node(run: RunInfo, row: Row[Any]) -> Peak:
+def peak_node(run: RunInfo, row: Row) -> Peak:
     """The GraphQL object of a row of `channel_peak`."""
     return Peak(
         run=run,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import strawberry
-from sqlalchemy import Row
 
 from graphapi import listings_context
 from graphapi.catalog import RunInfo
 from graphapi.loaders import Rows
 from graphapi.names import find_layer
+from graphapi.sql import Row
 from graphapi.types_base import Connection, DecisionRole, Info, Outcome, described, given, listed, role_of
 from schema.tables.rollups import ALL_CLASSES, ANY_OUTCOME
 
@@ -87,7 +87,7 @@ async def _base(info: Info, of: Shown) -> _Base:
 
 
 def context_label_node(
-    run: RunInfo, row: Row[Any], class_id: int | None, role: str, outcome: str | None
+    run: RunInfo, row: Row, class_id: int | None, role: str, outcome: str | None
 ) -> ContextLabelSupport:
     """The GraphQL object of a row of a context-label listing."""
     return ContextLabelSupport(

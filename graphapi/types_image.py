@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import strawberry
-from sqlalchemy import Row
 
 from graphapi import addresses
 from graphapi.catalog import RunInfo
 from graphapi.evidence import Graph
 from graphapi.loaders import EvidenceKey
+from graphapi.sql import Row
 from graphapi.types_base import UNSET, DecisionRole, Info, NodeInterface, described, given
 from graphapi.types_overlap import OverlapMember, members_of_edge
 from graphapi.types_run_parts import Class, class_by_id, class_node
@@ -42,7 +42,7 @@ class EvidenceEdge:
     context_label: str | None
     context_iou: float | None
     run: strawberry.Private[RunInfo]
-    row: strawberry.Private[Row[Any]]
+    row: strawberry.Private[Row]
 
     @described("What the network decides without it, by method; empty where the run did not test this edge.")
     async def verification(self, info: Info) -> list[Verification]:
@@ -78,7 +78,7 @@ class Evidence:
 @strawberry.type(description="A root: one logit of one image.")
 class Decision(NodeInterface):
     run: strawberry.Private[RunInfo]
-    row: strawberry.Private[Row[Any]]
+    row: strawberry.Private[Row]
     role: DecisionRole
     logit: float
     probability: float
@@ -125,7 +125,7 @@ class Decision(NodeInterface):
 @strawberry.type(description="An indexed image; its uri is relative to the data's root.")
 class Image(NodeInterface):
     run: strawberry.Private[RunInfo]
-    row: strawberry.Private[Row[Any]]
+    row: strawberry.Private[Row]
     index: int = strawberry.field(description="Its position in the sorted listing of the data.")
     uri: str
     probability: float = strawberry.field(description="Of the predicted class.")
@@ -169,12 +169,12 @@ class Confusion:
     rate: float = strawberry.field(description="Of all images with that label.")
 
 
-def image_node(run: RunInfo, row: Row[Any]) -> Image:
+def image_node(run: RunInfo, row: Row) -> Image:
     """The GraphQL object of a row of `image`."""
     return Image(run=run, row=row, index=row.image_id, uri=row.uri, probability=row.probability)
 
 
-def decision_node(run: RunInfo, row: Row[Any]) -> Decision:
+def decision_node(run: RunInfo, row: Row) -> Decision:
     """The GraphQL object of a row of `decision`."""
     role = DecisionRole(row.role)
     return Decision(
@@ -188,7 +188,7 @@ def decision_node(run: RunInfo, row: Row[Any]) -> Decision:
     )
 
 
-def confusion_node(run: RunInfo, row: Row[Any]) -> Confusion:
+def confusion_node(run: RunInfo, row: Row) -> Confusion:
     """The GraphQL object of a row of `confusion`."""
     label, predicted = run.classes[row.label_id], run.classes[row.predicted_id]
     return Confusion(

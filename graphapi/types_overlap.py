@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import strawberry
-from sqlalchemy import Row
 
 from graphapi.loaders import Context
+from graphapi.sql import Row
 
 
 @strawberry.type(
@@ -19,7 +17,7 @@ class OverlapMember:
     iou: float = strawberry.field(description="Of the two masks; above 0.9.")
 
 
-async def members_of_edge(context: Context, run_id: int, edge: Row[Any]) -> list[OverlapMember]:
+async def members_of_edge(context: Context, run_id: int, edge: Row) -> list[OverlapMember]:
     """The group that an edge's source represents, without itself; one statement for all decisions of a request."""
     groups = await context.overlaps.load((run_id, edge.root_class_id, edge.decision_id))
     key = (edge.target_layer, edge.target_channel, edge.target_y, edge.target_x, edge.source_channel)

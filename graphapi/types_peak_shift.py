@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
 import strawberry
-from sqlalchemy import Row
 from strawberry.dataloader import DataLoader
 
 from graphapi import peak_shift
 from graphapi.catalog import RunInfo
 from graphapi.loaders import Context, Rows
 from graphapi.names import find_class, find_layer, find_run
+from graphapi.sql import Row
 from graphapi.types_base import UNSET, After, Connection, First, Info, Outcome, described, given, listed
 from graphapi.types_image import Image, image_node
 from graphapi.types_run_parts import Class, class_node
@@ -70,7 +70,7 @@ class MeanPeakChange:
 class PeakShiftPair:
     run: strawberry.Private[RunInfo]
     other_run: strawberry.Private[RunInfo]
-    row: strawberry.Private[Row[Any]]
+    row: strawberry.Private[Row]
     changes: strawberry.Private[DataLoader[Any, Any]]
 
     @strawberry.field
@@ -162,7 +162,7 @@ def peak_shift_node(
     question = Question((run.run_id, other_run.run_id), (layers[0], layers[1]), of_class, said, top)
     context = info.context
 
-    async def averages(keys: list[None]) -> Sequence[dict[str, Row[Any]]]:
+    async def averages(keys: list[None]) -> Sequence[dict[str, Row]]:
         rows = await context.session.rows(peak_shift.average(*question))
         return [{row.side: row for row in rows}] * len(keys)
 
@@ -170,12 +170,12 @@ def peak_shift_node(
 
 
 def _loader(context: Context, question: Question) -> Any:
-    async def load(pairs: list[Row[Any]]) -> Sequence[dict[str, Row[Any]]]:
+    async def load(pairs: list[Row]) -> Sequence[dict[str, Row]]:
         classes = {c for row in pairs for c in (row.true_id, row.predicted_id, row.other_predicted_id)}
         ids = [(row.image_id, row.other_image_id) for row in pairs]
         q = question
         rows = await context.session.rows(peak_shift.of_images(q.runs, q.layers, ids, sorted(classes), q.top))
-        found: dict[int, dict[str, Row[Any]]] = {}
+        found: dict[int, dict[str, Row]] = {}
         for row in rows:
             found.setdefault(row.image_id, {})[row.side] = row
         return [found.get(row.image_id, {}) for row in pairs]
@@ -183,13 +183,13 @@ def _loader(context: Context, question: Question) -> Any:
     return load
 
 
-def _change(row: Row[Any] | None) -> PeakChange | None:
+def _change(row: Row | None) -> PeakChange | None:
     if row is None:
         return None
     return PeakChange(channels=row.channels, matched=row.matched, before=row.before, after=row.after, change=row.change)
 
 
-def _mean(row: Row[Any] | None) -> MeanPeakChange | None:
+def _mean(row: Row | None) -> MeanPeakChange | None:
     if row is None:
         return None
     return MeanPeakChange(

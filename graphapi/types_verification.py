@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from typing import Any
 
 import strawberry
-from sqlalchemy import Row
 
 from graphapi import listings_verification
 from graphapi.catalog import RunInfo
 from graphapi.loaders import Context, PageKey
+from graphapi.sql import Row
 from graphapi.types_run_parts import Class, class_node
 
 _EDGE = tuple(f"{end}_{part}" for end in ("target", "source") for part in ("layer", "channel", "y", "x"))
@@ -30,7 +29,7 @@ class VerificationMethod(enum.Enum):
 @strawberry.type(description="What the network decided without a piece of its evidence.")
 class Verification:
     run: strawberry.Private[RunInfo]
-    row: strawberry.Private[Row[Any]]
+    row: strawberry.Private[Row]
     method: VerificationMethod
     logit: float = strawberry.field(description="The new logit of the decision's class.")
     logit_change: float = strawberry.field(
@@ -59,7 +58,7 @@ class VerificationCounts:
     mean_logit_change: float = strawberry.field(description="Of the decisions' own class, over those tested.")
 
 
-def counts_node(row: Row[Any]) -> VerificationCounts:
+def counts_node(row: Row) -> VerificationCounts:
     """The GraphQL object of a row of a verification listing."""
     return VerificationCounts(
         method=VerificationMethod(row.method),
@@ -85,9 +84,9 @@ async def counts_of_channel(
     return [counts_node(row) for row in await context.pages.load(page)]
 
 
-async def tests_of_edge(context: Context, run: RunInfo, edge: Row[Any]) -> list[Verification]:
+async def tests_of_edge(context: Context, run: RunInfo, edge: Row) -> list[Verification]:
     """The tests of one edge; none where it was not tested."""
-    rows: Iterable[Row[Any]] = await context.verifications.load((run.run_id, edge.root_class_id, edge.decision_id))
+    rows: Iterable[Row] = await context.verifications.load((run.run_id, edge.root_class_id, edge.decision_id))
     edge_key = tuple(getattr(edge, name) for name in _EDGE)
     of_edge = [row for row in rows if tuple(getattr(row, name) for name in _EDGE) == edge_key]
     return [

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from duckdb import DuckDBPyConnection
 
+from graphapi import sql as running
 from graphapi.execution import Service
 from graphapi.settings import Settings
 from indexer.publish import publish
@@ -94,13 +95,14 @@ def sql(database: Path) -> Iterator[Sql]:
 
 
 @pytest.fixture
-def statements() -> Iterator[list[str]]:
-    """The SQL that any engine runs while the test does."""
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The SQL that requests run while the test does."""
     seen: list[str] = []
+    run = running.run
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
+    def note(connection: DuckDBPyConnection, statement: running.Statement) -> Sequence[Any]:
+        seen.append(statement.text)
+        return run(connection, statement)
 
-    event.listen(Engine, "before_cursor_execute", note)
-    yield seen
-    event.remove(Engine, "before_cursor_execute", note)
+    monkeypatch.setattr(running, "run", note)
+    return seen
