@@ -9,6 +9,7 @@ from graphql import GraphQLError
 from strawberry.extensions import AddValidationRules, MaxTokensLimiter, ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 
+from graphapi.executor import Executor
 from graphapi.guards import OneOperation, size_rule
 from graphapi.query_root import Query
 from graphapi.settings import Settings
@@ -33,6 +34,7 @@ def build_schema(settings: Settings) -> Schema:
     return Schema(
         Query,
         types=[Image, Decision, Channel],
+        execution_context_class=Executor,
         config=StrawberryConfig(scalar_map={BigInt: BIG_INT}),
         extensions=[
             lambda: MaxTokensLimiter(max_token_count=settings.max_tokens),
