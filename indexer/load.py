@@ -47,10 +47,12 @@ def load_run(connection: Connection, folder: RunFolder, run_id: int, progress: C
     """
     _insert_description(connection, folder, run_id)
     for table, order in _ORDER.items():
-        columns = ", ".join(f'"{c.name}"' for c in Base.metadata.tables[table].columns if c.name != "run_id")
         files = [str(file) for file in (guided_files(folder) if table == "guided_crop" else folder.files(table))]
         if not files:
             continue
+        # A column that a folder of before it lacks stays null.
+        stored = set(pq.read_schema(files[0]).names)
+        columns = ", ".join(f'"{c.name}"' for c in Base.metadata.tables[table].columns if c.name in stored)
         connection.exec_driver_sql(
             f'INSERT INTO "{table}" (run_id, {columns}) '
             f"SELECT $run_id, {columns} FROM read_parquet($files) ORDER BY {order}",

@@ -25,6 +25,7 @@ from indexer.data.sources import open_source
 from indexer.graph import frozen
 from indexer.guided import make_guided
 from indexer.layers import find_layers
+from indexer.means import MEAN_BATCH, MEAN_IMAGES, channel_means, sample_ids
 from indexer.models import LoadedModel, load_model
 from indexer.network import Network, prepare
 from indexer.pictures import Pictures
@@ -32,7 +33,7 @@ from indexer.report import IndexReport, report_of
 from indexer.rows import ShardRows
 from indexer.settings import IndexSettings, describe
 from indexer.shards import RunFolder
-from indexer.verify import MEAN_BATCH, MEAN_IMAGES, Verifier, VerifySettings, channel_means, sample_ids
+from indexer.verify import Verifier, VerifySettings
 from schema.errors import ModelError, UsageError
 
 

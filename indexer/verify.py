@@ -3,43 +3,35 @@
 1. In each layer take the K channels of largest importance in a decision's hierarchy; of each the most important edge
    into it, whose peak says where in the image it came from.
 2. `occlude`: hide the peak's receptive field, by the mean colour or by blurring, and run the network on that.
-3. `remove`: set the channel's map to the channel's mean over the dataset, and run the network from there on.
+3. `remove`: set the channel's map to the channel's mean over the dataset (`indexer.means`), and run the network from
+   there on.
 4. Note the new prediction, and how the logits of the decision's class and of the label changed.
-
-The mean is over all places of some images of the run, MEAN_IMAGES spread evenly over its listing, as they are in the
-data: so a shard still depends on nothing but the run's description. The mean over the image's own map would change
-nothing at all where global average pooling follows.
+5. Do the same to the test's control (`indexer.controls`): to another channel, and to another region of the image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from indexer.data.loader import Batch
+from indexer.controls import control_box, control_channels
 from indexer.decisions import occurrences
+from indexer.disturb import NO_CHANNEL, Disturber, Tried, some_at_a_time
 from indexer.engine import WindowedRecorder
 from indexer.fields import Box, Fields, gradient_boxes
 from indexer.hierarchy import LevelEdges
 from indexer.network import Network
 from indexer.record import Record
-from indexer.replay import Replay
 from indexer.rows import Columns, Decided
 from schema.errors import UsageError
 
 WHICH = ("wrong", "all")
 OCCLUSIONS = ("grey", "blur")
-MEAN_IMAGES = 64
-MEAN_BATCH = 16
-BLUR_RADII = 6
-"""Radii of the blur in the image's side: at 224 pixels a standard deviation of 37, which leaves no shapes."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +66,8 @@ class VerifySettings:
     def to_json(self) -> dict[str, Any]:
         """As JSON values, for the run's settings."""
         layers = None if self.layers is None else list(self.layers)
-        return {"which": self.which, "layers": layers, "top": self.top, "occlude": self.occlude}
+        # `controls` tells these runs from those of before there were any, which cannot be gone on with.
+        return {"which": self.which, "layers": layers, "top": self.top, "occlude": self.occlude, "controls": True}
 
 
 @dataclass(frozen=True)
@@ -87,6 +80,59 @@ class Chosen:
 
     def __len__(self) -> int:
         return len(self.root)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the network said of the decisions tested, with all their evidence: (tests,) columns.
+
+    Attributes:
+        image: rows of the batch.
+        decision_id: of the run.
+        class_id: of the decision.
+        label: the image's; -1 where it has none.
+        predicted: the image's.
+        logits: (tests, classes).
+        right: the right classes of each image.
+    """
+
+    image: Tensor
+    decision_id: Tensor
+    class_id: Tensor
+    label: Tensor
+    predicted: Tensor
+    logits: Tensor
+    right: Sequence[tuple[int, ...]]
+
+    @classmethod
+    def of(cls, root: Tensor, record: Record, decided: Decided, right: Sequence[tuple[int, ...]]) -> Said:
+        """Of the decisions `root`, (tests,) rows of the batch's; `right` is of each of its images."""
+        image, class_id = decided.roots.image[root], decided.roots.class_id[root]
+        predicted = decided.predicted[image]
+        decision_id = 2 * decided.image_ids[image] + (class_id != predicted).long()
+        of_test = [right[i] for i in image.tolist()]
+        logits = record.logits.float()[image]
+        return cls(image, decision_id, class_id, decided.labels[image], predicted, logits, of_test)
+
+    def outcome(self, tried: Tried, prefix: str = "") -> Columns:
+        """What is said now: columns of `verification`, masked where nothing was taken away, or where no label is."""
+        predicted, change = tried.logits.argmax(1), tried.logits - self.logits
+        now_and_was = zip(predicted.tolist(), self.predicted.tolist(), self.right, strict=True)
+        columns = {
+            "predicted_id": predicted,
+            "logit": tried.logits.gather(1, self.class_id[:, None])[:, 0],
+            "logit_change": change.gather(1, self.class_id[:, None])[:, 0],
+            "label_logit_change": change.gather(1, self.label.clamp(min=0)[:, None])[:, 0],
+            # Of several right classes any will do.
+            "corrected": torch.tensor([now in right and was not in right for now, was, right in now_and_was]),
+            "disturbance": tried.disturbance,
+        }
+        none, unlabelled = ~tried.there.cpu().numpy(), (self.label < 0).cpu().numpy()
+        of_label = ("label_logit_change", "corrected")
+        return {
+            prefix + name: np.ma.array(column.cpu().numpy(), mask=none | unlabelled if name in of_label else none)
+            for name, column in columns.items()
+        }
 
 
 class Verifier:
@@ -104,7 +150,7 @@ class Verifier:
             means: per layer, (channels,), what `remove` sets a channel to.
         """
         self.network, self.settings, self._levels, self._means = network, settings, levels, means
-        self._replay = Replay(network)
+        self._disturber = Disturber(network, means, settings.occlude)
         self._fields: Fields | None = None
 
     @torch.no_grad()
@@ -139,88 +185,60 @@ class Verifier:
                     parts.append(self._of_level(tests, pixels, record, decided, right))
         if not parts:
             return {}
-        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        columns = {name: np.ma.hstack([part[name] for part in parts]) for name in parts[0]}
         # Stable, so within a decision and layer the order is that of importance, and of a test that of the methods.
         order = np.lexsort((-columns["source_layer"], columns["decision_id"]))
-        columns = {name: values[order] for name, values in columns.items()}
-        hidden, unlabelled = columns["method"] == "occlude", columns.pop("unlabelled")
-        columns["area"] = pa.array(columns["area"], mask=~hidden)
-        for name in ("label_logit_change", "corrected"):
-            columns[name] = pa.array(columns[name], mask=unlabelled)
-        return columns
+        return {name: values[order] for name, values in columns.items()}
 
     def _of_level(
         self, tests: Chosen, pixels: Tensor, record: Record, decided: Decided, right: Sequence[tuple[int, ...]]
     ) -> Columns:
-        occluded, area = self._occluded(tests, pixels, decided)
-        removed = self._removed(tests, pixels, record, decided)
-        # Rows in pairs: each test by both methods.
-        logits = torch.stack([occluded, removed], 1).flatten(0, 1)
-        twice = torch.repeat_interleave(torch.arange(len(tests), device=logits.device), 2)
-        root, edge, level = tests.root[twice], tests.edge[twice], tests.level
-        image, class_id = decided.roots.image[root], decided.roots.class_id[root]
-        before, predicted = record.logits.float()[image], logits.argmax(1)
-        labels, rows = decided.labels[image], torch.arange(len(logits), device=logits.device)
-        change = logits - before
-        said = predicted.tolist()
-        of_image = image.tolist()
-        was = decided.predicted.tolist()
-        corrected = [
-            now in right[i] and was[i] not in right[i] for now, i in zip(said, of_image, strict=True)
-        ]  # of several right classes any will do
-        node = level.node[edge]
-        target, e = level.target, level.evidence
-        columns = {
-            "target_channel": target.channel[node],
-            "target_y": target.y[node],
-            "target_x": target.x[node],
-            "source_channel": e.channel[edge],
-            "source_y": e.y[edge],
-            "source_x": e.x[edge],
-            "class_id": class_id,
-            "predicted_id": predicted,
-            "logit": logits[rows, class_id],
-            "logit_change": change[rows, class_id],
-            "label_logit_change": change[rows, labels.clamp(min=0)],
-            "unlabelled": labels < 0,
+        said = Said.of(tests.root, record, decided, right)
+        methods = {
+            "occlude": self._occluded(tests, pixels, said),
+            "remove": self._removed(tests, pixels, record, said),
         }
-        arrays: Columns = {name: column.cpu().numpy() for name, column in columns.items()}
-        is_label = class_id != decided.predicted[image]
-        return arrays | {
-            "decision_id": (2 * decided.image_ids[image] + is_label.long()).cpu().numpy(),
-            "target_layer": np.full(len(logits), level.source_layer + 1),
-            "source_layer": np.full(len(logits), level.source_layer),
-            "method": np.tile(["occlude", "remove"], len(tests)),
-            "area": np.repeat(np.array(area, dtype=np.float32), 2),
-            "corrected": np.array(corrected, dtype=bool),
+        of_edge = _edge_columns(tests)
+        parts = [
+            of_edge
+            | {"decision_id": said.decision_id.cpu().numpy(), "class_id": said.class_id.cpu().numpy()}
+            | {"method": np.full(len(tests), method), **found}
+            for method, found in methods.items()
+        ]
+        return {name: np.ma.stack([part[name] for part in parts], axis=1).ravel() for name in parts[0]}
+
+    def _occluded(self, tests: Chosen, pixels: Tensor, said: Said) -> Columns:
+        """What became of the decisions without the regions of their evidence, and without other regions."""
+        size = (pixels.shape[2], pixels.shape[3])
+        channel = tests.level.evidence.channel[tests.edge].tolist()
+        boxes = self._boxes(tests, pixels, said.image)
+        others = [
+            control_box(box, size, decision, tests.level.source_layer, k)
+            for box, decision, k in zip(boxes, said.decision_id.tolist(), channel, strict=True)
+        ]
+        area = [(bottom - top) * (right - left) / (size[0] * size[1]) for top, bottom, left, right in boxes]
+        none = np.array([box is None for box in others])
+        return {
+            "area": np.ma.array(area),
+            "control_top": np.ma.array([0 if box is None else box[0] for box in others], mask=none),
+            "control_left": np.ma.array([0 if box is None else box[2] for box in others], mask=none),
+            "control_channel": _nulls(len(tests)),
+            **said.outcome(self._disturber.without_regions(pixels, said.image, boxes)),
+            **said.outcome(self._disturber.without_regions(pixels, said.image, others), "control_"),
         }
 
-    def _occluded(self, tests: Chosen, pixels: Tensor, decided: Decided) -> tuple[Tensor, list[float]]:
-        """The logits (tests, classes) without the regions, and the part of the image that each takes."""
-        image = decided.roots.image[tests.root]
-        boxes = self._boxes(tests, pixels, image)
-        found = []
-        for rows in _chunks(len(tests), len(pixels)):
-            part = pixels[image[rows]]
-            cover = blurred(part) if self.settings.occlude == "blur" else torch.zeros_like(part)
-            part = part.clone()
-            for row, (top, bottom, left, right) in enumerate(boxes[rows]):
-                part[row, :, top:bottom, left:right] = cover[row, :, top:bottom, left:right]
-            found.append(self.network.model(part).float())
-        size = pixels.shape[2] * pixels.shape[3]
-        return torch.cat(found), [(bottom - top) * (right - left) / size for top, bottom, left, right in boxes]
-
-    def _removed(self, tests: Chosen, pixels: Tensor, record: Record, decided: Decided) -> Tensor:
-        """The logits (tests, classes) with the channels at their means."""
-        level = tests.level.source_layer
-        image, channel = decided.roots.image[tests.root], tests.level.evidence.channel[tests.edge]
-        means = self._means[level].to(pixels)
-        found = []
-        for rows in _chunks(len(tests), len(pixels)):
-            maps = record.features[level][image[rows]].clone()
-            maps[torch.arange(len(maps), device=maps.device), channel[rows]] = means[channel[rows], None, None]
-            found.append(self._replay.logits(level, maps, pixels[image[rows]]).float())
-        return torch.cat(found)
+    def _removed(self, tests: Chosen, pixels: Tensor, record: Record, said: Said) -> Columns:
+        """What became of the decisions without the channels of their evidence, and without other channels."""
+        layer, channel = tests.level.source_layer, tests.level.evidence.channel[tests.edge]
+        other = control_channels(
+            record.features[layer], self._means[layer], tests.level, said.image, tests.root, channel
+        )
+        return {
+            **dict.fromkeys(("area", "control_top", "control_left"), _nulls(len(tests))),
+            "control_channel": np.ma.masked_equal(other.cpu().numpy(), NO_CHANNEL),
+            **said.outcome(self._disturber.without_channels(record, pixels, said.image, layer, channel)),
+            **said.outcome(self._disturber.without_channels(record, pixels, said.image, layer, other), "control_"),
+        }
 
     def _boxes(self, tests: Chosen, pixels: Tensor, image: Tensor) -> list[Box]:
         """The receptive field of each test's evidence at its peak."""
@@ -232,7 +250,7 @@ class Verifier:
                 self._fields = Fields(recorder.graph, pixels[:1])
             return [self._fields.box(layer.node, *place) for place in zip(y.tolist(), x.tolist(), strict=True)]
         found = []
-        for rows in _chunks(len(tests), len(pixels)):
+        for rows in some_at_a_time(torch.arange(len(tests), device=image.device), len(pixels)):
             part = pixels[image[rows]]
             found += gradient_boxes(self.network.model, layer.module, part, channel[rows], y[rows], x[rows])
         return found
@@ -263,40 +281,21 @@ def strongest(level: LevelEdges, channels: int, wanted: Tensor, top: int) -> Cho
     return Chosen(level, edge_of_key[chosen], root_of_key[chosen])
 
 
-def blurred(pixels: Tensor) -> Tensor:
-    """Images (images, 3, height, width) under a Gaussian of a sixth of their side, with their borders mirrored."""
-    side = pixels.shape[-1]
-    sigma = side / BLUR_RADII
-    reach = min(round(2 * sigma), side - 1)
-    place = torch.arange(-reach, reach + 1, device=pixels.device, dtype=torch.float32)
-    kernel = torch.exp(-0.5 * (place / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(pixels.dtype)
-    padded = F.pad(pixels, (reach, reach, reach, reach), mode="reflect")
-    down = F.conv2d(padded, kernel.view(1, 1, -1, 1).expand(3, 1, -1, 1), groups=3)
-    return F.conv2d(down, kernel.view(1, 1, 1, -1).expand(3, 1, 1, -1), groups=3)
+def _edge_columns(tests: Chosen) -> Columns:
+    level, e, node = tests.level, tests.level.evidence, tests.level.node[tests.edge]
+    columns = {
+        "target_channel": level.target.channel[node],
+        "target_y": level.target.y[node],
+        "target_x": level.target.x[node],
+        "source_channel": e.channel[tests.edge],
+        "source_y": e.y[tests.edge],
+        "source_x": e.x[tests.edge],
+    }
+    return {name: column.cpu().numpy() for name, column in columns.items()} | {
+        "target_layer": np.full(len(tests), level.source_layer + 1),
+        "source_layer": np.full(len(tests), level.source_layer),
+    }
 
 
-def sample_ids(total: int, count: int = MEAN_IMAGES) -> list[int]:
-    """Some image ids, spread evenly over a listing."""
-    return sorted({index * total // count for index in range(count)})
-
-
-def channel_means(network: Network, batches: Iterable[Batch], device: torch.device, dtype: torch.dtype) -> list[Tensor]:
-    """The mean of each channel of each layer over all places of some images: per layer (channels,) float32."""
-    sums = [torch.zeros(layer.channels, dtype=torch.float64, device=device) for layer in network.layers]
-    images = 0
-    for batch in batches:
-        if not len(batch.image_ids):
-            continue
-        record = network.recorder.record(batch.pixels.to(device).to(dtype))
-        sound = torch.stack(
-            [record.logits.isfinite().all(1), *(f.isfinite().all(3).all(2).all(1) for f in record.features)]
-        )
-        images += int(sound.all(0).sum())
-        for total, features in zip(sums, record.features, strict=True):
-            total += features[sound.all(0)].double().mean((2, 3)).sum(0)
-    return [(total / max(1, images)).float() for total in sums]
-
-
-def _chunks(count: int, size: int) -> Iterator[slice]:
-    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+def _nulls(count: int) -> Any:
+    return np.ma.array(np.zeros(count, dtype=np.int64), mask=True)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from schema.errors import DatabaseError
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Alembic revisions that this program knows, oldest first; a test holds them to those in `migrations/`."""
 
 _MAGIC = slice(8, 12)  # DuckDB's main header: an 8-byte checksum, then "DUCK"

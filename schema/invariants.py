@@ -188,6 +188,33 @@ INVARIANTS: tuple[Invariant, ...] = (
            OR NOT EXISTS (FROM class AS c WHERE c.run_id = v.run_id AND c.class_id = v.predicted_id)
         """,
     ),
+    Invariant(
+        "verification-control",
+        "controls that are evidence of their decision, are told of in part, or whose outcome is not that of their image",
+        """
+        SELECT run_id, decision_id, source_layer, source_channel, method
+        FROM verification AS v JOIN root AS r USING (run_id, decision_id)
+        WHERE (control_predicted_id IS NULL) <> (control_disturbance IS NULL)
+           OR (control_predicted_id IS NULL) <> (control_logit_change IS NULL)
+           OR (control_predicted_id IS NULL OR method <> 'occlude') <> (control_top IS NULL)
+           OR (control_predicted_id IS NULL OR method <> 'occlude') <> (control_left IS NULL)
+           OR (control_predicted_id IS NULL OR method <> 'remove') <> (control_channel IS NULL)
+           OR (control_predicted_id IS NULL OR label_id IS NULL) <> (control_corrected IS NULL)
+           OR (control_predicted_id IS NULL OR label_id IS NULL) <> (control_label_logit_change IS NULL)
+           OR control_corrected AND (outcome <> 'wrong' OR control_predicted_id = r.predicted_id)
+           OR control_predicted_id IS NOT NULL AND (disturbance IS NULL OR NOT EXISTS (
+               FROM class AS c WHERE c.run_id = v.run_id AND c.class_id = control_predicted_id))
+           OR least(disturbance, control_disturbance, control_top, control_left) < 0
+           OR control_channel IS NOT NULL AND NOT EXISTS (
+               FROM layer AS l WHERE l.run_id = v.run_id AND l.layer_id = source_layer
+                 AND control_channel BETWEEN 0 AND channels - 1)
+           OR control_channel IS NOT NULL AND EXISTS (
+               FROM decomposition AS d
+               WHERE d.run_id = v.run_id AND d.class_id = v.class_id AND d.decision_id = v.decision_id
+                 AND d.layer_id = v.target_layer
+                 AND list_contains(d.evidence.list_transform(lambda e: e.channel), v.control_channel))
+        """,
+    ),
     *EDGE_INVARIANTS,
     Invariant(
         "run-counts",

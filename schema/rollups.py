@@ -205,7 +205,13 @@ ROLLUPS: dict[str, Rollup] = {
                v.source_channel AS channel, v.method, r.role, r.outcome, count(*)::INTEGER AS tested,
                count(*) FILTER (v.corrected)::INTEGER AS corrected,
                count(*) FILTER (v.predicted_id <> r.predicted_id)::INTEGER AS flipped,
-               coalesce(sum({exact("v.logit_change")}), 0)::DECIMAL(18, 9) AS logit_change_sum
+               coalesce(sum({exact("v.logit_change")}), 0)::DECIMAL(18, 9) AS logit_change_sum,
+               count(v.control_predicted_id)::INTEGER AS control_tested,
+               count(*) FILTER (v.control_corrected)::INTEGER AS control_corrected,
+               count(*) FILTER (v.control_predicted_id <> r.predicted_id)::INTEGER AS control_flipped,
+               coalesce(sum({exact("v.control_logit_change")}), 0)::DECIMAL(18, 9) AS control_logit_change_sum,
+               count(*) FILTER (v.corrected AND NOT v.control_corrected)::INTEGER AS only_corrected,
+               count(*) FILTER (v.control_corrected AND NOT v.corrected)::INTEGER AS control_only_corrected
         FROM verification AS v JOIN root AS r
              ON r.run_id = v.run_id AND r.decision_id = v.decision_id AND r.class_id = v.class_id
         WHERE v.run_id = $run_id

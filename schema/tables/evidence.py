@@ -111,7 +111,12 @@ class Verification(Base):
     The columns up to source_x name the edge; class_id is the class of its root. method is 'occlude' (the receptive
     field of the source at its peak was hidden; `area` is the part of the input that it takes) or 'remove' (the source
     channel's map was set to the channel's mean). logit is the new one of the decision's class. corrected says whether a
-    wrong prediction became right; null where the image has no label, as label_logit_change.
+    wrong prediction became right; null where the image has no label, as label_logit_change. disturbance is by how much
+    that changed what it was done to: the root mean square over the image, or over the channel's map.
+
+    The columns control_* tell of the test's control, the same done to what is no evidence of the decision: to the
+    region of the same shape whose corner is at (control_top, control_left), or to the channel control_channel. All are
+    null where none could be had, and in runs from before there were controls, as disturbance is.
     """
 
     __tablename__ = "verification"
@@ -135,3 +140,12 @@ class Verification(Base):
     logit_change: Mapped[float]
     label_logit_change: Mapped[float | None]
     corrected: Mapped[bool | None]
+    disturbance: Mapped[float | None]
+    control_top: Mapped[int | None] = mapped_column(SmallInteger)
+    control_left: Mapped[int | None] = mapped_column(SmallInteger)
+    control_channel: Mapped[int | None]
+    control_disturbance: Mapped[float | None]
+    control_predicted_id: Mapped[int | None]
+    control_logit_change: Mapped[float | None]
+    control_label_logit_change: Mapped[float | None]
+    control_corrected: Mapped[bool | None]

@@ -211,7 +211,8 @@ class ChannelVerification(Base):
     """Tests of a channel's evidence (`Verification`) per method, and class, role and outcome of their roots.
 
     class_id may be ALL_CLASSES. Each decision is in it once: corrected counts the wrong predictions that became right,
-    flipped those that changed at all.
+    flipped those that changed at all. The columns control_* count the same of the controls of those tests that have
+    one; of these, only_corrected and control_only_corrected are where the test alone, or its control alone, corrected.
     """
 
     __tablename__ = "channel_verification"
@@ -228,6 +229,12 @@ class ChannelVerification(Base):
     corrected: Mapped[int]
     flipped: Mapped[int]
     logit_change_sum: Mapped[Decimal] = mapped_column(SUM)
+    control_tested: Mapped[int]
+    control_corrected: Mapped[int]
+    control_flipped: Mapped[int]
+    control_logit_change_sum: Mapped[Decimal] = mapped_column(SUM)
+    only_corrected: Mapped[int]
+    control_only_corrected: Mapped[int]
 
 
 class Confusion(Base):

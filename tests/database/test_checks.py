@@ -73,6 +73,10 @@ BREAKS: dict[str, list[str]] = {
     "unique-verification": ["INSERT INTO verification SELECT * FROM verification LIMIT 1"],
     "finite-verification": ["UPDATE verification SET logit = 'nan'::REAL WHERE rowid = 0"],
     "verification-edge": ["UPDATE verification SET target_y = target_y + 1 WHERE rowid = 0"],
+    "verification-control": [
+        "UPDATE verification SET control_channel = source_channel WHERE rowid = "
+        "(SELECT min(rowid) FROM verification WHERE control_channel IS NOT NULL)"
+    ],
     "verification-outcome": ["UPDATE verification SET method = 'paint' WHERE rowid = 0"],
     "unique-context_label": ["INSERT INTO context_label SELECT * FROM context_label LIMIT 1"],
     "of-a-run": ["INSERT INTO context_label VALUES (9, 1, 'sea')"],

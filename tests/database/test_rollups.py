@@ -221,7 +221,7 @@ def test_class_label(tables: dict[str, Rows]) -> None:
 def test_channel_verification(tables: dict[str, Rows]) -> None:
     images = {image["image_id"]: image for image in tables["image"]}
     roots = {root["decision_id"]: root for root in tables["decision"]}
-    counts: defaultdict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
+    counts: defaultdict[tuple[Any, ...], defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
     for test in tables["verification"]:
         root = roots[test["decision_id"]]
         image = images[root["image_id"]]
@@ -237,13 +237,23 @@ def test_channel_verification(tables: dict[str, Rows]) -> None:
             counts[key]["tested"] += 1
             counts[key]["corrected"] += bool(test["corrected"])
             counts[key]["flipped"] += test["predicted_id"] != image["predicted_id"]
+            counts[key]["logit_change_sum"] += test["logit_change"]
+            if test["control_predicted_id"] is not None:
+                corrected = bool(test["corrected"]), bool(test["control_corrected"])
+                counts[key]["control_tested"] += 1
+                counts[key]["control_corrected"] += corrected[1]
+                counts[key]["control_flipped"] += test["control_predicted_id"] != image["predicted_id"]
+                counts[key]["control_logit_change_sum"] += test["control_logit_change"]
+                counts[key]["only_corrected"] += corrected == (True, False)
+                counts[key]["control_only_corrected"] += corrected == (False, True)
     key = ("layer_id", "class_id", "channel", "method", "role", "outcome")
     stored = _stored(tables, "channel_verification", key)
-    found = {group: {name: row[name] for name in ("tested", "corrected", "flipped")} for group, row in stored.items()}
-    assert found == {
-        group: {name: count[name] for name in ("tested", "corrected", "flipped")} for group, count in counts.items()
-    }
-    assert any(row["corrected"] for row in stored.values())
+    assert stored.keys() == counts.keys()
+    for group, row in stored.items():
+        for name in (name for name in row if name not in ("run_id", *key)):
+            assert float(row[name]) == pytest.approx(counts[group][name], abs=2e-8), name
+    for name in ("corrected", "control_tested", "control_corrected", "only_corrected", "control_only_corrected"):
+        assert any(row[name] for row in stored.values()), name
 
 
 def test_every_rollup_is_tested() -> None:

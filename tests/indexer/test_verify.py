@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import subprocess
 import time
@@ -18,15 +19,17 @@ from torch import Tensor, nn
 from indexer.data.loader import Batch, iterate_batches
 from indexer.data.preprocess import Preprocessing
 from indexer.data.sources import open_source
+from indexer.disturb import blurred
 from indexer.fields import Fields, gradient_boxes
 from indexer.graph import frozen, trace
 from indexer.layers import feature_maps
+from indexer.means import sample_ids
 from indexer.models import load_model
 from indexer.network import prepare
 from indexer.pipeline import index
 from indexer.replay import Replay
 from indexer.settings import IndexSettings
-from indexer.verify import VerifySettings, blurred, sample_ids
+from indexer.verify import VerifySettings
 from schema.errors import NotFoundError, UsageError
 from tests.indexer import networks
 from tests.support import tiny
@@ -111,8 +114,10 @@ def test_it_agrees_with_doing_the_same_by_hand(images: Path, tmp_path: Path, mod
         prepared = prepare(network, SIDE, settings.layers)
         paths = [layer.module for layer in prepared.layers]
         labels = {row["image_id"]: row["label_id"] for row in rows(settings.run, "image")}
-        tests = rows(settings.run, "verification")
+        tests, edges = rows(settings.run, "verification"), rows(settings.run, "edge")
         assert {row["source_layer"] for row in tests} == set(range(len(paths)))
+        for corner in ("control_top", "control_channel"):
+            assert sum(row[corner] is not None for row in tests) >= COUNT
         with torch.no_grad():
             clean = network(batch.pixels)
             means = [_mean_by_hand(network, path, batch.pixels) for path in paths]
@@ -132,25 +137,104 @@ def test_it_agrees_with_doing_the_same_by_hand(images: Path, tmp_path: Path, mod
             channels = [row["source_channel"] for row in removed]
             without = _removed_by_hand(network, path, channels, means[level], images_of)
             for row, logits in zip([*hidden, *removed], [*occluded, *without], strict=True):
-                image_id = row["decision_id"] // 2
-                change, label = logits - clean[image_id], labels[image_id]
+                _assert_outcome(row, "", logits, clean[row["decision_id"] // 2], labels, near)
                 assert row["logit"] == pytest.approx(float(logits[row["class_id"]]), **near)
-                assert row["logit_change"] == pytest.approx(float(change[row["class_id"]]), **near)
-                assert row["label_logit_change"] == pytest.approx(float(change[label]), **near)
-                first, second = logits.topk(2).values.tolist()
-                if first - second > near["abs"]:
-                    assert row["predicted_id"] == int(logits.argmax())
-                    was_wrong = int(clean[image_id].argmax()) != label
-                    assert row["corrected"] == (was_wrong and int(logits.argmax()) == label)
+            _check_other_regions(network, path, arrivals[level], batch.pixels, hidden, occlude, clean, labels, near)
+            _check_other_channels(network, path, means[level], batch.pixels, removed, edges, clean, labels, near)
 
 
-def _mean_by_hand(network: nn.Module, path: str, pixels: Tensor) -> Tensor:
-    """Of fewer than 64 images the sample is all of them."""
+def _assert_outcome(
+    row: dict[str, Any], prefix: str, logits: Tensor, clean: Tensor, labels: dict[int, int], near: dict[str, Any]
+) -> None:
+    """That a row tells what the network said, `logits` where it was `clean`: of the test, or of its control."""
+    label, change = labels[row["decision_id"] // 2], logits - clean
+    assert row[f"{prefix}logit_change"] == pytest.approx(float(change[row["class_id"]]), **near)
+    assert row[f"{prefix}label_logit_change"] == pytest.approx(float(change[label]), **near)
+    first, second = logits.topk(2).values.tolist()
+    if first - second > near["abs"]:
+        assert row[f"{prefix}predicted_id"] == int(logits.argmax())
+        was_wrong = int(clean.argmax()) != label
+        assert row[f"{prefix}corrected"] == (was_wrong and int(logits.argmax()) == label)
+
+
+def _check_other_regions(
+    network: nn.Module, path: str, arrivals: Arrivals | None, inputs: Tensor, hidden: list[dict[str, Any]],
+    occlude: str, clean: Tensor, labels: dict[int, int], near: dict[str, Any],
+) -> None:  # fmt: skip
+    """The controls of `occlude`: a region of the same shape apart from the one tested, wherever there is room."""
+    for row in hidden:
+        image = row["decision_id"] // 2
+        pixels = inputs[image : image + 1]
+        top, bottom, left, right = _box_by_hand(network, path, arrivals, pixels, row)
+        height, width = bottom - top, right - left
+        room = max(top, SIDE - bottom) >= height or max(left, SIDE - right) >= width
+        assert (row["control_top"] is not None) == room
+        cover = blurred(pixels) if occlude == "blur" else torch.zeros_like(pixels)
+        change = (cover - pixels)[:, :, top:bottom, left:right].double().square().sum() / pixels.numel()
+        assert row["disturbance"] == pytest.approx(float(change.sqrt()), rel=1e-4)
+        if not room:
+            assert all(value is None for name, value in row.items() if name.startswith("control_"))
+            continue
+        y, x = row["control_top"], row["control_left"]
+        assert 0 <= y <= SIDE - height
+        assert 0 <= x <= SIDE - width
+        assert abs(y - top) >= height or abs(x - left) >= width
+        other = pixels.clone()
+        other[:, :, y : y + height, x : x + width] = cover[:, :, y : y + height, x : x + width]
+        with torch.no_grad():
+            (logits,) = network(other)
+        _assert_outcome(row, "control_", logits, clean[image], labels, near)
+        change = (other - pixels).double().square().mean().sqrt()
+        assert row["control_disturbance"] == pytest.approx(float(change), rel=1e-4)
+
+
+def _check_other_channels(
+    network: nn.Module, path: str, means: Tensor, inputs: Tensor, removed: list[dict[str, Any]],
+    edges: list[dict[str, Any]], clean: Tensor, labels: dict[int, int], near: dict[str, Any],
+) -> None:  # fmt: skip
+    """The controls of `remove`: of the channels that are no evidence, the one that is disturbed as much."""
+    with torch.no_grad():
+        maps = _maps_by_hand(network, path, inputs).double()
+    for row in removed:
+        image, layer = row["decision_id"] // 2, row["source_layer"]
+        evidence = {
+            e["source_channel"] for e in edges if (e["decision_id"], e["source_layer"]) == (row["decision_id"], layer)
+        }
+        offset = [maps[image, k] - float(means[k]) for k in range(maps.shape[1])]
+        size = [float(change.square().mean().sqrt()) for change in offset]
+        own = row["source_channel"]
+        assert row["disturbance"] == pytest.approx(size[own], rel=1e-3)
+        fit = [
+            k
+            for k in range(len(size))
+            if k not in evidence
+            and bool((maps[image, k] != 0).any())
+            and (float(offset[k].mean()) > 0) == (float(offset[own].mean()) > 0)
+        ]
+        other = row["control_channel"]
+        assert (other is not None) == bool(fit)
+        if other is None:
+            assert all(value is None for name, value in row.items() if name.startswith("control_"))
+            continue
+        assert other in fit
+        ratios = {k: abs(math.log(size[k] / size[own])) for k in fit}
+        assert ratios[other] == pytest.approx(min(ratios.values()), abs=1e-3)
+        assert row["control_disturbance"] == pytest.approx(size[other], rel=1e-3)
+        (logits,) = _removed_by_hand(network, path, [other], means, inputs[image : image + 1])
+        _assert_outcome(row, "control_", logits, clean[image], labels, near)
+
+
+def _maps_by_hand(network: nn.Module, path: str, pixels: Tensor) -> Tensor:
     caught: list[Tensor] = []
     handle = network.get_submodule(path).register_forward_hook(lambda _m, _a, output: caught.append(output))
     network(pixels)
     handle.remove()
-    return caught[0].mean((0, 2, 3))
+    return caught[0]
+
+
+def _mean_by_hand(network: nn.Module, path: str, pixels: Tensor) -> Tensor:
+    """Of fewer than 64 images the sample is all of them."""
+    return _maps_by_hand(network, path, pixels).mean((0, 2, 3))
 
 
 def _removed_by_hand(network: nn.Module, path: str, channels: list[int], means: Tensor, pixels: Tensor) -> Tensor:
@@ -170,16 +254,22 @@ def _removed_by_hand(network: nn.Module, path: str, channels: list[int], means: 
 def _hide_by_hand(
     network: nn.Module, path: str, arrivals: Arrivals | None, pixels: Tensor, row: dict[str, Any], occlude: str
 ) -> None:
-    """Write over the pixels that the peak depends on; which ones is found apart from the windows of operations."""
-    if arrivals is None:
-        at = [torch.tensor([row[name]]) for name in ("source_channel", "source_y", "source_x")]
-        (box,) = gradient_boxes(network, path, pixels, *at)
-    else:
-        box = _reach(arrivals, row["source_y"], row["source_x"])
-    top, bottom, left, right = box
+    """Write over the pixels that the peak depends on."""
+    top, bottom, left, right = _box_by_hand(network, path, arrivals, pixels, row)
     cover = blurred(pixels) if occlude == "blur" else torch.zeros_like(pixels)
     pixels[:, :, top:bottom, left:right] = cover[:, :, top:bottom, left:right]
     assert row["area"] == pytest.approx((bottom - top) * (right - left) / SIDE**2)
+
+
+def _box_by_hand(
+    network: nn.Module, path: str, arrivals: Arrivals | None, pixels: Tensor, row: dict[str, Any]
+) -> tuple[int, int, int, int]:
+    """The pixels that the peak depends on, found apart from the windows of operations."""
+    if arrivals is not None:
+        return _reach(arrivals, row["source_y"], row["source_x"])
+    at = [torch.tensor([row[name]]) for name in ("source_channel", "source_y", "source_x")]
+    (box,) = gradient_boxes(network, path, pixels, *at)
+    return box
 
 
 Arrivals = tuple[Tensor, Tensor]

@@ -160,20 +160,34 @@ def _image_context(description: RunDescription, image_id: int, seed: int) -> lis
 def _verification(
     edges: list[dict[str, Any]], class_id: int, label: int | None, predicted: int, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
-    """The root's first edge taken away by both methods; every other time the prediction becomes another class."""
+    """The root's first edge taken away by both methods, and three times in four a control; every other time either
+    makes the prediction another class.
+    """
     tested = []
     for edge in edges[:1]:
         place = {name: edge[name] for name in edge if name.startswith(("decision", "target", "source"))}
+        evidence = {e["source_channel"] for e in edges if e["source_layer"] == edge["source_layer"]}
+        other = min(set(range(len(evidence) + 1)) - evidence)
         for method, area in (("occlude", 0.25), ("remove", None)):
-            change = float(rng.normal())
-            becomes = predicted if rng.random() < 0.5 else (predicted - 1) % 6
-            tested.append(
-                place
-                | {"class_id": class_id, "method": method, "area": area, "predicted_id": becomes, "logit": change,
-                   "logit_change": change, "label_logit_change": None if label is None else -change,
-                   "corrected": None if label is None else becomes == label != predicted}
-            )  # fmt: skip
+            row = place | {"class_id": class_id, "method": method, "area": area, "disturbance": float(rng.random())}
+            row |= (found := _outcome(label, predicted, rng)) | {"logit": found["logit_change"]}
+            if rng.random() < 0.75:
+                where = {"control_channel": other} if area is None else {"control_top": 0, "control_left": 4}
+                row |= {f"control_{name}": value for name, value in _outcome(label, predicted, rng).items()}
+                row |= where | {"control_disturbance": float(rng.random())}
+            tested.append(row)
     return tested
+
+
+def _outcome(label: int | None, predicted: int, rng: np.random.Generator) -> dict[str, Any]:
+    change = float(rng.normal())
+    becomes = predicted if rng.random() < 0.5 else (predicted - 1) % 6
+    return {
+        "predicted_id": becomes,
+        "logit_change": change,
+        "label_logit_change": None if label is None else -change,
+        "corrected": None if label is None else becomes == label != predicted,
+    }
 
 
 def _hierarchy(

@@ -1,0 +1,54 @@
+"""Controls beside the tests of evidence: what became of the decision when the same was done to something else.
+
+Why it is so:
+- Any disturbance turns some predictions, so how many failures a test corrected says little without its control.
+- A test and its control are one row, since they are compared in pairs: of the same decision, layer and method. A row of
+  its own for each would count twice for whoever counts the rows of `verification`.
+- Tests of before this revision have no control: null, and 0 of the rollup's counts.
+
+Revision ID: 0003
+Revises: 0002
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+_OF_A_TEST = (
+    ("disturbance", sa.REAL()),
+    ("control_top", sa.SmallInteger()),
+    ("control_left", sa.SmallInteger()),
+    ("control_channel", sa.Integer()),
+    ("control_disturbance", sa.REAL()),
+    ("control_predicted_id", sa.Integer()),
+    ("control_logit_change", sa.REAL()),
+    ("control_label_logit_change", sa.REAL()),
+    ("control_corrected", sa.Boolean()),
+)
+_OF_A_CHANNEL = (
+    ("control_tested", sa.Integer()),
+    ("control_corrected", sa.Integer()),
+    ("control_flipped", sa.Integer()),
+    ("control_logit_change_sum", sa.Numeric(18, 9)),
+    ("only_corrected", sa.Integer()),
+    ("control_only_corrected", sa.Integer()),
+)
+
+
+def upgrade() -> None:
+    for name, kind in _OF_A_TEST:
+        op.add_column("verification", sa.Column(name, kind, nullable=True))
+    for name, kind in _OF_A_CHANNEL:
+        op.add_column("channel_verification", sa.Column(name, kind, server_default="0"))
+        op.alter_column("channel_verification", name, nullable=False)
+        op.alter_column("channel_verification", name, server_default=None)
+
+
+def downgrade() -> None:
+    for table, columns in (("verification", _OF_A_TEST), ("channel_verification", _OF_A_CHANNEL)):
+        for name, _ in columns:
+            op.drop_column(table, name)
