@@ -190,7 +190,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     ),
     Invariant(
         "verification-control",
-        "controls that are evidence of their decision, are told of in part, or whose outcome is not that of their image",
+        "controls that are evidence of their decision, are told of in part, or whose outcome is not their image's",
         """
         SELECT run_id, decision_id, source_layer, source_channel, method
         FROM verification AS v JOIN root AS r USING (run_id, decision_id)
