@@ -19,7 +19,7 @@ from graphapi.catalog import RunInfo
 from graphapi.names import find_class
 from graphapi.session import Session
 from schema.errors import UsageError
-from schema.tables.rollups import ALL_CLASSES, ANY_OUTCOME
+from schema.tables.rollups import ALL_CLASSES
 
 _CLASSES_NAMED = 200
 """Up to so many classes are named to a statement over decompositions, which lie by class; beyond, it reads them all."""
@@ -158,15 +158,11 @@ def resolve(
 
 
 async def census(session: Session, side: str, cohort: Cohort) -> Members:
-    """Count a cohort, in one statement; UsageError where it is empty."""
+    """Count a cohort, in one statement unless it is rolled up; UsageError where it is empty."""
     if cohort.rolled_up is not None:
         class_id, outcome = cohort.rolled_up
-        sql = """SELECT decisions FROM class_roots
-                 WHERE run_id = :run_id AND class_id = :class_id AND role = :role AND outcome = :outcome"""
-        values = {"run_id": cohort.run.run_id, "class_id": class_id, "role": cohort.role}
-        rows = await session.rows(statement(sql, values | {"outcome": outcome or ANY_OUTCOME}))
         class_ids = () if class_id == ALL_CLASSES else (class_id,)
-        members = Members(cohort, rows[0].decisions if rows else 0, cohort.rolled_up, (), class_ids)
+        members = Members(cohort, cohort.run.roots(class_id, cohort.role, outcome), cohort.rolled_up, (), class_ids)
     else:
         conditions, parameters = cohort.conditions()
         sql = f"""SELECT list(decision_id ORDER BY decision_id) AS ids, list(DISTINCT class_id) AS classes

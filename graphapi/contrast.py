@@ -159,7 +159,7 @@ class Contrast:
 async def contrast(
     session: Session, of: str, layer: LayerInfo, a: cohorts.Cohort, b: cohorts.Cohort, min_count: int
 ) -> Contrast:
-    """Compare two cohorts; four statements, of which two at a time.
+    """Compare two cohorts; at most four statements, of which two at a time.
 
     Args:
         session: the request's.

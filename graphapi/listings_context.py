@@ -7,7 +7,8 @@
     lift       rate / base rate: above 1 where evidence lies on the label more than its area explains
     presence   the share of those roots whose image shows the label at all
 
-Rows hold the rate; its base is looked up where it is asked for, as joining it took twice the time of the rest.
+Rows hold what the rate comes from; its base is looked up where it is asked for, as joining it took twice the time of
+the rest.
 So "sky", which covers half of every image of a class, has a lift near 1 where half of the evidence lies on it.
 """
 
@@ -16,10 +17,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, Subquery, and_, func, literal, null, select
+from sqlalchemy import Double, Select, Subquery, and_, cast, func, literal, null, select
 
-from graphapi.listings import KEPT, of_outcome, ratio, total
+from graphapi.listings import double_sum, of_outcome, ratio, total
 from graphapi.paging import Listing, Order
+from graphapi.sql import KEPT
 from schema.tables.rollups import (
     ALL_CLASSES,
     ANY_OUTCOME,
@@ -33,36 +35,31 @@ from schema.tables.rollups import (
 
 
 @lru_cache(maxsize=KEPT)
-def context_labels(class_id: int | None, role: str) -> Listing:
-    """Channel.contextLabels, most edges first; parent (run, layer, channel)."""
-    table = ChannelContext
-    wanted = ALL_CLASSES if class_id is None else class_id
-    key = (ChannelSupport.run_id, ChannelSupport.layer_id, ChannelSupport.channel)
+def context_labels(role: str) -> Listing:
+    """Channel.contextLabels, most edges first; parent (run, layer, channel, class), class ALL_CLASSES for all."""
+    table, whole = ChannelContext, ChannelSupport
+    key = (whole.run_id, whole.layer_id, whole.channel, whole.class_id)
     every = (
-        select(*key, total(ChannelSupport.edges).label("edges"))
-        .where(ChannelSupport.class_id == wanted, ChannelSupport.role == role)
-        .group_by(*key)
-        .subquery("every")
+        select(*key, total(whole.edges).label("every_edge")).where(whole.role == role).group_by(*key).subquery("every")
     )
-    of_channel = and_(
-        every.c.run_id == table.run_id, every.c.layer_id == table.layer_id, every.c.channel == table.channel
-    )
+    of_channel = and_(*(every.c[column.key] == getattr(table, column.key) for column in key))
     rows = (
         select(
             table.run_id,
             table.layer_id,
             table.channel,
+            table.class_id,
             table.label_id,
             table.edges,
             null().label("decisions"),
-            ratio(table.edges, every.c.edges).label("rate"),
-            ratio(table.iou_sum, table.edges).label("mean_iou"),
+            every.c.every_edge,
+            cast(table.iou_sum, Double).label("iou_sum"),
         )
         .join(every, of_channel)
-        .where(table.role == role, table.class_id == wanted)
+        .where(table.role == role)
     )
     order = (Order("edges", int, descending=True), Order("label_id", int))
-    return Listing("contextLabels", rows, ("run_id", "layer_id", "channel"), order)
+    return Listing("contextLabels", rows, ("run_id", "layer_id", "channel", "class_id"), order)
 
 
 @lru_cache(maxsize=KEPT)
@@ -79,7 +76,7 @@ def context_labels_of_class(one_layer: bool, role: str, outcome: str | None, ord
             table.label_id,
             (total(table.decisions) if one_layer else null()).label("decisions"),
             total(table.edges).label("edges"),
-            func.sum(table.iou_sum).label("iou_sum"),
+            double_sum(table.iou_sum).label("iou_sum"),
         )
         .where(table.role == role, of_outcome(table, outcome))
         .group_by(*key, table.label_id)
@@ -87,16 +84,14 @@ def context_labels_of_class(one_layer: bool, role: str, outcome: str | None, ord
     )
     every = _every_edge(one_layer, role, outcome).subquery("every")
     same = [column.key for column in key]
-    rate = ratio(summed.c.edges, every.c.edges)
-    rows = select(*summed.c, rate.label("rate"), ratio(summed.c.iou_sum, summed.c.edges).label("mean_iou")).join(
-        every, and_(*(every.c[name] == summed.c[name] for name in same))
-    )
+    of_class = and_(*(every.c[name] == summed.c[name] for name in same))
+    rows = select(*summed.c, every.c.edges.label("every_edge")).join(every, of_class)
     first = Order("edges", int, descending=True)
     if order_by == "lift":
         base = _base_rates(role, outcome)
         of_label = and_(*(base.c[name] == summed.c[name] for name in ("run_id", "class_id", "label_id")))
         # Of runs without areas 0: a key of a page cannot be null.
-        lift = func.coalesce(rate / base.c.base_rate, literal(0.0))
+        lift = func.coalesce(ratio(summed.c.edges, every.c.edges) / base.c.base_rate, literal(0.0))
         rows = rows.add_columns(lift.label("lift_or_zero")).outerjoin(base, of_label)
         first = Order("lift_or_zero", float, descending=True)
     return Listing(f"contextLabels by {order_by}", rows, tuple(same), (first, Order("label_id", int)))

@@ -10,6 +10,12 @@ from graphapi.listings import of_outcome, ratio, total
 from graphapi.paging import Listing, Order
 from schema.tables.rollups import ALL_CLASSES, ChannelVerification
 
+_COUNTS = (
+    *("tested", "corrected", "flipped"),
+    *("control_tested", "control_corrected", "control_flipped", "only_corrected", "control_only_corrected"),
+)
+_SUMS = ("logit_change_sum", "control_logit_change_sum")
+
 
 def _counts(class_id: int | None, method: str | None, role: str, outcome: str | None) -> Select[Any]:
     table = ChannelVerification
@@ -17,10 +23,8 @@ def _counts(class_id: int | None, method: str | None, role: str, outcome: str | 
     summed = (
         select(
             *key,
-            total(table.tested).label("tested"),
-            total(table.corrected).label("corrected"),
-            total(table.flipped).label("flipped"),
-            func.sum(table.logit_change_sum).label("logit_change_sum"),
+            *(total(getattr(table, name)).label(name) for name in _COUNTS),
+            *(func.sum(getattr(table, name)).label(name) for name in _SUMS),
         )
         .where(
             table.class_id == (ALL_CLASSES if class_id is None else class_id),
@@ -37,10 +41,9 @@ def _counts(class_id: int | None, method: str | None, role: str, outcome: str | 
         summed.layer_id,
         summed.channel,
         summed.method,
-        summed.tested,
-        summed.corrected,
-        summed.flipped,
+        *(summed[name] for name in _COUNTS),
         ratio(summed.logit_change_sum, summed.tested).label("mean_logit_change"),
+        ratio(summed.control_logit_change_sum, summed.control_tested).label("mean_control_logit_change"),
     )
 
 

@@ -21,7 +21,7 @@ from graphapi.sql import KEPT, Row, Template
 from schema.tables.dataset import Image
 from schema.tables.evidence import Decision, Overlap, Verification
 from schema.tables.pictures import ActivationMap, GuidedCrop
-from schema.tables.rollups import ChannelDegree, ClassLabel, ClassRoots
+from schema.tables.rollups import ChannelDegree, ClassLabel
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -68,7 +68,6 @@ class Context:
         self.decisions_of_image = self._rows_by(Decision.__table__, "run_id", "image_id")
         self.verifications = self._rows_by(Verification.__table__, "run_id", "class_id", "decision_id")
         self.shown_labels = self._rows_by(ClassLabel.__table__, "run_id", "class_id", "role", "label_id")
-        self.class_roots = self._rows_by(ClassRoots.__table__, "run_id", "class_id", "role", "outcome")
         self.kept_maps = self._rows_by(ActivationMap.__table__, "run_id", "decision_id")
         self.guided_crops = self._rows_by(GuidedCrop.__table__, "run_id", "layer_id", "channel", "image_id", "y", "x")
         self.degrees = self._rows_by(ChannelDegree.__table__, "run_id", "layer_id", "channel")

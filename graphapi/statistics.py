@@ -117,3 +117,12 @@ def false_discovery_rate(p: Floats) -> Floats:
         return p
     q: Floats = stats.false_discovery_control(p, method="bh")
     return q
+
+
+def mcnemar_exact(only_a: int, only_b: int) -> float:
+    """The two-sided p of McNemar's exact test of pairs: `only_a` of them have it in a alone, `only_b` in b alone.
+
+    Pairs that have it in both or in neither tell nothing. Of the others, either side is as likely where a and b are
+    alike; p is the probability of all splits that are no likelier than this one.
+    """
+    return min(1.0, 2 * float(special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)))

@@ -32,6 +32,7 @@ from graphapi.types_context import ContextLabelSupport, context_label_node
 from graphapi.types_image import Decision, Image, decision_node, image_node
 from graphapi.types_run_parts import Class, Layer, class_by_id, layer_node
 from graphapi.types_verification import VerificationCounts, VerificationMethod, counts_node, counts_of_channel
+from schema.tables.rollups import ALL_CLASSES
 
 
 @strawberry.type(description="A channel of a layer, over the whole dataset.")
@@ -59,10 +60,11 @@ class Channel(NodeInterface):
         first: First = UNSET,
         after: After = UNSET,
     ) -> Connection[ChannelSupport]:
+        def nodes(rows: Rows) -> list[ChannelSupport]:
+            return [support_node(self.run, row, *arguments[:2]) for row in rows]
+
         arguments = (role_of(role), outcome_of(outcome), order_of(order_by))
-        return await listed(
-            info.context, listings.classes_of_channel, arguments, self._key(), first, after, self._supports
-        )
+        return await listed(info.context, listings.classes_of_channel, arguments, self._key(), first, after, nodes)
 
     @described("The context labels that its masks overlap best, most edges first.")
     async def context_labels(
@@ -78,8 +80,9 @@ class Channel(NodeInterface):
         def nodes(rows: Rows) -> list[ContextLabelSupport]:
             return [context_label_node(self.run, row, class_id, wanted_role, None) for row in rows]
 
-        arguments = (class_id, wanted_role)
-        return await listed(info.context, listings_context.context_labels, arguments, self._key(), first, after, nodes)
+        parent = (*self._key(), ALL_CLASSES if class_id is None else class_id)
+        build = listings_context.context_labels
+        return await listed(info.context, build, (wanted_role,), parent, first, after, nodes)
 
     @described("Lower channels that feed it, most decisions first.")
     async def supporters(
@@ -130,17 +133,17 @@ class Channel(NodeInterface):
     def _key(self) -> tuple[int, int, int]:
         return (self.run.run_id, self.layer_info.layer_id, self.index)
 
-    def _supports(self, rows: Rows) -> list[ChannelSupport]:
-        return [support_node(self.run, row) for row in rows]
-
     async def _edges(
         self, info: Info, end: str, class_: str | None, role: DecisionRole | None, first: Any, after: Any
     ) -> Connection[ChannelEdge]:
         def nodes(rows: Rows) -> list[ChannelEdge]:
-            return [channel_edge_node(self.run, row, end) for row in rows]
+            return [channel_edge_node(self.run, row, end, roots) for row in rows]
 
-        arguments = (end, class_id_of(self.run, class_), role_of(role))
-        return await listed(info.context, listings.channel_edges, arguments, self._key(), first, after, nodes)
+        class_id, wanted_role = class_id_of(self.run, class_), role_of(role)
+        roots = self.run.roots(class_id, wanted_role, None)
+        arguments = (end, class_id is not None, wanted_role)
+        parent = self._key() if class_id is None else (*self._key(), class_id)
+        return await listed(info.context, listings.channel_edges, arguments, parent, first, after, nodes)
 
 
 @strawberry.type(description="A channel whose evidence was tested.")
@@ -234,16 +237,16 @@ def channel_node(run: RunInfo, layer_id: int, index: int) -> Channel:
     return Channel(run=run, layer_info=run.layer(layer_id), index=index)
 
 
-def support_node(run: RunInfo, row: Row) -> ChannelSupport:
-    """The GraphQL object of a row of a channel-support listing."""
+def support_node(run: RunInfo, row: Row, role: str, outcome: str | None) -> ChannelSupport:
+    """The GraphQL object of a row of a channel-support listing of this role and outcome."""
     return ChannelSupport(
         channel=channel_node(run, row.layer_id, row.channel),
         class_=class_by_id(run, row.class_id),
         decisions=row.decisions,
-        rate=row.rate,
+        rate=row.decisions / run.roots(row.class_id, role, outcome),
         edges=row.edges,
-        mean_share=row.mean_share,
-        mean_importance=row.mean_importance,
+        mean_share=row.share_sum / row.edges,
+        mean_importance=row.importance_sum / row.decisions,
     )
 
 
@@ -252,8 +255,10 @@ def verified_node(run: RunInfo, row: Row) -> VerifiedChannel:
     return VerifiedChannel(channel=channel_node(run, row.layer_id, row.channel), counts=counts_node(row))
 
 
-def channel_edge_node(run: RunInfo, row: Row, end: str) -> ChannelEdge:
-    """The GraphQL object of a channel-edge row; `end` is the end that was asked, "target" or "source"."""
+def channel_edge_node(run: RunInfo, row: Row, end: str, roots: int) -> ChannelEdge:
+    """The GraphQL object of a channel-edge row; `end` is the end that was asked, "target" or "source"; `roots` are all
+    of the class and role.
+    """
     target = channel_node(run, row.target_layer, row.target_channel)
     source = channel_node(run, row.source_layer, row.source_channel)
     return ChannelEdge(
@@ -261,10 +266,10 @@ def channel_edge_node(run: RunInfo, row: Row, end: str) -> ChannelEdge:
         target=target,
         source=source,
         decisions=row.decisions,
-        rate=row.rate,
+        rate=row.decisions / roots,
         edges=row.edges,
-        mean_share=row.mean_share,
-        mean_importance=row.mean_importance,
+        mean_share=row.share_sum / row.edges,
+        mean_importance=row.importance_sum / row.decisions,
     )
 
 

@@ -14,7 +14,6 @@ from graphapi.session import Session
 from graphapi.types_base import described
 from graphapi.types_run_parts import Class, class_node
 from schema.errors import UsageError
-from schema.tables.rollups import ANY_OUTCOME, ClassRoots
 
 MOST_NODES_PER_LAYER = 100
 MOST_PATHS = 100
@@ -105,7 +104,7 @@ async def class_graph(
     min_rate: float,
     max_nodes_per_layer: int,
 ) -> ClassGraph:
-    """The evidence graph of a class; three statements.
+    """The evidence graph of a class; two statements.
 
     Raises:
         NotFoundError, AmbiguousError: no such class, or several.
@@ -116,15 +115,7 @@ async def class_graph(
     if not 1 <= max_nodes_per_layer <= MOST_NODES_PER_LAYER:
         raise UsageError(f"maxNodesPerLayer: {max_nodes_per_layer} is not within 1 and {MOST_NODES_PER_LAYER}")
     class_id = find_class(run, class_name).class_id
-    roots = await session.rows(
-        ClassRoots.__table__.select().where(
-            ClassRoots.run_id == run.run_id,
-            ClassRoots.class_id == class_id,
-            ClassRoots.role == role,
-            ClassRoots.outcome == (outcome or ANY_OUTCOME),
-        )
-    )
-    count = roots[0].decisions if roots else 0
+    count = run.roots(class_id, role, outcome)
     root_layer = run.layers[-1].layer_id
     key = GraphKey(run.run_id, root_layer, class_id, role, outcome, min_rate, max_nodes_per_layer, count)
     if not count:

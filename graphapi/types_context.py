@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import enum
 from typing import Annotated, NamedTuple
 
@@ -14,7 +13,7 @@ from graphapi.loaders import Rows
 from graphapi.names import find_layer
 from graphapi.sql import Row
 from graphapi.types_base import Connection, DecisionRole, Info, Outcome, described, given, listed, role_of
-from schema.tables.rollups import ALL_CLASSES, ANY_OUTCOME
+from schema.tables.rollups import ALL_CLASSES
 
 LayerName = Annotated[
     str | None,
@@ -74,15 +73,12 @@ class ContextLabelSupport:
 
 
 async def _base(info: Info, of: Shown) -> _Base:
-    """How much of their images a label covers; two statements for all labels of a request."""
-    rows, roots = await asyncio.gather(
-        info.context.shown_labels.load((of.run_id, of.class_id, of.role, of.label_id)),
-        info.context.class_roots.load((of.run_id, of.class_id, of.role, of.outcome or ANY_OUTCOME)),
-    )
+    """How much of their images a label covers; one statement for all labels of a request."""
+    rows = await info.context.shown_labels.load((of.run_id, of.class_id, of.role, of.label_id))
     wanted = [row for row in rows if of.outcome in (None, row.outcome)]
     if not wanted:
         return _Base(None, None)
-    count = roots[0].decisions
+    count = info.context.session.version.run(of.run_id).roots(of.class_id, of.role, of.outcome)
     return _Base(float(sum(row.area_sum for row in wanted)) / count, sum(row.decisions for row in wanted) / count)
 
 
@@ -94,8 +90,8 @@ def context_label_node(
         label=run.context_labels[row.label_id],
         edges=row.edges,
         decisions=row.decisions,
-        rate=row.rate,
-        mean_iou=row.mean_iou,
+        rate=row.edges / row.every_edge,
+        mean_iou=row.iou_sum / row.edges,
         of=Shown(run.run_id, ALL_CLASSES if class_id is None else class_id, role, outcome, row.label_id),
     )
 

@@ -107,10 +107,12 @@ class Run(NodeInterface):
         after: After = UNSET,
     ) -> Connection[ChannelSupport]:
         def nodes(rows: Rows) -> list[ChannelSupport]:
-            return [support_node(self.run, row) for row in rows]
+            return [support_node(self.run, row, *arguments[:2]) for row in rows]
 
-        arguments = (class_id_of(self.run, class_), role_of(role), outcome_of(outcome), order_of(order_by))
-        parent = (self.run.run_id, find_layer(self.run, layer).layer_id)
+        class_id = class_id_of(self.run, class_)
+        arguments = (role_of(role), outcome_of(outcome), order_of(order_by))
+        layer_id = find_layer(self.run, layer).layer_id
+        parent = (self.run.run_id, layer_id, ALL_CLASSES if class_id is None else class_id)
         return await listed(info.context, listings.channels_of_class, arguments, parent, first, after, nodes)
 
     @described("The context labels that the evidence of a class, or of all classes, lies on, most edges first.")

@@ -11,6 +11,7 @@ from graphapi import listings_verification
 from graphapi.catalog import RunInfo
 from graphapi.loaders import Context, PageKey
 from graphapi.sql import Row
+from graphapi.types_base import described
 from graphapi.types_run_parts import Class, class_node
 
 _EDGE = tuple(f"{end}_{part}" for end in ("target", "source") for part in ("layer", "channel", "y", "x"))
@@ -24,6 +25,23 @@ class VerificationMethod(enum.Enum):
     REMOVE = strawberry.enum_value(
         "remove", description="The source channel's map was set to the channel's mean over the dataset."
     )
+
+
+@strawberry.type(description="What the network decided when the same was done to what is no evidence of the decision.")
+class VerificationControl:
+    run: strawberry.Private[RunInfo]
+    row: strawberry.Private[Row]
+    channel: int | None = strawberry.field(description="The channel of the layer that was removed; null for OCCLUDE.")
+    top: int | None = strawberry.field(description="First row of the region that was hidden; null for REMOVE.")
+    left: int | None = strawberry.field(description="Its first column; null for REMOVE.")
+    logit_change: float = strawberry.field(description="Of the decision's class.")
+    label_logit_change: float | None = strawberry.field(description="Of the label; null where there is none.")
+    corrected: bool | None = strawberry.field(description="As of the test.")
+    disturbance: float = strawberry.field(description="As of the test, to be compared with it.")
+
+    @strawberry.field
+    def predicted(self) -> Class:
+        return class_node(self.run, self.run.classes[self.row.control_predicted_id])
 
 
 @strawberry.type(description="What the network decided without a piece of its evidence.")
@@ -42,10 +60,36 @@ class Verification:
     area: float | None = strawberry.field(
         description="Part of the input that was hidden; null for REMOVE. Near 1 the test says nothing of the place."
     )
+    disturbance: float | None = strawberry.field(
+        description="Root mean square of the change made, to the input or to the channel's map; null in old runs."
+    )
+    control: VerificationControl | None = strawberry.field(
+        description="The same done to what is no evidence; null where there was nothing fit, and in old runs."
+    )
 
     @strawberry.field
     def predicted(self) -> Class:
         return class_node(self.run, self.run.classes[self.row.predicted_id])
+
+
+@strawberry.type(description="The controls of a channel's tests: the same done to what is no evidence, test by test.")
+class ControlCounts:
+    tested: int = strawberry.field(description="Tests that have a control: pairs.")
+    corrected: int = strawberry.field(description="Wrong predictions that became right by the control.")
+    flipped: int = strawberry.field(description="Predictions that became another class by the control.")
+    corrected_rate: float = strawberry.field(description="corrected / tested.")
+    mean_logit_change: float = strawberry.field(description="Of the decisions' own class, by the control.")
+    only_evidence: int = strawberry.field(description="Pairs of which the test corrected and the control did not.")
+    only_control: int = strawberry.field(description="Pairs of which the control corrected and the test did not.")
+
+    @described(
+        "McNemar's exact test of onlyEvidence against onlyControl, two-sided: how probable so uneven a split is where "
+        "both correct alike. Of this channel alone: among many channels some are small by chance."
+    )
+    def p(self) -> float:
+        from graphapi.statistics import mcnemar_exact
+
+        return mcnemar_exact(self.only_evidence, self.only_control)
 
 
 @strawberry.type(description="How often a prediction changed without a channel's evidence, over the decisions tested.")
@@ -56,6 +100,9 @@ class VerificationCounts:
     flipped: int = strawberry.field(description="Predictions that became another class, right or wrong.")
     corrected_rate: float = strawberry.field(description="corrected / tested.")
     mean_logit_change: float = strawberry.field(description="Of the decisions' own class, over those tested.")
+    control: ControlCounts | None = strawberry.field(
+        description="What the same did to what is no evidence; null where no test has a control."
+    )
 
 
 def counts_node(row: Row) -> VerificationCounts:
@@ -67,6 +114,19 @@ def counts_node(row: Row) -> VerificationCounts:
         flipped=row.flipped,
         corrected_rate=row.corrected / row.tested,
         mean_logit_change=row.mean_logit_change,
+        control=_control_counts(row) if row.control_tested else None,
+    )
+
+
+def _control_counts(row: Row) -> ControlCounts:
+    return ControlCounts(
+        tested=row.control_tested,
+        corrected=row.control_corrected,
+        flipped=row.control_flipped,
+        corrected_rate=row.control_corrected / row.control_tested,
+        mean_logit_change=row.mean_control_logit_change,
+        only_evidence=row.only_corrected,
+        only_control=row.control_only_corrected,
     )
 
 
@@ -99,6 +159,22 @@ async def tests_of_edge(context: Context, run: RunInfo, edge: Row) -> list[Verif
             label_logit_change=row.label_logit_change,
             corrected=row.corrected,
             area=row.area,
+            disturbance=row.disturbance,
+            control=None if row.control_predicted_id is None else _control(run, row),
         )
         for row in sorted(of_edge, key=lambda row: str(row.method))
     ]
+
+
+def _control(run: RunInfo, row: Row) -> VerificationControl:
+    return VerificationControl(
+        run=run,
+        row=row,
+        channel=row.control_channel,
+        top=row.control_top,
+        left=row.control_left,
+        logit_change=row.control_logit_change,
+        label_logit_change=row.control_label_logit_change,
+        corrected=row.control_corrected,
+        disturbance=row.control_disturbance,
+    )

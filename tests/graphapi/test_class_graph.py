@@ -144,7 +144,7 @@ def test_of_a_class_without_roots(ask: Ask, sql: Sql) -> None:
 def test_statements(ask: Ask, statements: list[str]) -> None:
     """Three, of which one reads the edges, of that class alone."""
     ask('{ run(name: "scenes") { evidenceGraph(class: "boat") { nodes { rate } edges { rate } paths { share } } } }')
-    assert len(statements) == 3
+    assert len(statements) == 2
     (reading,) = [statement for statement in statements if "FROM edge" in statement]
     assert "edge.root_class_id = " in reading
 

@@ -180,5 +180,5 @@ def test_one_statement_for_all_classes(ask: Ask, statements: list[str]) -> None:
         selection = 'contextLabels(layer: "conv3_3", first: 2) { nodes { lift } }'
         answer = ask(f'{{ run(name: "scenes") {{ classes(first: {first}) {{ nodes {{ {selection} }} }} }} }}')
         assert "errors" not in answer
-        assert len(statements) == 3  # the labels, their areas, the roots
+        assert len(statements) == 2  # the labels, their areas
         assert not any("FROM edge" in statement for statement in statements)

@@ -249,5 +249,5 @@ def test_rolled_up_cohorts_read_no_edges(ask: Ask, statements: list[str]) -> Non
             f'{{ run(name: "scenes") {{ contrast(layer: "conv3_3", of: {of}, a: {{outcome: WRONG}}, '
             "b: {outcome: CORRECT}) { totalCount nodes { p } } } }"
         )
-        assert len(statements) == 4
+        assert len(statements) == 2
         assert not [statement for statement in statements if "decomposition" in statement]

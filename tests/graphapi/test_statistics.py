@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from graphapi.statistics import fisher_exact, log_odds_ratio, statistics
+from graphapi.statistics import fisher_exact, log_odds_ratio, mcnemar_exact, statistics
 
 
 @pytest.mark.parametrize(("size_a", "size_b"), [(1, 1), (3, 5), (22, 13), (7, 7), (40, 200), (900, 37)])
@@ -77,3 +77,11 @@ def test_shuffled_cohorts_give_no_discoveries() -> None:
     real = causes[:, 0]
     found = statistics(held[real].sum(axis=0), int(real.sum()), held[~real].sum(axis=0), int((~real).sum()))
     assert set(np.flatnonzero(mixing[0])) == set(np.flatnonzero(found.q < 1e-6))
+
+
+def test_mcnemar_is_the_binomial_test_of_pairs_that_differ() -> None:
+    for only_a in range(12):
+        for only_b in range(12):
+            expected = stats.binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
+            assert mcnemar_exact(only_a, only_b) == pytest.approx(expected, rel=1e-12)
+    assert mcnemar_exact(400, 300) == pytest.approx(stats.binomtest(400, 700).pvalue, rel=1e-9)

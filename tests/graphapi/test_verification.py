@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 import pytest
+from scipy.stats import binomtest
 
 from graphapi.settings import Settings
 from indexer.attack import AttackSettings
@@ -73,14 +74,21 @@ def test_channels_are_listed_by_what_they_corrected(clean: Ask, paired: Path, me
     answer = clean(
         f'verifiedChannels(layer: "{LAYER}", method: {method}, outcome: {outcome}, first: 50) '
         "{ totalCount nodes { channel { index } counts { method tested corrected flipped correctedRate "
-        "meanLogitChange } } }"
+        "meanLogitChange control { tested corrected flipped correctedRate meanLogitChange onlyEvidence onlyControl p } "
+        "} } }"
     )["verifiedChannels"]
     wanted = "TRUE" if outcome == "null" else f"r.outcome = '{outcome.lower()}'"
     expected = rows_of(
         paired,
         f"""
         SELECT source_channel AS channel, count(*) AS tested, count(*) FILTER (corrected) AS corrected,
-               count(*) FILTER (v.predicted_id <> i.predicted_id) AS flipped, avg(logit_change::DOUBLE) AS change
+               count(*) FILTER (v.predicted_id <> i.predicted_id) AS flipped, avg(logit_change::DOUBLE) AS change,
+               count(control_predicted_id) AS control_tested,
+               count(*) FILTER (control_corrected) AS control_corrected,
+               count(*) FILTER (control_predicted_id <> i.predicted_id) AS control_flipped,
+               avg(control_logit_change::DOUBLE) AS control_change,
+               count(*) FILTER (corrected AND NOT control_corrected) AS only_evidence,
+               count(*) FILTER (control_corrected AND NOT corrected) AS only_control
         FROM verification v JOIN root r USING (run_id, decision_id) JOIN image i USING (run_id, image_id)
         WHERE v.run_id = (SELECT run_id FROM run WHERE name = 'clean') AND method = '{method.lower()}'
           AND source_layer = (SELECT layer_id FROM layer WHERE name = '{LAYER}' LIMIT 1) AND role = 'predicted'
@@ -98,6 +106,18 @@ def test_channels_are_listed_by_what_they_corrected(clean: Ask, paired: Path, me
         ]
         assert counts["correctedRate"] == row["corrected"] / row["tested"]
         assert counts["meanLogitChange"] == pytest.approx(row["change"], rel=1e-5, abs=1e-6)
+        control = counts["control"]
+        assert (control is None) == (row["control_tested"] == 0)
+        if control is not None:
+            assert [control[name] for name in ("tested", "corrected", "flipped", "onlyEvidence", "onlyControl")] == [
+                row[name]
+                for name in ("control_tested", "control_corrected", "control_flipped", "only_evidence", "only_control")
+            ]
+            assert control["correctedRate"] == row["control_corrected"] / row["control_tested"]
+            assert control["meanLogitChange"] == pytest.approx(row["control_change"], rel=1e-5, abs=1e-6)
+            apart = row["only_evidence"] + row["only_control"]
+            assert control["p"] == (1 if not apart else pytest.approx(binomtest(row["only_evidence"], apart).pvalue))
+    assert any(row["control_tested"] for row in expected)
     one = expected[0]
     channel = clean(
         f'channel(layer: "{LAYER}", index: {one["channel"]}) '
@@ -109,8 +129,9 @@ def test_channels_are_listed_by_what_they_corrected(clean: Ask, paired: Path, me
 def test_an_edge_tells_of_its_own_tests(clean: Ask, paired: Path) -> None:
     nodes = clean(
         "images(first: 32) { nodes { index decisions { role class { index } evidence { nodes { layer channel y x } "
-        "edges { target source verification { method logit logitChange labelLogitChange corrected area "
-        "predicted { index } } } } } } }"
+        "edges { target source verification { method logit logitChange labelLogitChange corrected area disturbance "
+        "predicted { index } control { channel top left logitChange labelLogitChange corrected disturbance "
+        "predicted { index } } } } } } } }"
     )["images"]["nodes"]
     names = {row["layer_id"]: row["name"] for row in rows_of(paired, "FROM layer WHERE run_id = 1")}
     found = {}
@@ -134,6 +155,17 @@ def test_an_edge_tells_of_its_own_tests(clean: Ask, paired: Path) -> None:
         assert test["corrected"] == row["corrected"]
         for name, column in (("logit", "logit"), ("logitChange", "logit_change"), ("area", "area")):
             assert test[name] == (None if row[column] is None else pytest.approx(row[column], rel=1e-6))
+        assert test["disturbance"] == pytest.approx(row["disturbance"], rel=1e-6)
+        control = test["control"]
+        assert (control is None) == (row["control_predicted_id"] is None)
+        if control is not None:
+            assert control["predicted"]["index"] == row["control_predicted_id"]
+            for name, column in (
+                *((name, name) for name in ("channel", "top", "left", "corrected", "disturbance")),
+                *(("logitChange", "logit_change"), ("labelLogitChange", "label_logit_change")),
+            ):
+                assert control[name] == row[f"control_{column}"], name
+    assert {row["method"] for row in expected if row["control_predicted_id"] is not None} == {"occlude", "remove"}
 
 
 PAIRS = "pairs(first: 50) { nodes { image { index } otherImage { index } trueClass { index } wrongClass { index } "
