@@ -190,6 +190,31 @@ def test_a_broken_invariant_is_found_and_no_other(editable: Connection, name: st
     assert broken[0].detail.startswith(f"{broken[0].violations} ")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "control_predicted_id = NULL",
+        "control_predicted_id = 999",
+        "control_disturbance = NULL",
+        "control_disturbance = -1",
+        "control_logit_change = NULL",
+        "control_label_logit_change = NULL",
+        "control_corrected = NULL",
+        "disturbance = NULL",
+        "control_channel = NULL",
+        "control_channel = 99",
+        "control_channel = source_channel",
+        "control_top = 1",
+        "control_left = 1",
+    ],
+)
+def test_a_control_told_of_in_part_or_of_evidence_is_found(writable: Connection, change: str) -> None:
+    labelled = "decision_id // 2 IN (SELECT image_id FROM image WHERE label_id IS NOT NULL)"
+    one = f"(SELECT min(rowid) FROM verification WHERE control_channel IS NOT NULL AND {labelled})"
+    assert writable.exec_driver_sql(f"UPDATE verification SET {change} WHERE rowid = {one}").rowcount == 1
+    assert [result.name for result in check_tables(writable) if not result.ok] == ["verification-control"]
+
+
 @pytest.mark.parametrize("table", ROLLUP_TABLES)
 @pytest.mark.parametrize("change", ["lost", "doubled", "other"])
 def test_a_wrong_rollup_is_found_and_no_other(writable: Connection, table: str, change: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from graphapi.query import execute
 from indexer.manage import migrate, rollback
 from indexer.publish import publish
 from schema.database import REVISIONS, open_read_only, resolve, revision_of
@@ -104,6 +105,29 @@ def test_migrate_brings_it_up(tmp_path: Path, revision: str) -> None:
         # The file of the older revision is kept as it was, and may be returned to.
         assert rollback(db).version.read_bytes() == content
         assert migrate(db).changed
+
+
+def test_tests_of_before_revision_0003_have_no_control(tmp_path: Path) -> None:
+    db = unpack(fixtures()["0002"], tmp_path / "evidence.duckdb")
+    migrate(db)
+    asked = execute(
+        db,
+        """{ run(name: "labelled") {
+            verifiedChannels(layer: "conv3_3", outcome: null, first: 50) { nodes { counts { control { p } } } }
+            images(first: 50) { nodes { decisions { evidence(maxDepth: 1) { edges {
+                verification { disturbance control { corrected } } } } } } } } }""",
+    )
+    run = asked["data"]["run"]
+    tests = [
+        test
+        for image in run["images"]["nodes"]
+        for decision in image["decisions"]
+        for edge in decision["evidence"]["edges"]
+        for test in edge["verification"]
+    ]
+    counts = [node["counts"] for node in run["verifiedChannels"]["nodes"]]
+    assert tests == [{"disturbance": None, "control": None}] * len(tests) != []
+    assert counts == [{"control": None}] * len(counts) != []
 
 
 def test_a_difference_would_be_noticed() -> None:

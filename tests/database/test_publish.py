@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pytest
 
 from indexer.publish import publish
-from indexer.shards import RunFolder
+from indexer.shards import SHARD_SCHEMAS, RunFolder
 from schema.database import open_read_only, resolve
 from schema.errors import DatabaseError, EvidenceError, InvariantError, RunFolderError, UsageError
 from tests.database.conftest import rows_of
@@ -320,3 +320,23 @@ def test_a_memory_limit_is_kept_to_and_one_that_is_none_refused(run_dir: Path, t
     assert rows_of(db)["run"]
     with pytest.raises(UsageError, match=r"memory limit '2 gigs' is no size; give one such as 2GB"):
         publish([run_dir], db, memory_limit="2 gigs")
+
+
+def test_a_run_folder_of_before_there_were_controls_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its shards lack columns, which are null."""
+    since = [name for name in SHARD_SCHEMAS["verification"].names if name.startswith(("control_", "disturbance"))]
+    old = pa.schema([field for field in SHARD_SCHEMAS["verification"] if field.name not in since])
+    assert len(old) == len(SHARD_SCHEMAS["verification"]) - 9
+    with monkeypatch.context() as before:
+        before.setitem(SHARD_SCHEMAS, "verification", old)
+        synthetic_run(tmp_path / "old", verified=True)
+    publish([tmp_path / "old"], tmp_path / "evidence.duckdb")
+    engine = open_read_only(tmp_path / "evidence.duckdb")
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql(f"SELECT {', '.join(since)} FROM verification").all()
+        kept = connection.exec_driver_sql("SELECT count(*) FROM verification WHERE logit_change <> 0").scalar()
+        counts = connection.exec_driver_sql("SELECT sum(tested), sum(control_tested) FROM channel_verification").one()
+    engine.dispose()
+    assert set(found) == {(None,) * len(since)}
+    assert kept == len(found)
+    assert counts[0] > 0 == counts[1]
