@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from schema.tables.base import Base
 
 DECOMPOSITION_ORDER = "class_id, layer_id, decision_id, channel, y, x"
 """Order of a run's decompositions in the file: what is asked of one class lies together, and within it by layer."""
-EDGES_AT_A_TIME = 1_000_000
-"""About so many edges of a run folder are in memory at a time, some 200 MB, besides what DuckDB sorts."""
+EDGES_AT_A_TIME = 500_000
+"""About so many edges of a run folder are folded at a time, some 100 MB."""
+_AHEAD = 2
+"""So many such are made while DuckDB takes those before."""
 _ORDER = {
     "image": "image_id",
     "skipped_image": "image_id",
@@ -66,9 +69,10 @@ def _insert_decompositions(
     connection: Connection, folder: RunFolder, run_id: int, progress: Callable[[int, int], None]
 ) -> None:
     """Stream the folded shards into one sorted insert; DuckDB sorts on the disk what its memory limit does not hold."""
-    parts = _folded(folder, progress)
-    first = next(parts)
-    reader = pa.RecordBatchReader.from_batches(first.schema, _batches(first, parts))
+    tables = _folded(folder, progress)
+    first = next(tables)
+    batches = (batch for table in itertools.chain([first], tables) for batch in table.to_batches())
+    reader = pa.RecordBatchReader.from_batches(first.schema, batches)
     columns = ", ".join(first.schema.names)
     duck: Any = connection.connection.driver_connection
     duck.register("folded", reader)
@@ -81,31 +85,38 @@ def _insert_decompositions(
         duck.unregister("folded")
 
 
-def _batches(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.RecordBatch]:
-    """The batches of tables, of which the next is made while the last is inserted."""
-    with ThreadPoolExecutor(1) as ahead:
-        table: pa.Table | None = first
-        while table is not None:
-            following = ahead.submit(next, rest, None)
-            yield from table.to_batches()
-            table = following.result()
-
-
 def _folded(folder: RunFolder, progress: Callable[[int, int], None]) -> Iterator[pa.Table]:
-    """The decompositions of the run in the order of the images, some shards at a time."""
+    """The decompositions of the run in the order of the images, some shards at a time; those to come are being made."""
     scales = _scales(folder.description.layers)
-    for shards in _some_at_a_time(folder):
-        progress(shards.start, folder.shard_count)
-        decision, decomposition, edge = (
-            pa.concat_tables([pq.read_table(folder.shard_file(shard, table), columns=columns) for shard in shards])
-            for table, columns in (
-                ("decision", ["decision_id", "class_id"]),
-                ("decomposition", None),
-                ("edge", list(FOLDED)),
-            )
+    with ThreadPoolExecutor(_AHEAD) as threads:
+        coming: deque[tuple[range, Future[pa.Table]]] = deque()
+        for shards in _some_at_a_time(folder):
+            coming.append((shards, threads.submit(_fold, folder, shards, scales)))
+            if len(coming) > _AHEAD:
+                yield _next(coming, folder, progress)
+        while coming:
+            yield _next(coming, folder, progress)
+
+
+def _next(
+    coming: deque[tuple[range, Future[pa.Table]]], folder: RunFolder, progress: Callable[[int, int], None]
+) -> pa.Table:
+    shards, table = coming.popleft()
+    progress(shards.start, folder.shard_count)
+    return table.result()
+
+
+def _fold(folder: RunFolder, shards: range, scales: NDArray[np.int16]) -> pa.Table:
+    decision, decomposition, edge = (
+        pa.concat_tables([pq.read_table(folder.shard_file(shard, table), columns=columns) for shard in shards])
+        for table, columns in (
+            ("decision", ["decision_id", "class_id"]),
+            ("decomposition", None),
+            ("edge", list(FOLDED)),
         )
-        row = np.searchsorted(decision["decision_id"].to_numpy(), decomposition["decision_id"].to_numpy())
-        yield fold(edge, decomposition, decision["class_id"].to_numpy()[row], scales)
+    )
+    row = np.searchsorted(decision["decision_id"].to_numpy(), decomposition["decision_id"].to_numpy())
+    return fold(edge, decomposition, decision["class_id"].to_numpy()[row], scales)
 
 
 def _scales(layers: tuple[LayerRow, ...]) -> NDArray[np.int16]:

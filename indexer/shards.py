@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,7 +64,9 @@ class RunFolder:
             _refuse_foreign(path)
             lock = durable.lock(path / "lock")
         except OSError as error:
-            raise RunFolderError(f"run folder {path} cannot be written: {_reason(error)}") from error
+            raise RunFolderError(
+                f"run folder {path} cannot be written: {_reason(error)}; give another --run folder"
+            ) from error
         if lock is None:
             raise RunFolderError(f"run folder {path} is in use by another process; wait for it or stop it")
         try:
@@ -189,14 +192,15 @@ class RunFolder:
                 f"run folder {self.path} is unfinished: {missing} of {self.shard_count} shards are missing; "
                 "run the same `evigraph index` command again to complete it"
             )
-        for shard in range(self.shard_count):
-            progress(shard, self.shard_count)
-            fault = self.fault(shard)
-            if fault is not None:
-                raise RunFolderError(
-                    f"run folder {self.path}: {fault}; run the same `evigraph index` command again to remake it, "
-                    "or index into a new folder"
-                )
+        with ThreadPoolExecutor() as threads:  # hashing lets other threads run
+            for shard, fault in enumerate(threads.map(self.fault, range(self.shard_count))):
+                progress(shard, self.shard_count)
+                if fault is not None:
+                    threads.shutdown(cancel_futures=True)
+                    raise RunFolderError(
+                        f"run folder {self.path}: {fault}; run the same `evigraph index` command again to remake it, "
+                        "or index into a new folder"
+                    )
 
     def is_finished(self) -> bool:
         """Whether `finish` was called and no shard was written since."""
