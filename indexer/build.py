@@ -67,10 +67,12 @@ def build(
                 report("copy", run_id, len(kept))
                 load.copy_run(connection, run_id)
             connection.commit()
+        report("checks", 0, 1)
         _require_all(check_tables(connection, runs=new, sample_edges=CHECKED_EDGES), report)
         for run_id in sorted(new):
             build_rollups(connection, run_id, lambda done, total: report("rollups", done, total))
             connection.commit()
+        report("checks", 0, 1)
         _require_all(check_rollups(connection, runs=new, sample_edges=CHECKED_EDGES), report)
         if served is not None and not stays:
             connection.commit()  # DuckDB detaches nothing that the current transaction has read

@@ -1,9 +1,8 @@
 """The rollups, each stated once: a SELECT over the edges of a run, `rooted`, or over its base tables.
 
 `publish` fills the tables from these, and `check` computes them again and compares: they must give the same
-rows every time. So sums are taken over decimals, whose sum does not depend on the order of the threads, and
-every tie is broken. 12 places lose nothing that a float32 share holds; the cast goes through DOUBLE, as
-DuckDB scales a REAL in float32 (measured: 3e-8 off on a sum of 20).
+rows every time. So sums are taken over doubles of few binary places, whose sum is exact and so does not depend on the
+order of the threads, and every tie is broken. (Decimals would do, but DuckDB casts a sum of them 40 times slower.)
 
 Most rollups are additive: a part of the edges gives partial rows, and the sum of such rows over all parts is the
 rollup. So a run is rolled up some classes at a time (`EDGES_AT_A_TIME`), in memory that does not grow with it. A root
@@ -33,8 +32,13 @@ EDGES_AT_A_TIME = 1_500_000
 
 
 def exact(column: str) -> str:
-    """SQL for a number as a decimal; a value that no share or IoU can have gives NULL, not an error."""
-    return f"TRY_CAST({column}::DOUBLE AS DECIMAL(18, 12))"
+    """SQL for a number in steps of 2**-30, as a double: sums of such below 2**23 are exact, in any order."""
+    return f"round({column}::DOUBLE * {2**30}) / {2**30}"
+
+
+def stored(total: str) -> str:
+    """SQL for the column that keeps a sum; 0 where a number was not finite, which no invariant lets pass."""
+    return f"coalesce(TRY_CAST({total} AS DECIMAL(18, 8)), 0)"
 
 
 def enum(column: str, values: tuple[str, ...]) -> str:
@@ -42,17 +46,45 @@ def enum(column: str, values: tuple[str, ...]) -> str:
     return f"{column}::ENUM({', '.join(map(repr, values))})"
 
 
-ROOTED = f"""
-    SELECT e.run_id, e.decision_id, r.class_id, target_layer, target_channel, target_y, target_x, source_layer,
-           source_channel, source_y, source_x, contribution, share, "rank", feature, activation, context_label_id,
-           {exact("share")} AS exact_share, {exact("importance")} AS exact_importance,
-           {exact("context_iou")} AS exact_iou,
-           r.image_id, r.label_id, {enum("r.role", ROLES)} AS role, {enum("r.outcome", OUTCOMES)} AS outcome
-    FROM edge AS e JOIN root AS r
-         ON r.run_id = e.run_id AND r.class_id = e.root_class_id AND r.decision_id = e.decision_id
-    WHERE e.run_id = $run_id
-"""
-"""The edges of a run, each with its root: what `rooted` stands for below. A part of them has more conditions."""
+SUMMED = """decision_id, class_id, role, outcome, label_id, target_layer, target_channel, source_channel, "rank", share,
+            importance, context_label_id, context_iou"""
+"""Columns of `edges_of` that additive rollups read. To keep one more costs as much as to compute it."""
+PLACED = "image_id, target_y, target_x, source_y, source_x, contribution, feature, activation"
+"""Those that a rollup of the best edges reads besides SUMMED."""
+
+
+def edges_of(run_id: int, *columns: str, condition: str = "TRUE", able: str = "") -> str:
+    """SELECT of a run's edges, each with its root.
+
+    Args:
+        run_id: of the run.
+        columns: SUMMED, or that and PLACED.
+        condition: on the columns of `edge`.
+        able: joins and conditions after `edge AS e`, by which edges are left out before they are joined to their roots.
+    """
+    return f"""
+        SELECT {", ".join(columns)}
+        FROM (SELECT e.*, root_class_id AS class_id
+              FROM (FROM edge WHERE run_id = {run_id} AND {condition}) AS e {able})
+        JOIN (SELECT decision_id, image_id, label_id,
+                     {enum("role", ROLES)} AS role, {enum("outcome", OUTCOMES)} AS outcome
+              FROM root WHERE run_id = {run_id}) USING (decision_id)
+    """
+
+
+def rooted(edges: str, run_id: int) -> str:
+    """SQL of what `rooted` stands for below.
+
+    Args:
+        edges: table or SELECT in brackets with the columns SUMMED, and those that the rollup reads besides.
+        run_id: theirs.
+    """
+    return f"""
+        SELECT {run_id}::INTEGER AS run_id, (target_layer - 1)::SMALLINT AS source_layer,
+               {exact("share")} AS exact_share, {exact("importance")} AS exact_importance,
+               {exact("context_iou")} AS exact_iou, * EXCLUDE (importance, context_iou)
+        FROM {edges}
+    """
 
 
 @dataclass(frozen=True)
@@ -94,10 +126,6 @@ class Whole:
     select: str
 
 
-_MEASURE = dict.fromkeys(("decisions", "edges"), "INTEGER") | dict.fromkeys(
-    ("share_sum", "importance_sum", "iou_sum"), "DECIMAL(18, 9)"
-)
-"""Type of each measure's sum."""
 _SUMS = """count(DISTINCT decision_id) AS decisions, count(*) AS edges, sum(exact_share) AS share_sum,
                sum(exact_importance) AS importance_sum"""
 
@@ -144,7 +172,7 @@ ROLLUPS: dict[str, Rollup] = {
     ),
     "class_label": Whole(f"""
         SELECT run_id, coalesce(class_id, {ALL_CLASSES})::INTEGER AS class_id, label_id, role, outcome,
-               count(*)::INTEGER AS decisions, sum({exact("area")})::DECIMAL(18, 9) AS area_sum
+               count(*)::INTEGER AS decisions, {stored(f"sum({exact('area')})")} AS area_sum
         FROM (SELECT run_id, image_id, class_id, role, outcome FROM root WHERE run_id = $run_id)
         JOIN image_context USING (run_id, image_id)
         GROUP BY GROUPING SETS ((run_id, label_id, role, outcome, class_id), (run_id, label_id, role, outcome))
@@ -205,11 +233,11 @@ ROLLUPS: dict[str, Rollup] = {
                v.source_channel AS channel, v.method, r.role, r.outcome, count(*)::INTEGER AS tested,
                count(*) FILTER (v.corrected)::INTEGER AS corrected,
                count(*) FILTER (v.predicted_id <> r.predicted_id)::INTEGER AS flipped,
-               coalesce(sum({exact("v.logit_change")}), 0)::DECIMAL(18, 9) AS logit_change_sum,
+               {stored(f"sum({exact('v.logit_change')})")} AS logit_change_sum,
                count(v.control_predicted_id)::INTEGER AS control_tested,
                count(*) FILTER (v.control_corrected)::INTEGER AS control_corrected,
                count(*) FILTER (v.control_predicted_id <> r.predicted_id)::INTEGER AS control_flipped,
-               coalesce(sum({exact("v.control_logit_change")}), 0)::DECIMAL(18, 9) AS control_logit_change_sum,
+               {stored(f"sum({exact('v.control_logit_change')})")} AS control_logit_change_sum,
                count(*) FILTER (v.corrected AND NOT v.control_corrected)::INTEGER AS only_corrected,
                count(*) FILTER (v.control_corrected AND NOT v.corrected)::INTEGER AS control_only_corrected
         FROM verification AS v JOIN root AS r
@@ -244,17 +272,18 @@ ROLLUPS: dict[str, Rollup] = {
 """Table name to its rollup; the columns come in the order of the table's model."""
 
 
-def whole(table: str, edges: str) -> str:
-    """One SELECT that gives a rollup of the run `$run_id` at once, as `check` compares it.
+def whole(table: str, edges: str, run_id: int) -> str:
+    """One SELECT that gives a rollup of a run at once, as `check` compares it.
 
     Args:
         table: the rollup's.
-        edges: SELECT or table of the edges to roll up, as `ROOTED` gives them.
+        edges: table of the edges to roll up, as `KEPT` gives them.
+        run_id: of the run.
     """
     rollup = ROLLUPS[table]
     if isinstance(rollup, Whole):
-        return rollup.select
-    return f"WITH rooted AS (FROM {edges}), part AS ({rollup.part}) {_total(table, False)}"
+        return rollup.select.replace("$run_id", str(run_id))
+    return f"WITH rooted AS ({rooted(edges, run_id)}), part AS ({rollup.part}) {_total(table, False)}"
 
 
 def build_rollups(connection: Connection, run_id: int, progress: Callable[[int, int], None] | None = None) -> None:
@@ -272,46 +301,44 @@ def build_rollups(connection: Connection, run_id: int, progress: Callable[[int, 
     for done, part in enumerate(each):
         if progress is not None:
             progress(done, len(each))
-        _run(
-            connection,
-            f"CREATE OR REPLACE TEMP TABLE rooted AS {ROOTED} AND {part.condition('root_class_id', 'e')}",
-            run_id,
-        )
+        condition = part.condition("root_class_id")
+        _run(connection, f"CREATE OR REPLACE TEMP TABLE kept_edge AS {edges_of(run_id, SUMMED, condition=condition)}")
         connection.commit()  # DuckDB keeps statistics of committed rows, with which grouping takes half as long
         for table, rollup in parted.items():
-            if isinstance(rollup, Best) and done:
-                _add_best(connection, table, rollup)
-            else:
-                verb = f"INSERT INTO part_{table}" if done else f"CREATE OR REPLACE TEMP TABLE part_{table} AS"
-                _run(connection, f"{verb} {rollup.part}")
+            edges = "kept_edge"
+            if isinstance(rollup, Best):
+                if done.bit_count() == 1:  # before parts 1, 2, 4, 8, ...: fewer and fewer edges raise the bounds
+                    _keep_best(connection, table, rollup)
+                able = _able(table, rollup) if done else ""
+                edges = f"({edges_of(run_id, SUMMED, PLACED, condition=condition, able=able)})"
+            verb = f"INSERT INTO part_{table}" if done else f"CREATE OR REPLACE TEMP TABLE part_{table} AS"
+            _run(connection, f"{verb} WITH rooted AS ({rooted(edges, run_id)}) {rollup.part}")
         connection.commit()  # else DuckDB keeps the memory of every replaced table
     for table in ROLLUP_TABLES:
         columns = _columns(table)
-        _run(connection, f'DELETE FROM "{table}" WHERE run_id = $run_id', run_id)
+        _run(connection, f'DELETE FROM "{table}" WHERE run_id = {run_id}')
         if table not in parted:
-            _run(connection, f'INSERT INTO "{table}" ({columns}) {whole(table, "rooted")}', run_id)
+            _run(connection, f'INSERT INTO "{table}" ({columns}) {whole(table, "", run_id)}')
         elif each:
             select = f"WITH part AS (FROM part_{table}) {_total(table, any(part.is_of_a_class for part in each))}"
             _run(connection, f'INSERT INTO "{table}" ({columns}) SELECT {columns} FROM ({select}) ORDER BY ALL')
     connection.exec_driver_sql("RESET preserve_insertion_order")
-    for table in ("rooted", *(f"part_{table}" for table in parted)):
+    for table in ("kept_edge", *(f"part_{table}" for table in parted)):
         _run(connection, f"DROP TABLE IF EXISTS temp.{table}")
 
 
-def _add_best(connection: Connection, table: str, rollup: Best) -> None:
-    """Add a part to the best rows so far, reading only edges that can still be among them."""
-    _run(connection, f"CREATE OR REPLACE TEMP TABLE part_{table} AS WITH summed AS (FROM part_{table}) {rollup.total}")
-    bound = f"SELECT layer_id, channel, min(contribution) AS bound FROM part_{table} GROUP BY ALL"
-    able = f"""
-        SELECT r.* FROM main_rooted AS r
-        LEFT JOIN ({bound} HAVING count(*) = {rollup.count}) AS b
-             ON b.layer_id = r.source_layer AND b.channel = r.source_channel
-        WHERE b.bound IS NULL OR r.contribution >= b.bound
+def _keep_best(connection: Connection, table: str, rollup: Best) -> None:
+    best = f"WITH summed AS (FROM part_{table}) {rollup.total}"
+    _run(connection, f"CREATE OR REPLACE TEMP TABLE part_{table} AS {best}")
+
+
+def _able(table: str, rollup: Best) -> str:
+    """What `edges_of` takes to leave out edges that cannot be among the best, as the parts so far have better ones."""
+    return f"""
+        LEFT JOIN (FROM part_{table} WHERE position = {rollup.count - 1}) AS b
+             ON b.layer_id = e.source_layer AND b.channel = e.source_channel
+        WHERE coalesce(e.contribution >= b.contribution, TRUE)
     """
-    _run(
-        connection,
-        f"INSERT INTO part_{table} WITH main_rooted AS (FROM temp.rooted), rooted AS ({able}) {rollup.part}",
-    )
 
 
 def _total(table: str, split: bool) -> str:
@@ -324,18 +351,22 @@ def _total(table: str, split: bool) -> str:
     names = _part_columns(table, rollup)
     keys, measures = names[: -rollup.measures], names[-rollup.measures :]
     others = ", ".join(f'"{key}"' for key in keys if key != "class_id")
-    sums = ", ".join(f"coalesce(sum({name}), 0)::{_MEASURE[name]} AS {name}" for name in measures)
+    sums = ", ".join(f"{_measure(name, f'sum({name})')} AS {name}" for name in measures)
     if not rollup.classes:
         select = f"SELECT {_quoted(keys)}, {sums} FROM part GROUP BY {others}"
         return f", summed AS ({select}) {rollup.total}" if rollup.total else select
     # Rows of a class that lies in one part need no sum, which is most of the work.
-    as_is = ", ".join(f"coalesce({name}, 0)::{_MEASURE[name]} AS {name}" for name in measures)
+    as_is = ", ".join(f"{_measure(name, name)} AS {name}" for name in measures)
     by_class = f"SELECT {_quoted(keys)}, {sums} FROM part GROUP BY {_quoted(keys)}"
     all_classes = _quoted(keys).replace('"class_id"', f"{ALL_CLASSES}::INTEGER AS class_id")
     return f"""
         {by_class if split else f"SELECT {_quoted(keys)}, {as_is} FROM part"}
         UNION ALL SELECT {all_classes}, {sums} FROM part GROUP BY {others}
     """
+
+
+def _measure(name: str, total: str) -> str:
+    return stored(total) if name.endswith("_sum") else f"{total}::INTEGER"
 
 
 def _part_columns(table: str, rollup: Additive) -> list[str]:
@@ -353,5 +384,5 @@ def _quoted(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
-def _run(connection: Connection, sql: str, run_id: int | None = None) -> None:
-    connection.exec_driver_sql(sql, {"run_id": run_id} if run_id is not None else None)
+def _run(connection: Connection, sql: str) -> None:
+    connection.exec_driver_sql(sql)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from schema.tables.base import Base, key
 
-SUM = Numeric(18, 9)
+SUM = Numeric(18, 8)
 """A sum that does not depend on the order of its terms, and packs to as many bits as it needs."""
 ALL_CLASSES = -1
 """class_id of a rollup row that holds the sum over all classes."""
