@@ -21,7 +21,7 @@ from graphapi.sql import KEPT, Row, Template
 from schema.tables.dataset import Image
 from schema.tables.evidence import Decision, Overlap, Verification
 from schema.tables.pictures import ActivationMap, GuidedCrop
-from schema.tables.rollups import ChannelDegree, ClassLabel
+from schema.tables.rollups import ChannelDegree, ChannelSupport, ClassLabel
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -66,6 +66,7 @@ class Context:
         self.images = self._rows_by(Image.__table__, "run_id", "image_id")
         self.decisions = self._rows_by(Decision.__table__, "run_id", "decision_id")
         self.decisions_of_image = self._rows_by(Decision.__table__, "run_id", "image_id")
+        self.support = self._rows_by(ChannelSupport.__table__, "run_id", "layer_id", "channel", "class_id", "role")
         self.verifications = self._rows_by(Verification.__table__, "run_id", "class_id", "decision_id")
         self.shown_labels = self._rows_by(ClassLabel.__table__, "run_id", "class_id", "role", "label_id")
         self.kept_maps = self._rows_by(ActivationMap.__table__, "run_id", "decision_id")

@@ -77,12 +77,15 @@ class Channel(NodeInterface):
     ) -> Connection[ContextLabelSupport]:
         class_id, wanted_role = class_id_of(self.run, class_), role_of(role)
 
-        def nodes(rows: Rows) -> list[ContextLabelSupport]:
-            return [context_label_node(self.run, row, class_id, wanted_role, None) for row in rows]
-
         parent = (*self._key(), ALL_CLASSES if class_id is None else class_id)
         build = listings_context.context_labels
-        return await listed(info.context, build, (wanted_role,), parent, first, after, nodes)
+        page: Connection[Any] = await listed(info.context, build, (wanted_role,), parent, first, after, list)
+        if page.items:
+            every_edge = sum(row.edges for row in await info.context.support.load((*parent, wanted_role)))
+            page.items = [
+                context_label_node(self.run, row, every_edge, class_id, wanted_role, None) for row in page.items
+            ]
+        return page
 
     @described("Lower channels that feed it, most decisions first.")
     async def supporters(

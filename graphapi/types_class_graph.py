@@ -119,7 +119,7 @@ async def class_graph(
     root_layer = run.layers[-1].layer_id
     key = GraphKey(run.run_id, root_layer, class_id, role, outcome, min_rate, max_nodes_per_layer, count)
     if not count:
-        empty = nx.DiGraph(root=(root_layer, class_id))
+        empty = nx.DiGraph(root=(root_layer, class_id), decisions=0)
         empty.add_node(empty.graph["root"], decisions=0, rate=0.0, importance=0.0, throughflow=0.0)
         return ClassGraph(graph=empty, run=run, decisions=0, truncated=False)
     found = await session.rows(nodes_statement(key))

@@ -83,14 +83,14 @@ async def _base(info: Info, of: Shown) -> _Base:
 
 
 def context_label_node(
-    run: RunInfo, row: Row, class_id: int | None, role: str, outcome: str | None
+    run: RunInfo, row: Row, every_edge: int, class_id: int | None, role: str, outcome: str | None
 ) -> ContextLabelSupport:
-    """The GraphQL object of a row of a context-label listing."""
+    """The GraphQL object of a row of a context-label listing; `every_edge` counts those without a label too."""
     return ContextLabelSupport(
         label=run.context_labels[row.label_id],
         edges=row.edges,
         decisions=row.decisions,
-        rate=row.edges / row.every_edge,
+        rate=row.edges / every_edge,
         mean_iou=row.iou_sum / row.edges,
         of=Shown(run.run_id, ALL_CLASSES if class_id is None else class_id, role, outcome, row.label_id),
     )
@@ -110,7 +110,7 @@ async def labels_of_class(
     """A page of the labels of one class, or of all where class_id is ALL_CLASSES; arguments as the client gave them."""
 
     def nodes(rows: Rows) -> list[ContextLabelSupport]:
-        return [context_label_node(run, row, class_id, wanted_role, wanted_outcome) for row in rows]
+        return [context_label_node(run, row, row.every_edge, class_id, wanted_role, wanted_outcome) for row in rows]
 
     layer, outcome = given(layer), given(outcome)
     wanted_role, wanted_outcome = role_of(role), None if outcome is None else outcome.value

@@ -15,7 +15,7 @@ QUERIES = {
     ),
     "counts": (2, "{ run { images(first: %d) { totalCount nodes { uri } } } }"),
     "headline": (
-        3,  # channels, their context labels, their degrees
+        4,  # channels, their context labels, all edges that those are held against, their degrees
         """{ run(name: "scenes") { channelSupport(layer: "conv3_3", class: "boat", first: %d) { nodes { rate channel {
            discriminativeDegree contextLabels(class: "boat", first: 3) { nodes { label rate } } } } } } }""",
     ),
