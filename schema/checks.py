@@ -109,14 +109,11 @@ def check_rollups(
     found: dict[str, list[tuple[int, str | None]]] = {table: [] for table in ROLLUP_TABLES}
     for run_id, edge_count in _runs(connection, runs):
         every = max(1, -(-edge_count // max(1, sample_edges)))
-        classes = connection.exec_driver_sql("SELECT class_id FROM class WHERE run_id = $run_id", {"run_id": run_id})
-        some = f"IN ({', '.join(map(str, sorted(classes.scalars())[::every])) or 'NULL'})"
         # The same sample serves every rollup of its kind, so that the edges are read once for each.
-        sample = {
-            "class": "TRUE" if every == 1 else f"root_class_id {some}",
-            "channel": "TRUE" if every == 1 else _of_channels("source_layer", "source_channel", every),
-        }
-        for kind, condition in sample.items():
+        for kind in ("class", "channel"):
+            some = _classes(connection, run_id, every) if kind == "class" else _channels(connection, run_id, every)
+            key = "root_class_id" if kind == "class" else "(source_layer, source_channel)"
+            condition = "TRUE" if every == 1 else f"{key} {some}"
             _keep(connection, "checked_edge", edges_of(run_id, SUMMED, PLACED, condition=condition))
             for table in ROLLUP_TABLES:
                 if _kind(table) == kind:
@@ -136,9 +133,18 @@ def _kind(table: str) -> str:
     return "class" if by_class else "channel"
 
 
-def _of_channels(layer: str, channel: str, every: int) -> str:
-    """SQL that is true of the sampled channels."""
-    return f"hash({layer}, {channel}) % {_FEWER_CHANNELS * every} = 0"
+def _classes(connection: Connection, run_id: int, every: int) -> str:
+    """SQL of one class in `every`, as a list."""
+    sql = "SELECT class_id FROM class WHERE run_id = $run_id ORDER BY class_id"
+    classes = connection.exec_driver_sql(sql, {"run_id": run_id}).scalars().all()
+    return f"IN ({', '.join(map(str, classes[::every])) or 'NULL'})"
+
+
+def _channels(connection: Connection, run_id: int, every: int) -> str:
+    """SQL of a sample of (layer, channel), as a list: of a list DuckDB computes nothing for the other edges."""
+    sql = "SELECT layer_id, unnest(range(channels)) AS channel FROM layer WHERE run_id = $run_id ORDER BY ALL"
+    channels = connection.exec_driver_sql(sql, {"run_id": run_id}).all()[:: _FEWER_CHANNELS * every]
+    return f"IN ({', '.join(f'({layer}, {channel})' for layer, channel in channels) or '(NULL, NULL)'})"
 
 
 def _differences(table: str, run_id: int, every: int, some: str) -> list[str]:
@@ -149,8 +155,8 @@ def _differences(table: str, run_id: int, every: int, some: str) -> list[str]:
     if every == 1 or isinstance(ROLLUPS[table], Whole):
         return [_difference(names, stored, computed)]
     if _kind(table) == "channel":
-        channel = ("source_layer", "source_channel") if "source_layer" in names else ("layer_id", "channel")
-        return [_difference(names, f"{stored} AND {_of_channels(*channel, every)}", computed)]
+        channel = "(source_layer, source_channel)" if "source_layer" in names else "(layer_id, channel)"
+        return [_difference(names, f"{stored} AND {channel} {some}", computed)]
     computed = f"SELECT * FROM ({computed}) WHERE class_id <> {ALL_CLASSES}"
     return [_difference(names, f"{stored} AND class_id {some}", computed), _total_difference(table, run_id, names)]
 
