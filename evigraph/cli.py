@@ -55,7 +55,7 @@ def main() -> NoReturn:
         if code == _INTERRUPTED:
             raise KeyboardInterrupt
     except TyperException as error:
-        _fail(f"{error.format_message().rstrip('.?')}; see {_command(arguments)} --help", error.exit_code)
+        _fail(f"{_message(error)}; see {_command(arguments)} --help", error.exit_code)
     except EvidenceError as error:
         if debug:
             raise
@@ -72,6 +72,13 @@ def main() -> NoReturn:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         _fail(f"unexpected {type(error).__name__}: {reason}; --debug shows where", 1)
     sys.exit(code or 0)
+
+
+def _message(error: TyperException) -> str:
+    """What typer says of wrong options, with the value, which it leaves out where that is a number."""
+    message = error.format_message().rstrip(".?").replace("Value error, ", "")
+    given = [repr(refused["input"]) for refused in getattr(error.__cause__, "errors", list)()]
+    return message if not given or given[0] in message else f"{message}, not {given[0]}"
 
 
 def _command(arguments: list[str]) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -54,7 +55,7 @@ class ImageOutcome(StrEnum):
 @app.command("edges", epilog=example("evigraph export edges --db evidence.duckdb --run vgg16 --out edges.parquet"))
 def export_edges(
     db: Database,
-    out: Annotated[Path, typer.Option(help="The file to write.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The file to write; takes the place of an older one.", show_default=False)],
     format_: Annotated[EdgeFormat, typer.Option("--format", help="Of the file; arrow is an IPC stream.")] = (
         EdgeFormat.PARQUET
     ),
@@ -141,7 +142,7 @@ def _write_graph(db: Path, format_name: str, out: Path | None, given: dict[str, 
 
 
 def _write(out: Path, parts: Iterable[bytes]) -> int:
-    partial = out.with_name(f"{out.name}.partial")
+    partial = out.parent / f"{out.name}.partial"
     size = 0
     try:
         with partial.open("wb") as file:
@@ -149,7 +150,8 @@ def _write(out: Path, parts: Iterable[bytes]) -> int:
                 size += file.write(part)
         partial.replace(out)
     except OSError as error:
-        raise EvidenceError(f"{out} cannot be written: {error.strerror or error}") from error
+        raise EvidenceError(f"{out} cannot be written: {error.strerror or error}; give another --out") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be made it cannot be removed
+            partial.unlink(missing_ok=True)
     return size

@@ -63,6 +63,14 @@ class Attack(StrEnum):
     NOISE = "noise"
 
 
+_BELONGING = {
+    "attack": ("eps", "attack_steps", "attack_alpha", "attack_target", "attack_seed"),
+    "verify": ("verify_layer", "verify_top", "occlude"),
+    "maps": ("max_maps",),
+}
+"""Options that say more of another one."""
+
+
 @app.command(
     epilog=example(
         "evigraph index --model vgg16 --weights IMAGENET1K_V1 \\",
@@ -70,6 +78,7 @@ class Attack(StrEnum):
     )
 )
 def index(
+    context: typer.Context,
     model: Annotated[str, typer.Option(help="A torchvision name, timm:NAME, or package.module:factory.")],
     weights: Annotated[
         str,
@@ -167,6 +176,7 @@ def index(
     from indexer.settings import IndexSettings
     from indexer.verify import VerifySettings
 
+    _refuse_idle_options(context)
     settings = IndexSettings(
         model=model,
         weights=weights,
@@ -220,6 +230,16 @@ def index(
     elif not quiet:
         _print_summary(report)
         print(f"next: evigraph publish {run} --db evidence.duckdb")
+
+
+def _refuse_idle_options(context: typer.Context) -> None:
+    """Refuse an option that would do nothing, since the one it belongs to is not given."""
+    for name, belonging in _BELONGING.items():
+        sources = {option: context.get_parameter_source(option) for option in belonging}
+        given = [option for option, source in sources.items() if source and source.name == "COMMANDLINE"]
+        if given and not context.params[name]:
+            option, of = (f"--{word.replace('_', '-')}" for word in (given[0], name))
+            raise UsageError(f"{option} is given without {of}, so it would do nothing; give {of} too, or leave it out")
 
 
 def _print_summary(report: IndexReport) -> None:

@@ -24,7 +24,11 @@ def query(
     from graphapi.query import execute
 
     values = _json_object("--variables", variables) if variables is not None else None
-    answer = execute(db, sys.stdin.read() if text == "-" else text, values)
+    if text == "-":
+        text = sys.stdin.read()
+    elif "{" not in text:
+        raise UsageError(f"{text!r} is no GraphQL query; give one as '{{ run {{ name }} }}', or a file by: - < FILE")
+    answer = execute(db, text, values)
     print(json.dumps(answer, indent=2, ensure_ascii=False))
     if answer.get("errors"):
         raise typer.Exit(1)

@@ -49,6 +49,7 @@ def _listen(host: str, port: int) -> socket.socket:
             raise
     except OSError as error:
         raise EvidenceError(
-            f"cannot listen on {host} port {port}: {error.strerror or error}; give another --port (0 takes a free one)"
+            f"cannot listen on {host} port {port}: {error.strerror or error}; "
+            "give another --host or --port (0 takes a free one)"
         ) from error
     return listener

@@ -13,7 +13,7 @@ import inspect
 import pickle
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,9 +115,9 @@ def _load_factory(name: str, weights: str) -> LoadedModel:
         sys.path.insert(0, "")  # as `python -m` does: a user's own module lies where the command is given
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except Exception as error:  # a user's module may raise anything
         raise ModelError(
-            f"--model {name}: cannot import {module_name!r}: {error}; give package.module:factory"
+            f"--model {name}: cannot import {module_name!r}: {_one_line(error)}; give package.module:factory"
         ) from error
     factory = getattr(module, attribute, None)
     if not callable(factory):
@@ -125,9 +125,21 @@ def _load_factory(name: str, weights: str) -> LoadedModel:
         raise NotFoundError("factory", attribute, offered, f"in {module_name}")
     if not (weights in {"random", "own"} or _is_file(weights)):
         raise _no_weights(name, weights, ["random", "own"])
-    accepts = inspect.signature(factory).parameters
+    try:
+        accepts: Mapping[str, inspect.Parameter] = inspect.signature(factory).parameters
+    except ValueError:  # of some built-in types
+        accepts = {}
     keywords = any(p.kind is p.VAR_KEYWORD for p in accepts.values()) or "num_classes" in accepts
-    return _built(lambda **given: factory(**(given if keywords else {})), weights)
+
+    def build(**given: Any) -> Any:
+        try:
+            return factory(**(given if keywords else {}))
+        except Exception as error:  # a user's factory may raise anything
+            raise ModelError(
+                f"--model {name}: the factory failed, {type(error).__name__}: {_one_line(error)}; --debug shows where"
+            ) from error
+
+    return _built(build, weights)
 
 
 def _built(build: Callable[..., Any], weights: str) -> LoadedModel:
@@ -166,9 +178,12 @@ def read_state_dict(path: Path) -> StateDict:
                 warnings.simplefilter("ignore")  # of old pickle protocols; what matters is raised
                 loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, safetensors.SafetensorError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # torch would have its user switch the protection against pickled code off.
+        pickled = isinstance(error, pickle.UnpicklingError)
+        reason = "it is no file of tensors alone" if pickled else _one_line(error)
         raise ModelError(
-            f"weights {path} cannot be read as a state dict: {reason[:200]}; give a .safetensors or .pth file"
+            f"weights {path} cannot be read as a state dict: {reason}; give a .safetensors file, or a .pth that "
+            "torch.save(model.state_dict(), FILE) wrote"
         ) from error
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
@@ -235,16 +250,23 @@ def _is_file(weights: str) -> bool:
 
 def _no_weights(name: str, weights: str, known: Sequence[str]) -> UsageError:
     return NotFoundError(
-        f"weights for {name}:", weights, known, f"(give {', '.join(known)}, a .safetensors or .pth file, or random)"
+        f"weights for {name}:",
+        weights,
+        known,
+        f"(give {', '.join([*known, 'a .safetensors or .pth file'])}{'' if 'random' in known else ', or random'})",
     )
 
 
 def _no_download(name: str, weights: str, error: Exception) -> ModelError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return ModelError(
-        f"weights {weights} of {name} could not be downloaded: {reason[:200]}; "
+        f"weights {weights} of {name} could not be downloaded: {_one_line(error)}; "
         "fetch the file elsewhere and give its path as --weights"
     )
+
+
+def _one_line(error: Exception) -> str:
+    """The first line of what another's code raised."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _sha256_of_file(path: Path) -> str:

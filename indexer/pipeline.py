@@ -75,6 +75,9 @@ def _index(
     verify_layers = _verify_layers(settings, network)
     description = describe(settings, loaded, preprocessing, network, source)
     pictures = settings.pictures(network, preprocessing)
+    attacker = None
+    if settings.attack:
+        attacker = Attacker(network.model, settings.attack, preprocessing, network.class_count)
     started = time.perf_counter()
     indexer = BatchIndexer(
         network,
@@ -88,8 +91,7 @@ def _index(
         settings.overlap_settings,
     )
     with RunFolder.open_for_writing(settings.run, description) as folder, frozen(network.model):
-        if settings.attack:
-            indexer.attacker = Attacker(network.model, settings.attack, preprocessing, network.class_count)
+        indexer.attacker = attacker
         if pictures:
             indexer.pictures = Pictures(pictures, preprocessing)
         if settings.verify:

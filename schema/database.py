@@ -41,7 +41,9 @@ def resolve(path: Path) -> Path:
         with found.open("rb") as file:
             header = file.read(_MAGIC.stop)
     except OSError as error:
-        raise DatabaseError(f"database {path} cannot be read: {error.strerror}") from error
+        raise DatabaseError(
+            f"database {path} cannot be read: {error.strerror}; name a file that `evigraph publish` made"
+        ) from error
     if header[_MAGIC] != b"DUCK":
         raise DatabaseError(f"{path} is not a DuckDB database; name a file that `evigraph publish` made")
     return found
@@ -121,7 +123,10 @@ def _read_revision(engine: Engine, path: Path) -> str:
                 )
             revision = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
     except (DBAPIError, duckdb.Error) as error:
-        raise DatabaseError(f"database {path} cannot be opened: {one_line(error)}") from error
+        raise DatabaseError(
+            f"database {path} cannot be opened: {one_line(error)}; where it is damaged, "
+            f"`evigraph rollback --db {path}` returns to the version before it, and a new --db takes its runs again"
+        ) from error
     if revision not in REVISIONS:
         raise DatabaseError(
             f"database {path} has revision {revision}, newer than {REVISIONS[-1]} that this program knows; "

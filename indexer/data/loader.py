@@ -90,7 +90,7 @@ def iterate_chunks(
         loader = DataLoader(
             _Decoded(source, preprocessing, max_pixels),
             batch_sampler=[list(chunk) for chunk in chunks],
-            num_workers=workers,
+            num_workers=min(workers, len(chunks)),
             collate_fn=_Collate(preprocessing.crop, _map_dtype(source)),
             pin_memory=pin_memory,
         )

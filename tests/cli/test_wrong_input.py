@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
@@ -27,7 +28,10 @@ from tests.support.synthetic import synthetic_run
         (["--model", "no.such.module:factory"], 1, "cannot import 'no.such.module'"),
         (["--model", "tests.support.tiny:netwrk"], 2, "no factory 'netwrk'; did you mean 'network'"),
         (["--model", "tests.support.tiny:draw_images"], 1, "draw_images"),
-        (["--weights", "IMAGENET1K"], 2, "give random, own"),
+        (["--model", ":network"], 1, "--model :network: cannot import ''"),
+        (["--model", "tests.support.tiny:broken"], 1, "the factory failed, KeyError: 'no such width'"),
+        (["--model", "builtins:dict"], 1, "the factory returned dict"),
+        (["--weights", "IMAGENET1K"], 2, "(give random, own, a .safetensors or .pth file)"),
         (["--model", "alexnet", "--weights", "IMAGENET1K_V9"], 2, "did you mean 'IMAGENET1K_V1'"),
         (["--weights", "missing.safetensors"], 1, "weights file missing.safetensors does not exist"),
         (["--layers", "0,33"], 2, "no layer '33'"),
@@ -44,7 +48,12 @@ from tests.support.synthetic import synthetic_run
         (["--interpolation", "cubic"], 2, "unknown interpolation 'cubic'"),
         (["--channel-order", "rbg"], 2, "'rbg' is not one of 'rgb', 'bgr'"),
         (["--mask-threshold", "1"], 2, "--mask-threshold 1.0 is out of range"),
-        (["--top", "0"], 2, "--top"),
+        (["--top", "0"], 2, "'--top': Input should be greater than or equal to 1, not '0'; see evigraph index --help"),
+        (["--device", "tpu"], 2, "Invalid value for '--device': 'tpu' is not one of 'cpu', 'cuda'; see"),
+        (["--attack", "pgd", "--attack-target", "4"], 2, "--attack-target 4 is no class; the network has 0 to 3"),
+        (["--eps", "8/255"], 2, "--eps is given without --attack, so it would do nothing; give --attack too"),
+        (["--verify-layer", "1"], 2, "--verify-layer is given without --verify"),
+        (["--max-maps", "9"], 2, "--max-maps is given without --maps"),
         (["--limit", "0"], 2, "--limit"),
         (["--batch-size", "many"], 2, "--batch-size"),
         (["--crop", "2"], 1, "cannot run on an input of (1, 3, 2, 2)"),
@@ -92,6 +101,31 @@ def test_index_refuses_damaged_weights(
     outcome = cli(*index_words, "--run", tmp_path / "run", "--weights", weights)
     assert "cannot be read as a state dict" in outcome.error
     assert outcome.code == 1
+
+
+def test_index_refuses_pickled_weights(cli: Cli, index_words: list[str], tmp_path: Path) -> None:
+    """Without torch's own advice, which is to run whatever the file holds."""
+    torch.save(tiny.network(), tmp_path / "whole.pth")
+    outcome = cli(*index_words, "--run", tmp_path / "run", "--weights", tmp_path / "whole.pth")
+    assert "it is no file of tensors alone; give a .safetensors file, or a .pth that torch.save(" in outcome.error
+    assert "weights_only" not in outcome.error
+    assert outcome.code == 1
+
+
+def test_index_refuses_a_file_as_run_folder(cli: Cli, index_words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    for run in (tmp_path / "notes.txt", tmp_path / "notes.txt" / "run"):
+        outcome = cli(*index_words, "--run", run)
+        assert "cannot be written: " in outcome.error
+        assert "give another --run folder" in outcome.error
+        assert outcome.code == 1
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_index_starts_no_more_workers_than_there_are_batches(cli: Cli, index_words: list[str], tmp_path: Path) -> None:
+    # So many processes could not be started; eight images of a batch need one.
+    words = [*index_words, "--workers", "1000000", "--limit", "8", "--batch-size", "8"]
+    assert cli(*words, "--run", tmp_path / "run", "--quiet").code == 0
 
 
 def test_index_refuses_an_empty_folder(cli: Cli, index_words: list[str], tmp_path: Path) -> None:
@@ -204,9 +238,10 @@ def test_reading_refuses_a_folder(cli: Cli, reading: list[str], tmp_path: Path) 
     [
         (["{ run { name } }", "--variables", "{broken"], 2, "--variables '{broken' is no JSON"),
         (["{ run { name } }", "--variables", "[1]"], 2, "--variables '[1]' is no JSON object"),
+        (["question.graphql"], 2, "'question.graphql' is no GraphQL query; give one as '{ run { name } }', or a file"),
     ],
 )
-def test_query_refuses_variables(cli: Cli, published: Path, words: list[str], code: int, said: str) -> None:
+def test_query_refuses(cli: Cli, published: Path, words: list[str], code: int, said: str) -> None:
     outcome = cli("query", "--db", published, *words)
     assert said in outcome.error
     assert outcome.code == code
@@ -226,6 +261,32 @@ def test_serve_says_which_host_is_none(cli: Cli, published: Path) -> None:
     outcome = cli("serve", "--db", published, "--host", "203.0.113.7", "--port", "0")
     assert "cannot listen on 203.0.113.7" in outcome.error
     assert outcome.code == 1
+
+
+@pytest.mark.parametrize("place", ["notes.txt/edges.csv", "missing/edges.csv", "folder"])
+@pytest.mark.parametrize("words", [["edges", "--format", "csv"], ["graph", "--class", "ant"]], ids=["edges", "graph"])
+def test_export_says_where_it_cannot_write(
+    cli: Cli, published: Path, tmp_path: Path, words: list[str], place: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    outcome = cli("export", *words, "--db", published, "--out", tmp_path / place)
+    assert "cannot be written: " in outcome.error
+    assert "give another --out" in outcome.error
+    assert outcome.code == 1
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("format_name", ["json", "graphml", "dot"])
+def test_the_graph_of_a_class_without_decisions_is_its_root(cli: Cli, published: Path, format_name: str) -> None:
+    asked = "{ run { images { nodes { predicted { name } } } } }"
+    images = json.loads(cli("query", "--db", published, asked).stdout)["data"]["run"]["images"]["nodes"]
+    name = min(set(tiny.CLASSES) - {image["predicted"]["name"] for image in images})
+    outcome = cli("export", "graph", "--db", published, "--class", name, "--format", format_name)
+    assert outcome.code == 0, outcome.stderr
+    assert f"class {name}" in outcome.stdout
 
 
 def test_debug_shows_where(tmp_path: Path) -> None:

@@ -37,6 +37,11 @@ def network(num_classes: int = len(CLASSES)) -> nn.Module:
     )
 
 
+def broken() -> nn.Module:
+    """A factory with a mistake in it."""
+    raise KeyError("no such width")
+
+
 class Nan(nn.Module):
     """The tiny network, whose output is not finite for images that are bright in the mean."""
 
