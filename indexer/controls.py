@@ -44,15 +44,13 @@ def control_channels(
     Returns:
         (tests,) int64, NO_CHANNEL where no channel is fit; among equals the lower one.
     """
-    maps = features.float().flatten(2)
-    offset = maps - means.to(maps)[:, None]
-    active, falls = (maps != 0).any(2), offset.mean(2) > 0
-    size = offset.square().mean(2).clamp(min=_LEAST).log()
+    variance, mean = torch.var_mean(features.float().flatten(2), 2, correction=0)
+    active = (variance > 0) | (mean != 0)
+    offset = mean - means.to(mean)
+    falls, size = offset > 0, (variance + offset.square()).clamp(min=_LEAST).log()  # of the disturbance, squared
     channels, own = features.shape[1], tested[:, None]
-    evidence = torch.zeros(int(root.max()) + 1, channels, dtype=torch.bool, device=root.device)
-    of_edge = level.target.root[level.node]
-    near = of_edge < len(evidence)
-    evidence[of_edge[near], level.evidence.channel[near]] = True
+    evidence = torch.zeros(int(level.target.root.max()) + 1, channels, dtype=torch.bool, device=root.device)
+    evidence[level.target.root[level.node], level.evidence.channel] = True
     fit = active[image] & ~evidence[root] & (falls[image] == falls[image].gather(1, own))
     distance = (size[image] - size[image].gather(1, own)).abs().masked_fill(~fit, torch.inf)
     return torch.where(fit.any(1), distance.argmin(1), NO_CHANNEL)
