@@ -4,8 +4,8 @@ Any disturbance turns some predictions. That a failure is corrected without a pi
 evidence only where as large a disturbance of something else corrects fewer.
 
 - Of `remove`: another channel of the layer, which no decomposition of the decision has kept, which is active in the
-  image, and which its removal moves the same way, down or up. Of these it is the one that its removal disturbs by most
-  nearly as much: a channel drawn from all of them would be disturbed by less, as the strongest channels are evidence.
+  image, and which its removal moves the same way, down or up. Of these it is the one whose map removal changes most
+  nearly as much: a channel drawn from all of them would be changed less, as the strongest channels are evidence.
 - Of `occlude`: a region of the same shape at a random place of the image that does not overlap the one tested. Where
   there is no such place, as where a receptive field takes most of the image, there is no control.
 

@@ -30,7 +30,7 @@ from indexer.pipeline import index
 from indexer.replay import Replay
 from indexer.settings import IndexSettings
 from indexer.verify import VerifySettings
-from schema.errors import NotFoundError, UsageError
+from schema.errors import NotFoundError, RunFolderError, UsageError
 from tests.indexer import networks
 from tests.support import tiny
 
@@ -401,6 +401,18 @@ def test_other_tests_are_another_run(images: Path, tmp_path: Path) -> None:
     for wrong in ({"which": "some"}, {"which": "all", "top": 0}, {"which": "all", "occlude": "noise"}):
         with pytest.raises(UsageError):
             VerifySettings(**wrong)
+
+
+def test_a_folder_begun_before_there_were_controls_is_not_gone_on_with(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(images, tmp_path / "run", tiny.MODEL)
+    now = VerifySettings.to_json
+    with monkeypatch.context() as before:
+        before.setattr(VerifySettings, "to_json", lambda self: {k: v for k, v in now(self).items() if k != "controls"})
+        index(settings)
+    with pytest.raises(RunFolderError, match=r"verify\.controls = null, not true.*another --run folder"):
+        index(settings)
 
 
 def test_the_sample_of_the_means_is_spread_over_the_listing() -> None:
