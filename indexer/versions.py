@@ -47,7 +47,9 @@ class VersionedFile:
             self._folder.mkdir(parents=True, exist_ok=True)
             held = durable.lock(self.pointer.with_name(self.pointer.name + ".lock"))
         except OSError as error:
-            raise DatabaseError(f"database {self.pointer} cannot be written: {error.strerror}") from error
+            raise DatabaseError(
+                f"database {self.pointer} cannot be written: {error.strerror}; give another --db"
+            ) from error
         if held is None:
             raise DatabaseError(
                 f"another publish to {self.pointer} is at work, or a migrate, delete or rollback; wait for it to end"

@@ -184,6 +184,10 @@ def test_publish_refuses(cli: Cli, tmp_path: Path) -> None:
     assert "is not a DuckDB database" in outcome.error
     assert outcome.code == 1
     assert db.read_text() == "my notes, which are no database"
+    outcome = cli("publish", tmp_path / "run", "--db", db / "evidence.duckdb")
+    assert "cannot be written: " in outcome.error
+    assert "give another --db" in outcome.error
+    assert outcome.code == 1
     assert cli("publish", "--db", db).code == 2
 
 
