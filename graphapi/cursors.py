@@ -16,11 +16,12 @@ from schema.errors import UsageError
 
 Key = tuple[int | float | str, ...]
 _MAX_LENGTH = 600
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def encode(tag: str, key: Key) -> str:
     """The cursor of the row with this sort key in the listing `tag`."""
-    text = json.dumps([tag, *key], separators=(",", ":"))
+    text = _to_json([tag, *key])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 

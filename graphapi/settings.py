@@ -13,7 +13,7 @@ from schema.errors import UsageError
 T = TypeVar("T")
 
 _MAX_THREADS = 12
-"""SQLAlchemy's pool of a version has 15 connections, of which one keeps the file open."""
+"""Exports run on these threads, with connections of SQLAlchemy's pool: 15, of which one keeps the file open."""
 
 
 def _setting(default: T, help_text: str) -> T:

@@ -40,10 +40,7 @@ class Channel(NodeInterface):
     run: strawberry.Private[RunInfo]
     layer_info: strawberry.Private[LayerInfo]
     index: int
-
-    @strawberry.field
-    def layer(self) -> Layer:
-        return layer_node(self.run, self.layer_info)
+    layer: Layer
 
     @described("max_c N_c / sum_c N_c over edges of rank < 3 of predicted roots; null where there are none.")
     async def discriminative_degree(self, info: Info) -> float | None:
@@ -237,7 +234,8 @@ def class_id_of(run: RunInfo, name: str | None) -> int | None:
 
 def channel_node(run: RunInfo, layer_id: int, index: int) -> Channel:
     """The GraphQL object of a channel."""
-    return Channel(run=run, layer_info=run.layer(layer_id), index=index)
+    layer = run.layer(layer_id)
+    return Channel(run=run, layer_info=layer, index=index, layer=layer_node(run, layer))
 
 
 def support_node(run: RunInfo, row: Row, role: str, outcome: str | None) -> ChannelSupport:
