@@ -14,7 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.scale_rows import CLASSES, CONTEXT_LABELS, LEVELS, TOP_N, Scale
+from benchmarks.scale_levels import LEVELS
+from benchmarks.scale_rows import CLASSES, CONTEXT_LABELS, TOP_N, Scale
 from indexer.shards import ClassRow, ContextLabelRow, LayerRow, RunDescription, RunFolder
 from schema.errors import EvidenceError
 

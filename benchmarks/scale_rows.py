@@ -9,8 +9,7 @@
                  importance by the contract, features that are the same wherever an image's node recurs
     context      at the two highest layers, of the few labels that the image shows
 
-The constants of `LEVELS` reproduce what SqueezeNet 1.1 gives on 1,000 ImageNet images: median shares, spreads of
-contribution and feature, how concentrated channels and pairs of channels are, and how many nodes are shared.
+The sizes and the spreads are those of `benchmarks.scale_levels`.
 """
 
 from __future__ import annotations
@@ -23,56 +22,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from benchmarks.scale_draws import Floats, Ints, hash_of, long_tail, normal_of, uniform_of
+from benchmarks.scale_levels import LEVELS
 from indexer.shards import SHARD_SCHEMAS, ShardTables
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 CLASSES = 1000
 CONTEXT_LABELS = 59
 TOP_N = 3
 ACCURACY = 0.75
-
-
-@dataclass(frozen=True)
-class Level:
-    """A source layer, with what is drawn for the edges into it.
-
-    Attributes:
-        window: side of the receptive window in this layer of one place of the layer above; 0 for the whole map.
-        feature: median of the map at a peak.
-        share: median of the sum of the kept shares of a decomposition.
-        focus: activation at the peak as a part of the sum of the activation map.
-        of_class: how often a channel is taken by the class's preference instead of the target channel's.
-        tail: exponent of the long tail over an order of preference.
-        popularity: how much of that order all classes and targets have in common.
-        context_iou: median; 0 where edges have no context label.
-    """
-
-    name: str
-    module: str
-    channels: int
-    side: int
-    stride: int
-    receptive_field: int
-    window: int
-    feature: float
-    share: float
-    focus: float
-    of_class: float
-    tail: float
-    popularity: float
-    context_iou: float = 0.0
-
-
-LEVELS = (
-    Level("conv1_2", "features.3", 64, 224, 1, 5, 10, 2.2, 0.33, 0.5, 0.02, 2.3, 1.5),
-    Level("conv2_2", "features.8", 128, 112, 2, 14, 14, 11.0, 0.28, 0.5, 0.05, 2.2, 1.5),
-    Level("conv3_3", "features.15", 256, 56, 4, 40, 14, 57.0, 0.2, 0.4, 0.1, 2.1, 1.0),
-    Level("conv4_3", "features.22", 512, 28, 8, 92, 14, 120.0, 0.13, 0.3, 0.25, 1.8, 0.8, context_iou=0.02),
-    Level("conv5_3", "features.29", 512, 14, 16, 196, 0, 40.0, 0.15, 0.1, 1.0, 1.3, 0.5, context_iou=0.13),
-)
-"""Lowest first; above the last stand the logits."""
 
 _DRAWS = 8
 """Channels drawn per decomposition, of which the first TOP_N distinct ones are kept."""
@@ -197,7 +154,7 @@ class Scale:
         return order
 
     def _predicted(self, label: Ints, rng: np.random.Generator) -> Ints:
-        place = _long_tail(5, 1.5, rng.random(len(label)))
+        place = long_tail(5, 1.5, rng.random(len(label)))
         confused = np.where(
             rng.random(len(label)) < 0.85,
             self._similar[label, place],
@@ -263,7 +220,7 @@ class Scale:
     def _channels(self, level: int, of: _Decisions, rng: np.random.Generator) -> Ints:
         """(decisions * TOP_N,) distinct channels of each decision."""
         layer = LEVELS[level]
-        place = _long_tail(layer.channels, layer.tail, rng.random((len(of.image), _DRAWS)))
+        place = long_tail(layer.channels, layer.tail, rng.random((len(of.image), _DRAWS)))
         chance = rng.random(place.shape)
         by_class = self._of_class[level][of.class_id[:, None], place]
         if level == len(LEVELS) - 1:
@@ -290,9 +247,9 @@ class Scale:
         layer = LEVELS[level]
         if layer.window == 0:
             # About the middle of what the image shows, and the same for both of its roots.
-            middle = [(0.2 + 0.6 * _uniform(image, axis)) * layer.side for axis in (0, 1)]
+            middle = [(0.2 + 0.6 * uniform_of(image, axis)) * layer.side for axis in (0, 1)]
             return tuple(  # type: ignore[return-value]
-                np.rint(middle[axis] + 2.5 * _normal_of(image, channel, axis)).astype(np.int64).clip(0, layer.side - 1)
+                np.rint(middle[axis] + 2.5 * normal_of(image, channel, axis)).astype(np.int64).clip(0, layer.side - 1)
                 for axis in (0, 1)
             )
         places = []
@@ -303,20 +260,20 @@ class Scale:
             # Of each square of the map an image's channel has one place where peaks gather: its local maximum.
             side = layer.window // 2
             square = drawn.clip(low, high) // side
-            gathered = square * side + (_hash(image, level, channel, square, axis) % side).astype(np.int64)
+            gathered = square * side + (hash_of(image, level, channel, square, axis) % side).astype(np.int64)
             places.append(gathered.clip(low, high))
         return places[0], places[1]
 
     def _labels_shown(self, image: Ints) -> Ints:
         """(roots, 5) context labels of each root's image, repeats among them."""
-        uniform = np.stack([_uniform(self.seed, image, 7, n) for n in range(5)], 1)
-        place = _long_tail(CONTEXT_LABELS, 1.5, uniform)
+        uniform = np.stack([uniform_of(self.seed, image, 7, n) for n in range(5)], 1)
+        place = long_tail(CONTEXT_LABELS, 1.5, uniform)
         return self._labels_of_class[self.labels[image][:, None], place].astype(np.int64)
 
     def _image_context(self, image: Ints) -> dict[str, Any]:
         """The labels that each image shows and their areas, the commonest largest."""
         shown = 1 + self._labels_shown(image)
-        part = np.stack([_uniform(self.seed, image, 8, n) for n in range(5)], 1)
+        part = np.stack([uniform_of(self.seed, image, 8, n) for n in range(5)], 1)
         area = np.array([0.35, 0.2, 0.15, 0.1, 0.05]) * part
         keys, place = np.unique((image[:, None] * (CONTEXT_LABELS + 1) + shown).ravel(), return_inverse=True)
         return {
@@ -392,36 +349,7 @@ def _expanded(level: int, target: _Nodes, of_node: Ints, evidence: dict[str, Any
 
 def _feature(level: int, image: Ints, channel: Ints, y: Ints, x: Ints) -> NDArray[np.float32]:
     """The map at a place, float32: the same for all that meet there."""
-    return (LEVELS[level].feature * np.exp(0.5 * _normal_of(image, level, channel, y, x))).astype(np.float32)
-
-
-def _long_tail(size: int, exponent: float, uniform: Floats) -> Ints:
-    """Positions below `size`, that of place p as often as (p + 1) ** -exponent."""
-    weights = np.cumsum(np.arange(1, size + 1) ** -exponent)
-    place: Ints = np.searchsorted(weights / weights[-1], uniform, side="right").clip(max=size - 1)
-    return place
-
-
-def _hash(*parts: Ints | int) -> NDArray[np.uint64]:
-    """Mix of integers, the same wherever they recur (the finalizer of SplitMix64 after each)."""
-    mixed: NDArray[np.uint64] = np.zeros(1, dtype=np.uint64)
-    for part in parts:
-        mixed = mixed + np.asarray(part).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed = mixed ^ (mixed >> np.uint64(31))
-    return mixed
-
-
-def _uniform(*parts: Ints | int) -> Floats:
-    """In 0 to 1, the same wherever the parts recur."""
-    return (_hash(*parts) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def _normal_of(*parts: Ints | int) -> Floats:
-    """Standard normal, the same wherever the parts recur (Box and Muller)."""
-    radius = np.sqrt(-2 * np.log1p(-_uniform(*parts, 1)))
-    return np.asarray(radius * np.cos(2 * np.pi * _uniform(*parts, 2)), dtype=np.float64)
+    return (LEVELS[level].feature * np.exp(0.5 * normal_of(image, level, channel, y, x))).astype(np.float32)
 
 
 def _table(name: str, columns: dict[str, Any]) -> pa.Table:

@@ -13,7 +13,8 @@ import duckdb
 import pytest
 
 from benchmarks import database_scale, scale_data, scale_server
-from benchmarks.scale_rows import LEVELS, TOP_N, Scale
+from benchmarks.scale_levels import LEVELS
+from benchmarks.scale_rows import TOP_N, Scale
 from indexer.publish import publish
 from indexer.shards import RunFolder
 from schema.checks import run_checks
