@@ -11,6 +11,8 @@ from sqlalchemy import REAL, Integer, SmallInteger, column, table
 
 from schema.encoding import IOU_STEPS, NO_LABEL, coarse, fine
 
+# As good as always there are 3 edges. To make a list for each decomposition took as long as all the rest.
+_RANKS = "CASE len(evidence) WHEN 3 THEN [0::BIGINT, 1, 2] ELSE range(len(evidence)) END"
 EDGE = f"""
     SELECT run_id, class_id AS root_class_id, decision_id,
            layer_id AS target_layer, channel AS target_channel, y AS target_y, x AS target_x,
@@ -24,7 +26,7 @@ EDGE = f"""
            {fine("(importance_log + e.share_log)")}::REAL AS importance,
            nullif(e.context_label_id, {NO_LABEL}) AS context_label_id,
            (nullif(e.context_iou_steps, 0) / {IOU_STEPS}.0)::REAL AS context_iou
-    FROM (SELECT * EXCLUDE (evidence), unnest(evidence) AS e, unnest(range(len(evidence))) AS "rank"
+    FROM (SELECT * EXCLUDE (evidence), unnest(evidence) AS e, unnest({_RANKS}) AS "rank"
           FROM decomposition)
 """
 

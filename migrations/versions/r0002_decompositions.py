@@ -27,7 +27,7 @@ _SUM = sa.Numeric(18, 9)
 # The encoding of this revision, written out: a later one may change `schema.encoding`.
 _COARSE = "CASE WHEN {0} = 0 THEN 0 ELSE (sign({0}) * (round(ln(abs({0}::DOUBLE)) * 256) + 32768))::INTEGER END"
 _FROM_COARSE = "(sign({0}) * exp((abs({0}) - 32768) / 256.0))::REAL"
-_EDGE = f"""
+EDGE = f"""
     SELECT run_id, class_id AS root_class_id, decision_id,
            layer_id AS target_layer, channel AS target_channel, y AS target_y, x AS target_x,
            (layer_id - 1)::SMALLINT AS source_layer, e.channel AS source_channel,
@@ -87,7 +87,7 @@ def upgrade() -> None:
     """)
     op.execute(_FOLD)
     op.drop_table("edge")
-    op.execute(f"CREATE VIEW edge AS {_EDGE}")
+    op.execute(f"CREATE VIEW edge AS {EDGE}")
     op.execute(f"CREATE VIEW root AS {_ROOT}")
     op.create_table(
         "image_tag",
