@@ -50,7 +50,7 @@ from graphapi.types_image import Confusion, Image, SkippedImage, confusion_node,
 from graphapi.types_modes import FailureModes, MaxModes, MinSize, failure_modes_answer
 from graphapi.types_peak_shift import OtherOutcome, PeakShift, TopChannels, TrueClass, peak_shift_node
 from graphapi.types_run_parts import Class, Layer, class_node, layer_node
-from graphapi.types_verification import VerificationMethod
+from graphapi.types_verification import VerificationCounts, VerificationMethod, counts_of_layer
 from schema.tables.rollups import ALL_CLASSES
 
 
@@ -236,6 +236,25 @@ class Run(NodeInterface):
         arguments = (class_id_of(self.run, class_), wanted, role_of(role), outcome_of(outcome))
         parent = (self.run.run_id, find_layer(self.run, layer).layer_id)
         return await listed(info.context, verified_channels, arguments, parent, first, after, nodes)
+
+    @described(
+        "How often decisions changed without evidence of a layer, by method: a decision counts once, however many "
+        "channels of it were tested. Empty where the run tested none."
+    )
+    async def verification(
+        self,
+        info: Info,
+        layer: str,
+        class_: ClassName = UNSET,
+        method: VerificationMethod | None = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        outcome: Outcome | None = Outcome.WRONG,
+    ) -> list[VerificationCounts]:
+        wanted = given(method)
+        stored = None if wanted is None else str(wanted.value)
+        parent = (self.run.run_id, find_layer(self.run, layer).layer_id)
+        class_id = class_id_of(self.run, class_)
+        return await counts_of_layer(info.context, parent, class_id, stored, role_of(role), outcome_of(outcome))
 
     @described("Change of peak features from this run's images to another's, paired by uri (clean and attacked, say).")
     def peak_shift(

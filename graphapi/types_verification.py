@@ -72,9 +72,9 @@ class Verification:
         return class_node(self.run, self.run.classes[self.row.predicted_id])
 
 
-@strawberry.type(description="The controls of a channel's tests: the same done to what is no evidence, test by test.")
+@strawberry.type(description="The controls of the tests counted: the same done to what is no evidence, test by test.")
 class ControlCounts:
-    tested: int = strawberry.field(description="Tests that have a control: pairs.")
+    tested: int = strawberry.field(description="Decisions whose tests have a control: pairs.")
     corrected: int = strawberry.field(description="Wrong predictions that became right by the control.")
     flipped: int = strawberry.field(description="Predictions that became another class by the control.")
     corrected_rate: float = strawberry.field(description="corrected / tested.")
@@ -84,7 +84,7 @@ class ControlCounts:
 
     @described(
         "McNemar's exact test of onlyEvidence against onlyControl, two-sided: how probable so uneven a split is where "
-        "both correct alike. Of this channel alone: among many channels some are small by chance."
+        "both correct alike. Of these tests alone: among many channels some are small by chance."
     )
     def p(self) -> float:
         from graphapi.statistics import mcnemar_exact
@@ -92,12 +92,18 @@ class ControlCounts:
         return mcnemar_exact(self.only_evidence, self.only_control)
 
 
-@strawberry.type(description="How often a prediction changed without a channel's evidence, over the decisions tested.")
+@strawberry.type(
+    description="How often a prediction changed without evidence: of a channel, or of any channel tested of a layer."
+)
 class VerificationCounts:
     method: VerificationMethod
-    tested: int = strawberry.field(description="Decisions of which this channel was among the strongest of its layer.")
-    corrected: int = strawberry.field(description="Wrong predictions that became right.")
-    flipped: int = strawberry.field(description="Predictions that became another class, right or wrong.")
+    tested: int = strawberry.field(
+        description="Decisions tested; of a channel, those of which it was among the strongest of its layer."
+    )
+    corrected: int = strawberry.field(description="Wrong predictions that became right; of a layer, by any test.")
+    flipped: int = strawberry.field(
+        description="Predictions that became another class, right or wrong; of a layer, by any test."
+    )
     corrected_rate: float = strawberry.field(description="corrected / tested.")
     mean_logit_change: float = strawberry.field(description="Of the decisions' own class, over those tested.")
     control: ControlCounts | None = strawberry.field(
@@ -141,6 +147,20 @@ async def counts_of_channel(
     """The counts of a channel (run, layer, index), a method each; none where it was not tested."""
     arguments = (class_id, method, role, outcome)
     page = PageKey(listings_verification.methods_of_channel, arguments, None, len(VerificationMethod), key)
+    return [counts_node(row) for row in await context.pages.load(page)]
+
+
+async def counts_of_layer(
+    context: Context,
+    key: tuple[int, int],
+    class_id: int | None,
+    method: str | None,
+    role: str,
+    outcome: str | None,
+) -> list[VerificationCounts]:
+    """The counts of a layer (run, layer), a method each; none where it was not tested."""
+    arguments = (class_id, method, role, outcome)
+    page = PageKey(listings_verification.methods_of_layer, arguments, None, len(VerificationMethod), key)
     return [counts_node(row) for row in await context.pages.load(page)]
 
 

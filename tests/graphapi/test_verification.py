@@ -126,6 +126,55 @@ def test_channels_are_listed_by_what_they_corrected(clean: Ask, paired: Path, me
     assert {"method": method, "tested": one["tested"], "corrected": one["corrected"]} in channel
 
 
+@pytest.mark.parametrize("outcome", ["WRONG", "CORRECT", "null"])
+def test_of_a_layer_a_decision_counts_once(clean: Ask, paired: Path, outcome: str) -> None:
+    answer = clean(
+        f'verification(layer: "{LAYER}", outcome: {outcome}) {{ method tested corrected flipped correctedRate '
+        "meanLogitChange control { tested corrected flipped meanLogitChange onlyEvidence onlyControl p } }"
+    )["verification"]
+    tests = rows_of(
+        paired,
+        f"""
+        SELECT v.*, i.predicted_id AS before, i.label_id = i.predicted_id AS correct
+        FROM verification v JOIN root r USING (run_id, decision_id) JOIN image i USING (run_id, image_id)
+        WHERE v.run_id = (SELECT run_id FROM run WHERE name = 'clean') AND role = 'predicted'
+          AND source_layer = (SELECT layer_id FROM layer WHERE name = '{LAYER}' LIMIT 1)
+        """,
+    )
+    assert [node["method"] for node in answer] == ["OCCLUDE", "REMOVE"]
+    for node in answer:
+        of_decision: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        for row in tests:
+            if row["method"] == node["method"].lower() and (
+                outcome == "null" or row["correct"] == (outcome == "CORRECT")
+            ):
+                of_decision[row["decision_id"]].append(row)
+        pairs = {i: [r for r in found if r["control_predicted_id"] is not None] for i, found in of_decision.items()}
+        pairs = {i: found for i, found in pairs.items() if found}
+        by_evidence = {i for i, found in pairs.items() if any(r["corrected"] for r in found)}
+        by_control = {i for i, found in pairs.items() if any(r["control_corrected"] for r in found)}
+        assert node["tested"] == len(of_decision) > 0
+        assert any(len(found) == 2 for found in of_decision.values())
+        assert node["corrected"] == sum(any(r["corrected"] for r in found) for found in of_decision.values())
+        assert node["flipped"] == sum(
+            any(r["predicted_id"] != r["before"] for r in found) for found in of_decision.values()
+        )
+        means = [fmean(r["logit_change"] for r in found) for found in of_decision.values()]
+        assert node["meanLogitChange"] == pytest.approx(fmean(means), rel=1e-5)
+        control = node["control"]
+        assert control["tested"] == len(pairs) > 0
+        assert control["corrected"] == len(by_control)
+        assert control["flipped"] == sum(
+            any(r["control_predicted_id"] != r["before"] for r in found) for found in pairs.values()
+        )
+        assert (control["onlyEvidence"], control["onlyControl"]) == (
+            len(by_evidence - by_control),
+            len(by_control - by_evidence),
+        )
+        means = [fmean(r["control_logit_change"] for r in found) for found in pairs.values()]
+        assert control["meanLogitChange"] == pytest.approx(fmean(means), rel=1e-5)
+
+
 def test_an_edge_tells_of_its_own_tests(clean: Ask, paired: Path) -> None:
     nodes = clean(
         "images(first: 32) { nodes { index decisions { role class { index } evidence { nodes { layer channel y x } "
