@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -277,11 +278,13 @@ def _examples(context: Context, answer: contrast.Contrast) -> DataLoader[Example
         return found
 
     async def load(keys: list[ExampleKey]) -> list[list[Decision]]:
-        found: dict[ExampleKey, list[Decision]] = {}
-        for side, members in (("a", answer.a), ("b", answer.b)):
-            for count in sorted({key.count for key in keys if key.side == side and key.count}):
-                wanted = [key for key in keys if key.side == side and key.count == count]
-                found |= await of_cohort(members, count, wanted)
+        wanted: dict[tuple[str, int], list[ExampleKey]] = {}
+        for key in keys:
+            if key.count:
+                wanted.setdefault((key.side, key.count), []).append(key)
+        members = {"a": answer.a, "b": answer.b}
+        parts = (of_cohort(members[side], count, group) for (side, count), group in wanted.items())
+        found = {key: decisions for part in await asyncio.gather(*parts) for key, decisions in part.items()}
         return [found.get(key, []) for key in keys]
 
     return DataLoader(load)
