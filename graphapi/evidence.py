@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import func, select
 
-from graphapi.sql import Row
+from graphapi.sql import Row, Statement, Template, hole
 from schema.views import edge as edge_view
 
 NodeKey = tuple[int, int, int, int]
@@ -48,11 +48,23 @@ def evidence_statement(
     max_depth: int | None,
     top: int | None,
     bound: int,
-) -> Select[Any]:
+) -> Statement:
     """The kept edges of some decisions of one run; `total` is how many edges each decision has in all.
 
     The classes are those of the decisions: edges lie in their order.
     """
+    return _evidence_template(max_depth is not None, top is not None).filled(
+        run_id=run_id,
+        decision_ids=tuple(decision_ids),
+        class_ids=tuple(class_ids),
+        above=root_layer - (max_depth or 0),
+        top=top,
+        bound=bound,
+    )
+
+
+@cache
+def _evidence_template(is_shallow: bool, is_thinned: bool) -> Template:
     edge = edge_view.c
     node = (edge.decision_id, edge.source_layer, edge.source_channel, edge.source_y, edge.source_x)
     whole = (
@@ -61,7 +73,11 @@ def evidence_statement(
             func.count().over(partition_by=edge.decision_id).label("total"),
             func.sum(edge.importance).over(partition_by=node).label("node_importance"),
         )
-        .where(edge.run_id == run_id, edge.root_class_id.in_(class_ids), edge.decision_id.in_(decision_ids))
+        .where(
+            edge.run_id == hole("run_id"),
+            edge.root_class_id.op("IN")(hole("class_ids")),
+            edge.decision_id.op("IN")(hole("decision_ids")),
+        )
         .subquery("whole")
     )
     column = whole.c
@@ -77,12 +93,13 @@ def evidence_statement(
         ),
     )
     kept = select(*column, position.label("position"))
-    if max_depth is not None:
-        kept = kept.where(column.target_layer > root_layer - max_depth)
-    if top is not None:
-        kept = kept.where(column.rank < top)
+    if is_shallow:
+        kept = kept.where(column.target_layer > hole("above"))
+    if is_thinned:
+        kept = kept.where(column.rank < hole("top"))
     placed = kept.subquery("placed")
-    return select(placed).where(placed.c.position <= bound).order_by(placed.c.decision_id, placed.c.position)
+    shown = select(placed).where(placed.c.position <= hole("bound"))
+    return Template(shown.order_by(placed.c.decision_id, placed.c.position))
 
 
 def graph(root: GraphNode, rows: Iterable[Row]) -> Graph:

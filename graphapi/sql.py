@@ -1,4 +1,4 @@
-"""The one place where SQL runs: a statement compiled to text, its values written into it, its rows as named tuples.
+"""How requests run SQL: a statement compiled to text, its values written into it, its rows as named tuples.
 
 1. SQLAlchemy compiles a statement to text with holes; one whose shape is asked again and again is compiled once and
    kept as a `Template`.
