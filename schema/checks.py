@@ -162,11 +162,11 @@ def _differences(table: str, run_id: int, every: int, some: str) -> list[str]:
 
 
 def _total_difference(table: str, run_id: int, names: Sequence[str]) -> str:
-    """Rows over all classes that are not the sum of the rows by class; each of those is rounded to 8 places."""
+    """Rows over all classes that are not the sum of the rows by class; each of those is rounded to 7 or 8 places."""
     measures = [name for name in names if name in ("decisions", "edges") or name.endswith("_sum")]
     keys = [name for name in names if name not in measures and name != "class_id"]
     sums = ", ".join(f"sum({name}) AS {name}" for name in measures)
-    differ = " OR ".join(f"abs(a.{name} - b.{name}) > 1e-8 * b.edges" for name in measures)
+    differ = " OR ".join(f"abs(a.{name} - b.{name}) > 1e-7 * b.edges" for name in measures)
     return f"""
         WITH a AS (SELECT * FROM "{table}" WHERE run_id = {run_id} AND class_id = {ALL_CLASSES}),
              b AS (SELECT {_quoted(keys)}, {sums} FROM "{table}"

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Numeric
 
 from schema.parts import parts
 from schema.tables import ROLLUP_TABLES
 from schema.tables.base import Base
-from schema.tables.rollups import ALL_CLASSES, ANY_OUTCOME
+from schema.tables.rollups import ALL_CLASSES, ANY_OUTCOME, SUM
 
 ROLES = ("predicted", "label")
 OUTCOMES = ("correct", "wrong", "unlabelled")
@@ -36,9 +37,9 @@ def exact(column: str) -> str:
     return f"round({column}::DOUBLE * {2**30}) / {2**30}"
 
 
-def stored(total: str) -> str:
+def stored(total: str, kind: Numeric[Any] = SUM) -> str:
     """SQL for the column that keeps a sum; 0 where a number was not finite, which no invariant lets pass."""
-    return f"coalesce(TRY_CAST({total} AS DECIMAL(18, 8)), 0)"
+    return f"coalesce(TRY_CAST({total} AS DECIMAL({kind.precision}, {kind.scale})), 0)"
 
 
 def enum(column: str, values: tuple[str, ...]) -> str:
@@ -351,12 +352,12 @@ def _total(table: str, split: bool) -> str:
     names = _part_columns(table, rollup)
     keys, measures = names[: -rollup.measures], names[-rollup.measures :]
     others = ", ".join(f'"{key}"' for key in keys if key != "class_id")
-    sums = ", ".join(f"{_measure(name, f'sum({name})')} AS {name}" for name in measures)
+    sums = ", ".join(f"{_measure(table, name, f'sum({name})')} AS {name}" for name in measures)
     if not rollup.classes:
         select = f"SELECT {_quoted(keys)}, {sums} FROM part GROUP BY {others}"
         return f", summed AS ({select}) {rollup.total}" if rollup.total else select
     # Rows of a class that lies in one part need no sum, which is most of the work.
-    as_is = ", ".join(f"{_measure(name, name)} AS {name}" for name in measures)
+    as_is = ", ".join(f"{_measure(table, name, name)} AS {name}" for name in measures)
     by_class = f"SELECT {_quoted(keys)}, {sums} FROM part GROUP BY {_quoted(keys)}"
     all_classes = _quoted(keys).replace('"class_id"', f"{ALL_CLASSES}::INTEGER AS class_id")
     return f"""
@@ -365,8 +366,9 @@ def _total(table: str, split: bool) -> str:
     """
 
 
-def _measure(name: str, total: str) -> str:
-    return stored(total) if name.endswith("_sum") else f"{total}::INTEGER"
+def _measure(table: str, name: str, total: str) -> str:
+    kind = Base.metadata.tables[table].columns[name].type
+    return stored(total, kind) if isinstance(kind, Numeric) else f"{total}::INTEGER"
 
 
 def _part_columns(table: str, rollup: Additive) -> list[str]:

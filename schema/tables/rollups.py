@@ -13,6 +13,8 @@ from schema.tables.base import Base, key
 
 SUM = Numeric(18, 8)
 """A sum that does not depend on the order of its terms, and packs to as many bits as it needs."""
+SUM_OF_SHARES = Numeric(18, 7)
+"""The same of numbers that are seldom below 0.01."""
 ALL_CLASSES = -1
 """class_id of a rollup row that holds the sum over all classes."""
 ANY_OUTCOME = "any"
@@ -52,7 +54,7 @@ class ChannelSupport(Base):
     outcome: Mapped[str]
     decisions: Mapped[int]
     edges: Mapped[int]
-    share_sum: Mapped[Decimal] = mapped_column(SUM)
+    share_sum: Mapped[Decimal] = mapped_column(SUM_OF_SHARES)
     importance_sum: Mapped[Decimal] = mapped_column(SUM)
 
 
@@ -74,7 +76,7 @@ class ChannelEdge(Base):
     outcome: Mapped[str]
     decisions: Mapped[int]
     edges: Mapped[int]
-    share_sum: Mapped[Decimal] = mapped_column(SUM)
+    share_sum: Mapped[Decimal] = mapped_column(SUM_OF_SHARES)
     importance_sum: Mapped[Decimal] = mapped_column(SUM)
 
 
@@ -94,7 +96,7 @@ class ChannelContext(Base):
     label_id: Mapped[int]
     role: Mapped[str]
     edges: Mapped[int]
-    iou_sum: Mapped[Decimal] = mapped_column(SUM)
+    iou_sum: Mapped[Decimal] = mapped_column(SUM_OF_SHARES)
 
 
 class ClassContext(Base):
@@ -114,7 +116,7 @@ class ClassContext(Base):
     outcome: Mapped[str]
     decisions: Mapped[int]
     edges: Mapped[int]
-    iou_sum: Mapped[Decimal] = mapped_column(SUM)
+    iou_sum: Mapped[Decimal] = mapped_column(SUM_OF_SHARES)
 
 
 class ClassLabel(Base):
@@ -152,7 +154,7 @@ class LayerProfile(Base):
     outcome: Mapped[str]
     rank: Mapped[int] = mapped_column(SmallInteger)
     edges: Mapped[int]
-    share_sum: Mapped[Decimal] = mapped_column(SUM)
+    share_sum: Mapped[Decimal] = mapped_column(SUM_OF_SHARES)
 
 
 class PositiveProfile(Base):
