@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from schema.tables.rollups import SUM_OF_SHARES
 from tests.graphapi.conftest import ROOTS, Ask, Sql
 
 SUPPORT = "totalCount nodes { channel { index } class { index } decisions rate edges meanShare meanImportance }"
@@ -14,8 +15,8 @@ OUTCOMES = [None, "CORRECT", "WRONG"]
 
 
 def _mean(value: float) -> Any:
-    """A mean of a rollup's sums, which have eight places."""
-    return pytest.approx(value, abs=2e-8)
+    """A mean of a rollup's sums, which are rounded: those of shares to the fewest places."""
+    return pytest.approx(value, abs=2 * 10.0 ** -(SUM_OF_SHARES.scale or 0))
 
 
 def _where(role: str, outcome: str | None, class_id: int | None) -> str:
