@@ -23,7 +23,7 @@ from schema.rollups import build_rollups
 from schema.tables import BASE_TABLES, ROLLUP_TABLES
 from schema.tables.base import Base
 
-CHECKED_EDGES = 1_000_000
+CHECKED_EDGES = 500_000
 """Of a run of more edges `publish` checks a sample of about so many; `evigraph check` checks all."""
 Progress = Callable[[str, int, int], None]
 """Called as (stage, done, total) before each step: verify, copy, load, rollups, checks, scan, swap."""

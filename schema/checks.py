@@ -26,7 +26,7 @@ EDGES_PER_PART = 2_000_000
 SAMPLE_EDGES = 4_000_000
 """Of a run of more edges the rollups are compared for a sample of about so many."""
 
-_FEWER_CHANNELS = 4
+_FEWER_CHANNELS = 8
 """A sample of channels is so much smaller than one of classes: its edges lie scattered, so it costs more."""
 
 Progress = Callable[[int, int], None]
@@ -143,7 +143,9 @@ def _classes(connection: Connection, run_id: int, every: int) -> str:
 def _channels(connection: Connection, run_id: int, every: int) -> str:
     """SQL of a sample of (layer, channel), as a list: of a list DuckDB computes nothing for the other edges."""
     sql = "SELECT layer_id, unnest(range(channels)) AS channel FROM layer WHERE run_id = $run_id ORDER BY ALL"
-    channels = connection.exec_driver_sql(sql, {"run_id": run_id}).all()[:: _FEWER_CHANNELS * every]
+    channels = connection.exec_driver_sql(sql, {"run_id": run_id}).all()
+    step = min(_FEWER_CHANNELS * every, len(channels))
+    channels = channels[step // 2 :: step]
     return f"IN ({', '.join(f'({layer}, {channel})' for layer, channel in channels) or '(NULL, NULL)'})"
 
 
