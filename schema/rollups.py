@@ -52,8 +52,6 @@ SUMMED = """decision_id, class_id, role, outcome, label_id, target_layer, target
 """Columns of `edges_of` that additive rollups read. To keep one more costs as much as to compute it."""
 PLACED = "image_id, target_y, target_x, source_y, source_x, contribution, feature, activation"
 """Those that a rollup of the best edges reads besides SUMMED."""
-
-
 _ROOTS = f"""
     SELECT decision_id, image_id, label_id, {enum("role", ROLES)} AS role, {enum("outcome", OUTCOMES)} AS outcome
     FROM root WHERE run_id = $run_id
@@ -282,7 +280,7 @@ def whole(table: str, edges: str, run_id: int) -> str:
 
     Args:
         table: the rollup's.
-        edges: table of the edges to roll up, as `KEPT` gives them.
+        edges: table of the edges to roll up, as `edges_of` gives them.
         run_id: of the run.
     """
     rollup = ROLLUPS[table]
@@ -308,7 +306,9 @@ def build_rollups(connection: Connection, run_id: int, progress: Callable[[int, 
         if progress is not None:
             progress(done, len(each))
         condition = part.condition("root_class_id")
-        _run(connection, f"CREATE OR REPLACE TEMP TABLE kept_edge AS {edges_of(run_id, SUMMED, condition=condition)}")
+        connection.exec_driver_sql(
+            f"CREATE OR REPLACE TEMP TABLE kept_edge AS {edges_of(run_id, SUMMED, condition=condition)}"
+        )
         # DuckDB has statistics of committed rows, by which grouping takes half as long, and frees what they replaced.
         connection.commit()
         for table, rollup in parted.items():
@@ -319,23 +319,25 @@ def build_rollups(connection: Connection, run_id: int, progress: Callable[[int, 
                 able = _able(table, rollup) if done else ""
                 edges = f"({edges_of(run_id, SUMMED, PLACED, condition=condition, able=able)})"
             verb = f"INSERT INTO part_{table}" if done else f"CREATE OR REPLACE TEMP TABLE part_{table} AS"
-            _run(connection, f"{verb} WITH rooted AS ({rooted(edges, run_id)}) {rollup.part}")
+            connection.exec_driver_sql(f"{verb} WITH rooted AS ({rooted(edges, run_id)}) {rollup.part}")
     for table in ROLLUP_TABLES:
         columns = _columns(table)
-        _run(connection, f'DELETE FROM "{table}" WHERE run_id = {run_id}')
+        connection.exec_driver_sql(f'DELETE FROM "{table}" WHERE run_id = {run_id}')
         if table not in parted:
-            _run(connection, f'INSERT INTO "{table}" ({columns}) {whole(table, "", run_id)}')
+            connection.exec_driver_sql(f'INSERT INTO "{table}" ({columns}) {whole(table, "", run_id)}')
         elif each:
             select = f"WITH part AS (FROM part_{table}) {_total(table, any(part.is_of_a_class for part in each))}"
-            _run(connection, f'INSERT INTO "{table}" ({columns}) SELECT {columns} FROM ({select}) ORDER BY ALL')
+            connection.exec_driver_sql(
+                f'INSERT INTO "{table}" ({columns}) SELECT {columns} FROM ({select}) ORDER BY ALL'
+            )
     connection.exec_driver_sql("RESET preserve_insertion_order")
     for table in ("kept_edge", *(f"part_{table}" for table in parted)):
-        _run(connection, f"DROP TABLE IF EXISTS temp.{table}")
+        connection.exec_driver_sql(f"DROP TABLE IF EXISTS temp.{table}")
 
 
 def _keep_best(connection: Connection, table: str, rollup: Best) -> None:
     best = f"WITH summed AS (FROM part_{table}) {rollup.total}"
-    _run(connection, f"CREATE OR REPLACE TEMP TABLE part_{table} AS {best}")
+    connection.exec_driver_sql(f"CREATE OR REPLACE TEMP TABLE part_{table} AS {best}")
 
 
 def _able(table: str, rollup: Best) -> str:
@@ -389,7 +391,3 @@ def _columns(table: str) -> str:
 
 def _quoted(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
-
-
-def _run(connection: Connection, sql: str) -> None:
-    connection.exec_driver_sql(sql)
