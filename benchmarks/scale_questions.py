@@ -60,6 +60,11 @@ TEXTS = {
     "contextLift": """query($run: String, $layer: String!, $class: String) {
   run(name: $run) { contextLabels(layer: $layer, class: $class, first: 10) {
     nodes { label edges decisions rate meanIou baseRate presence lift } pageInfo { hasNextPage endCursor } } } }""",
+    "classContext": """query($run: String, $class: String) { run(name: $run) { contextLabels(class: $class, first: 10) {
+    nodes { label edges decisions rate meanIou baseRate presence lift } pageInfo { hasNextPage endCursor } } } }""",
+    "profiles": """query($run: String, $class: String) { run(name: $run) { layers { name
+    profile(class: $class) { decompositions shares residual }
+    positiveProfile { decompositions barren meanPositive meanOverlapping } } } }""",
     "degrees": """query($bins: Int!) { runs { nodes { name layers { name
   discriminativeDegree(bins: $bins) { count mean median quantiles above histogram } } } } }""",
     "evidenceGraph": """query($run: String, $class: String!) { run(name: $run) { evidenceGraph(class: $class) {
@@ -143,6 +148,12 @@ class Drawer:
         layers = [self._description.layers[int(layer_id)].name for layer_id in with_context]
         drawn = self._evidenceGraph(count)
         return [one | {"layer": layers[n % len(layers)]} for n, one in enumerate(drawn)]
+
+    def _classContext(self, count: int) -> list[dict[str, Any]]:  # noqa: N802
+        return self._evidenceGraph(count)
+
+    def _profiles(self, count: int) -> list[dict[str, Any]]:
+        return self._evidenceGraph(count)
 
     def _degrees(self, count: int) -> list[dict[str, Any]]:
         return [{"bins": 10 + n % 50} for n in range(count)]
