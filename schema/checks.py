@@ -16,7 +16,7 @@ from schema.database import one_line
 from schema.errors import DatabaseError
 from schema.invariants import INVARIANTS
 from schema.parts import Part, parts
-from schema.rollups import PLACED, ROLLUPS, SUMMED, Whole, edges_of, whole
+from schema.rollups import PLACED, ROLLUPS, SUMMED, Whole, edges_of, quoted, whole
 from schema.tables import ROLLUP_TABLES
 from schema.tables.base import Base
 from schema.tables.rollups import ALL_CLASSES
@@ -71,14 +71,12 @@ def check_tables(
     found: dict[str, list[tuple[int, str | None]]] = {rule.name: [] for rule in INVARIANTS}
     for rule in INVARIANTS:
         if not rule.by_parts:
-            found[rule.name].append(_count(connection, rule.name, rule.sql, {}))
+            found[rule.name].append(_count(connection, rule.name, rule.sql))
     for part in _checked_parts(connection, runs, sample_edges):
         _keep(connection, "part_edge", f"SELECT * FROM edge WHERE {part.condition('root_class_id')}")
         for rule in INVARIANTS:
             if rule.by_parts:
-                found[rule.name].append(
-                    _count(connection, rule.name, _of_part(rule.sql, part), {"run_id": part.run_id})
-                )
+                found[rule.name].append(_count(connection, rule.name, _of_part(rule.sql, part)))
     _execute(connection, "DROP TABLE IF EXISTS temp.part_edge")
     for rule in INVARIANTS:
         violations = sum(count for count, _ in found[rule.name])
@@ -118,7 +116,7 @@ def check_rollups(
             for table in ROLLUP_TABLES:
                 if _kind(table) == kind:
                     for sql in _differences(table, run_id, every, some):
-                        found[table].append(_count(connection, f"rollup-{table}", sql, {}))
+                        found[table].append(_count(connection, f"rollup-{table}", sql))
     _execute(connection, "DROP TABLE IF EXISTS temp.checked_edge")
     for table in ROLLUP_TABLES:
         violations = sum(count for count, _ in found[table])
@@ -152,7 +150,7 @@ def _channels(connection: Connection, run_id: int, every: int) -> str:
 def _differences(table: str, run_id: int, every: int, some: str) -> list[str]:
     """SELECTs of the rows that are only stored or only computed; of a sample, those of its classes or channels."""
     names = [column.name for column in Base.metadata.tables[table].columns]
-    stored = f'SELECT {_quoted(names)} FROM "{table}" WHERE run_id = {run_id}'
+    stored = f'SELECT {quoted(names)} FROM "{table}" WHERE run_id = {run_id}'
     computed = whole(table, "checked_edge", run_id)
     if every == 1 or isinstance(ROLLUPS[table], Whole):
         return [_difference(names, stored, computed)]
@@ -171,15 +169,15 @@ def _total_difference(table: str, run_id: int, names: Sequence[str]) -> str:
     differ = " OR ".join(f"abs(a.{name} - b.{name}) > 1e-7 * b.edges" for name in measures)
     return f"""
         WITH a AS (SELECT * FROM "{table}" WHERE run_id = {run_id} AND class_id = {ALL_CLASSES}),
-             b AS (SELECT {_quoted(keys)}, {sums} FROM "{table}"
+             b AS (SELECT {quoted(keys)}, {sums} FROM "{table}"
                    WHERE run_id = {run_id} AND class_id <> {ALL_CLASSES} GROUP BY ALL)
-        SELECT * FROM a FULL JOIN b USING ({_quoted(keys)}) WHERE a.run_id IS NULL OR b.edges IS NULL OR {differ}
+        SELECT * FROM a FULL JOIN b USING ({quoted(keys)}) WHERE a.run_id IS NULL OR b.edges IS NULL OR {differ}
     """
 
 
 def _difference(names: Sequence[str], stored: str, computed: str) -> str:
     """Rows that one of two SELECTs gives more often than the other; each is carried out once."""
-    columns = _quoted(names)
+    columns = quoted(names)
     return f"""
         SELECT CASE WHEN sum(side) > 0 THEN 'stored' ELSE 'computed' END AS side, {columns}
         FROM (SELECT 1 AS side, {columns} FROM ({stored}) UNION ALL SELECT -1, {columns} FROM ({computed}))
@@ -191,10 +189,6 @@ def _runs(connection: Connection, runs: Collection[int] | None) -> list[tuple[in
     """(run_id, edge_count) of the runs to check."""
     every = connection.exec_driver_sql("SELECT run_id, edge_count FROM run ORDER BY run_id").all()
     return [(run_id, edge_count) for run_id, edge_count in every if runs is None or run_id in runs]
-
-
-def _quoted(names: Sequence[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)
 
 
 def _keep(connection: Connection, table: str, select: str) -> None:
@@ -210,13 +204,10 @@ def _execute(connection: Connection, sql: str) -> None:
         raise DatabaseError(f"the edges could not be read: {one_line(error)}") from error
 
 
-def _count(connection: Connection, name: str, sql: str, parameters: dict[str, int]) -> tuple[int, str | None]:
+def _count(connection: Connection, name: str, sql: str) -> tuple[int, str | None]:
     """How many rows a SELECT gives, and the first of them in order, as text."""
-    wanted = {key: value for key, value in parameters.items() if f"${key}" in sql}
     try:
-        row = connection.exec_driver_sql(
-            f"SELECT count(*), min(CAST(broken AS VARCHAR)) FROM ({sql}) AS broken", wanted
-        ).one()
+        row = connection.exec_driver_sql(f"SELECT count(*), min(CAST(broken AS VARCHAR)) FROM ({sql}) AS broken").one()
     except DBAPIError as error:
         raise DatabaseError(f"check {name} could not be carried out: {one_line(error)}") from error
     return int(row[0]), row[1]

@@ -11,7 +11,7 @@ lies in one part, so roots may be counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,11 @@ def stored(total: str, kind: Numeric[Any] = SUM) -> str:
 def enum(column: str, values: tuple[str, ...]) -> str:
     """SQL for a text of a few values as an enumeration: grouping by it takes half as long."""
     return f"{column}::ENUM({', '.join(map(repr, values))})"
+
+
+def quoted(names: Iterable[str]) -> str:
+    """SQL for names of columns."""
+    return ", ".join(f'"{name}"' for name in names)
 
 
 SUMMED = """decision_id, class_id, role, outcome, label_id, target_layer, target_channel, source_channel, "rank", share,
@@ -361,14 +366,14 @@ def _total(table: str, split: bool) -> str:
     others = ", ".join(f'"{key}"' for key in keys if key != "class_id")
     sums = ", ".join(f"{_measure(table, name, f'sum({name})')} AS {name}" for name in measures)
     if not rollup.classes:
-        select = f"SELECT {_quoted(keys)}, {sums} FROM part GROUP BY {others}"
+        select = f"SELECT {quoted(keys)}, {sums} FROM part GROUP BY {others}"
         return f", summed AS ({select}) {rollup.total}" if rollup.total else select
     # Rows of a class that lies in one part need no sum, which is most of the work.
     as_is = ", ".join(f"{_measure(table, name, name)} AS {name}" for name in measures)
-    by_class = f"SELECT {_quoted(keys)}, {sums} FROM part GROUP BY {_quoted(keys)}"
-    all_classes = _quoted(keys).replace('"class_id"', f"{ALL_CLASSES}::INTEGER AS class_id")
+    by_class = f"SELECT {quoted(keys)}, {sums} FROM part GROUP BY {quoted(keys)}"
+    all_classes = quoted(keys).replace('"class_id"', f"{ALL_CLASSES}::INTEGER AS class_id")
     return f"""
-        {by_class if split else f"SELECT {_quoted(keys)}, {as_is} FROM part"}
+        {by_class if split else f"SELECT {quoted(keys)}, {as_is} FROM part"}
         UNION ALL SELECT {all_classes}, {sums} FROM part GROUP BY {others}
     """
 
@@ -386,8 +391,4 @@ def _part_columns(table: str, rollup: Additive) -> list[str]:
 
 
 def _columns(table: str) -> str:
-    return _quoted([column.name for column in Base.metadata.tables[table].columns])
-
-
-def _quoted(names: Sequence[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)
+    return quoted(column.name for column in Base.metadata.tables[table].columns)
