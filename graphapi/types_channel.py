@@ -8,6 +8,7 @@ import strawberry
 
 from graphapi import addresses, listings, listings_context
 from graphapi.catalog import LayerInfo, RunInfo
+from graphapi.listings_verification import methods_of_channel
 from graphapi.loaders import Rows
 from graphapi.names import find_class
 from graphapi.sql import Row
@@ -31,7 +32,7 @@ from graphapi.types_base import (
 from graphapi.types_context import ContextLabelSupport, context_label_node
 from graphapi.types_image import Decision, Image, decision_node, image_node
 from graphapi.types_run_parts import Class, Layer, class_by_id, layer_node
-from graphapi.types_verification import VerificationCounts, VerificationMethod, counts_node, counts_of_channel
+from graphapi.types_verification import VerificationCounts, VerificationMethod, counts_by_method, counts_node
 from schema.tables.rollups import ALL_CLASSES
 
 
@@ -125,7 +126,9 @@ class Channel(NodeInterface):
         wanted = given(method)
         class_id = class_id_of(self.run, class_)
         stored = None if wanted is None else str(wanted.value)
-        return await counts_of_channel(info.context, self._key(), class_id, stored, role_of(role), outcome_of(outcome))
+        return await counts_by_method(
+            info.context, methods_of_channel, self._key(), class_id, stored, role_of(role), outcome_of(outcome)
+        )
 
     def id_parts(self) -> tuple[str | int, ...]:
         return (self.run.name, self.layer_info.name, self.index)

@@ -9,7 +9,7 @@ import strawberry
 
 from graphapi import listings
 from graphapi.catalog import RunInfo
-from graphapi.listings_verification import verified_channels
+from graphapi.listings_verification import methods_of_layer, verified_channels
 from graphapi.loaders import Rows
 from graphapi.names import check_channel, find_layer
 from graphapi.types_base import (
@@ -50,7 +50,7 @@ from graphapi.types_image import Confusion, Image, SkippedImage, confusion_node,
 from graphapi.types_modes import FailureModes, MaxModes, MinSize, failure_modes_answer
 from graphapi.types_peak_shift import OtherOutcome, PeakShift, TopChannels, TrueClass, peak_shift_node
 from graphapi.types_run_parts import Class, Layer, class_node, layer_node
-from graphapi.types_verification import VerificationCounts, VerificationMethod, counts_of_layer
+from graphapi.types_verification import VerificationCounts, VerificationMethod, counts_by_method
 from schema.tables.rollups import ALL_CLASSES
 
 
@@ -254,7 +254,9 @@ class Run(NodeInterface):
         stored = None if wanted is None else str(wanted.value)
         parent = (self.run.run_id, find_layer(self.run, layer).layer_id)
         class_id = class_id_of(self.run, class_)
-        return await counts_of_layer(info.context, parent, class_id, stored, role_of(role), outcome_of(outcome))
+        return await counts_by_method(
+            info.context, methods_of_layer, parent, class_id, stored, role_of(role), outcome_of(outcome)
+        )
 
     @described("Change of peak features from this run's images to another's, paired by uri (clean and attacked, say).")
     def peak_shift(

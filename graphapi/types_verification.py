@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 import strawberry
 
-from graphapi import listings_verification
 from graphapi.catalog import RunInfo
 from graphapi.loaders import Context, PageKey
+from graphapi.paging import Builder, Parent
 from graphapi.sql import Row
 from graphapi.types_base import described
 from graphapi.types_run_parts import Class, class_node
@@ -136,31 +136,11 @@ def _control_counts(row: Row) -> ControlCounts:
     )
 
 
-async def counts_of_channel(
-    context: Context,
-    key: tuple[int, int, int],
-    class_id: int | None,
-    method: str | None,
-    role: str,
-    outcome: str | None,
+async def counts_by_method(
+    context: Context, listing: Builder, parent: Parent, *arguments: int | str | None
 ) -> list[VerificationCounts]:
-    """The counts of a channel (run, layer, index), a method each; none where it was not tested."""
-    arguments = (class_id, method, role, outcome)
-    page = PageKey(listings_verification.methods_of_channel, arguments, None, len(VerificationMethod), key)
-    return [counts_node(row) for row in await context.pages.load(page)]
-
-
-async def counts_of_layer(
-    context: Context,
-    key: tuple[int, int],
-    class_id: int | None,
-    method: str | None,
-    role: str,
-    outcome: str | None,
-) -> list[VerificationCounts]:
-    """The counts of a layer (run, layer), a method each; none where it was not tested."""
-    arguments = (class_id, method, role, outcome)
-    page = PageKey(listings_verification.methods_of_layer, arguments, None, len(VerificationMethod), key)
+    """The counts of a channel or a layer, a method each, by its listing; none where it was not tested."""
+    page = PageKey(listing, arguments, None, len(VerificationMethod), parent)
     return [counts_node(row) for row in await context.pages.load(page)]
 
 

@@ -21,7 +21,7 @@ from schema.database import REVISIONS, revision_of, run_ids_of
 from schema.errors import DatabaseError, InvariantError
 from schema.rollups import build_rollups
 from schema.tables import BASE_TABLES, ROLLUP_TABLES
-from schema.tables.base import Base
+from schema.tables.base import columns_of, quoted
 
 CHECKED_EDGES = 500_000
 """Of a run of more edges `publish` checks a sample of about so many; `evigraph check` checks all."""
@@ -137,7 +137,7 @@ def scan(building: Path, report: Progress) -> None:
     with _reading(building) as connection:
         for done, table in enumerate(tables):
             report("scan", done, len(tables))
-            columns = ", ".join(f'"{column.name}"' for column in Base.metadata.tables[table].columns)
+            columns = quoted(columns_of(table))
             connection.execute(f'SELECT bit_xor(hash({columns})) FROM "{table}"').fetchall()
 
 

@@ -20,7 +20,7 @@ from indexer.edges import FOLDED, fold
 from indexer.guided_files import guided_files
 from indexer.shards import LayerRow, RunFolder
 from schema.tables import BASE_TABLES, ROLLUP_TABLES
-from schema.tables.base import Base
+from schema.tables.base import Base, columns_of, quoted
 
 DECOMPOSITION_ORDER = "class_id, layer_id, decision_id, channel, y, x"
 """Order of a run's decompositions in the file: what is asked of one class lies together, and within it by layer."""
@@ -56,7 +56,7 @@ def load_run(connection: Connection, folder: RunFolder, run_id: int, progress: C
             continue
         # A column that a folder of before it lacks stays null.
         stored = set(pq.read_schema(files[0]).names)
-        columns = ", ".join(f'"{c.name}"' for c in Base.metadata.tables[table].columns if c.name in stored)
+        columns = quoted(name for name in columns_of(table) if name in stored)
         connection.exec_driver_sql(
             f'INSERT INTO "{table}" (run_id, {columns}) '
             f"SELECT {int(run_id)}, {columns} FROM read_parquet([{', '.join(map(_quoted, files))}]) ORDER BY {order}"
@@ -151,7 +151,7 @@ def _some_at_a_time(folder: RunFolder) -> Iterator[range]:
 def copy_run(connection: Connection, run_id: int) -> None:
     """Insert a run of the attached database `old`, rollups too, in the order in which it lies there."""
     for table in BASE_TABLES + ROLLUP_TABLES:
-        columns = ", ".join(f'"{c.name}"' for c in Base.metadata.tables[table].columns)
+        columns = quoted(columns_of(table))
         connection.exec_driver_sql(
             f'INSERT INTO "{table}" ({columns}) SELECT {columns} FROM old."{table}" WHERE run_id = $run_id',
             {"run_id": run_id},

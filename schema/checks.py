@@ -16,9 +16,9 @@ from schema.database import one_line
 from schema.errors import DatabaseError
 from schema.invariants import INVARIANTS
 from schema.parts import Part, parts
-from schema.rollups import PLACED, ROLLUPS, SUMMED, Whole, edges_of, quoted, whole
+from schema.rollups import PLACED, ROLLUPS, SUMMED, Whole, edges_of, whole
 from schema.tables import ROLLUP_TABLES
-from schema.tables.base import Base
+from schema.tables.base import columns_of, quoted
 from schema.tables.rollups import ALL_CLASSES
 
 EDGES_PER_PART = 2_000_000
@@ -127,7 +127,7 @@ def check_rollups(
 
 def _kind(table: str) -> str:
     """Whether a rollup is compared for some classes or for some channels."""
-    by_class = "class_id" in Base.metadata.tables[table].columns or isinstance(ROLLUPS[table], Whole)
+    by_class = "class_id" in columns_of(table) or isinstance(ROLLUPS[table], Whole)
     return "class" if by_class else "channel"
 
 
@@ -149,7 +149,7 @@ def _channels(connection: Connection, run_id: int, every: int) -> str:
 
 def _differences(table: str, run_id: int, every: int, some: str) -> list[str]:
     """SELECTs of the rows that are only stored or only computed; of a sample, those of its classes or channels."""
-    names = [column.name for column in Base.metadata.tables[table].columns]
+    names = columns_of(table)
     stored = f'SELECT {quoted(names)} FROM "{table}" WHERE run_id = {run_id}'
     computed = whole(table, "checked_edge", run_id)
     if every == 1 or isinstance(ROLLUPS[table], Whole):

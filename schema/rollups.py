@@ -11,7 +11,7 @@ lies in one part, so roots may be counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Numeric
 
 from schema.parts import parts
 from schema.tables import ROLLUP_TABLES
-from schema.tables.base import Base
+from schema.tables.base import Base, columns_of, quoted
 from schema.tables.rollups import ALL_CLASSES, ANY_OUTCOME, SUM
 
 ROLES = ("predicted", "label")
@@ -45,11 +45,6 @@ def stored(total: str, kind: Numeric[Any] = SUM) -> str:
 def enum(column: str, values: tuple[str, ...]) -> str:
     """SQL for a text of a few values as an enumeration: grouping by it takes half as long."""
     return f"{column}::ENUM({', '.join(map(repr, values))})"
-
-
-def quoted(names: Iterable[str]) -> str:
-    """SQL for names of columns."""
-    return ", ".join(f'"{name}"' for name in names)
 
 
 SUMMED = """decision_id, class_id, role, outcome, label_id, target_layer, target_channel, source_channel, "rank", share,
@@ -326,7 +321,7 @@ def build_rollups(connection: Connection, run_id: int, progress: Callable[[int, 
             verb = f"INSERT INTO part_{table}" if done else f"CREATE OR REPLACE TEMP TABLE part_{table} AS"
             connection.exec_driver_sql(f"{verb} WITH rooted AS ({rooted(edges, run_id)}) {rollup.part}")
     for table in ROLLUP_TABLES:
-        columns = _columns(table)
+        columns = quoted(columns_of(table))
         connection.exec_driver_sql(f'DELETE FROM "{table}" WHERE run_id = {run_id}')
         if table not in parted:
             connection.exec_driver_sql(f'INSERT INTO "{table}" ({columns}) {whole(table, "", run_id)}')
@@ -387,8 +382,4 @@ def _part_columns(table: str, rollup: Additive) -> list[str]:
     """The columns of a part: those of the table, unless it is made from their sums."""
     if rollup.total:
         return ["run_id", "layer_id", "channel", "label_id", "edges"]
-    return [column.name for column in Base.metadata.tables[table].columns]
-
-
-def _columns(table: str) -> str:
-    return quoted(column.name for column in Base.metadata.tables[table].columns)
+    return columns_of(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -23,3 +24,13 @@ class Base(DeclarativeBase):
 def key(*columns: str) -> dict[str, Any]:
     """Mapper arguments for a table whose key is logical: SQLAlchemy knows it, DuckDB has no index."""
     return {"primary_key": list(columns)}
+
+
+def columns_of(table: str) -> list[str]:
+    """Names of the columns of a table, in its order."""
+    return [column.name for column in Base.metadata.tables[table].columns]
+
+
+def quoted(names: Iterable[str]) -> str:
+    """SQL for a list of columns."""
+    return ", ".join(f'"{name}"' for name in names)
