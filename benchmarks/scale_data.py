@@ -23,7 +23,7 @@ IMAGES = 43_000
 """Of the default run: about 18 million edges."""
 SHARD_SIZE = 128
 """As `evigraph index` has it."""
-_GENERATOR = 2
+_GENERATOR = 3
 """Raised whenever other rows are drawn, so that a run of before is not taken for one of now."""
 
 

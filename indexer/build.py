@@ -19,7 +19,7 @@ from migrations import migrate
 from schema.checks import CheckResult, check_rollups, check_tables
 from schema.database import REVISIONS, revision_of, run_ids_of
 from schema.errors import DatabaseError, InvariantError
-from schema.rollups import build_rollups
+from schema.filling import build_rollups
 from schema.tables import BASE_TABLES, ROLLUP_TABLES
 from schema.tables.base import columns_of, quoted
 

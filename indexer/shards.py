@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +42,8 @@ __all__ = [
 
 FORMAT = 2
 """Version of the folder's layout; a folder of another version is refused."""
+_READERS = 2
+"""Threads that read shards to compare them with their manifest entries."""
 
 
 class RunFolder:
@@ -191,14 +194,15 @@ class RunFolder:
                 f"run folder {self.path} is unfinished: {missing} of {self.shard_count} shards are missing; "
                 "run the same `evigraph index` command again to complete it"
             )
-        for shard in range(self.shard_count):
-            progress(shard, self.shard_count)
-            fault = self.fault(shard)
-            if fault is not None:
-                raise RunFolderError(
-                    f"run folder {self.path}: {fault}; run the same `evigraph index` command again to remake it, "
-                    "or index into a new folder"
-                )
+        with ThreadPoolExecutor(_READERS) as threads:
+            for shard, fault in enumerate(threads.map(self.fault, range(self.shard_count))):
+                progress(shard, self.shard_count)
+                if fault is not None:
+                    threads.shutdown(wait=False, cancel_futures=True)
+                    raise RunFolderError(
+                        f"run folder {self.path}: {fault}; run the same `evigraph index` command again to remake it, "
+                        "or index into a new folder"
+                    )
 
     def is_finished(self) -> bool:
         """Whether `finish` was called and no shard was written since."""

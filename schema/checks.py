@@ -16,7 +16,7 @@ from schema.database import one_line
 from schema.errors import DatabaseError
 from schema.invariants import INVARIANTS
 from schema.parts import Part, parts
-from schema.rollups import PLACED, ROLLUPS, SUMMED, Whole, edges_of, whole
+from schema.rollups import ROLLUPS, Whole, edges_of, whole
 from schema.tables import ROLLUP_TABLES
 from schema.tables.base import columns_of, quoted
 from schema.tables.rollups import ALL_CLASSES
@@ -112,7 +112,7 @@ def check_rollups(
             some = _classes(connection, run_id, every) if kind == "class" else _channels(connection, run_id, every)
             key = "root_class_id" if kind == "class" else "(source_layer, source_channel)"
             condition = "TRUE" if every == 1 else f"{key} {some}"
-            _keep(connection, "checked_edge", edges_of(run_id, SUMMED, PLACED, condition=condition))
+            _keep(connection, "checked_edge", edges_of(run_id, condition=condition))
             for table in ROLLUP_TABLES:
                 if _kind(table) == kind:
                     for sql in _differences(table, run_id, every, some):

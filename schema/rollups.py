@@ -1,25 +1,19 @@
-"""The rollups, each stated once: a SELECT over the edges of a run, `rooted`, or over its base tables.
+"""The rollups, each stated once: over the edges of a run, each with its root (`rooted`), or over its base tables.
 
-`publish` fills the tables from these, and `check` computes them again and compares: they must give the same
-rows every time. So sums are taken over doubles of few binary places, whose sum is exact and so does not depend on the
-order of the threads, and every tie is broken. (Decimals would do, but DuckDB casts a sum of them 40 times slower.)
-
-Most rollups are additive: a part of the edges gives partial rows, and the sum of such rows over all parts is the
-rollup. So a run is rolled up some classes at a time (`EDGES_AT_A_TIME`), in memory that does not grow with it. A root
-lies in one part, so roots may be counted.
+`publish` fills the tables from these (`schema.filling`), and `check` computes them again and compares: they must give
+the same rows every time. So sums are taken over doubles of few binary places, whose sum is exact and so does not depend
+on the order of the threads, and every tie is broken. (Decimals would do, but DuckDB casts a sum of them 40 times
+slower.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Numeric
+from sqlalchemy import Numeric
 
-from schema.parts import parts
-from schema.tables import ROLLUP_TABLES
-from schema.tables.base import Base, columns_of, quoted
+from schema.tables.base import Base, quoted
 from schema.tables.rollups import ALL_CLASSES, ANY_OUTCOME, SUM
 
 ROLES = ("predicted", "label")
@@ -28,8 +22,6 @@ PEAKS_PER_CHANNEL = 64
 """Rows of channel_peak for one channel, at most."""
 DEGREE_RANKS = 3
 """Edges of a rank below this count towards the discriminative degree (Sec. 4.3 takes the top 3)."""
-EDGES_AT_A_TIME = 1_500_000
-"""About so many edges are rolled up at a time, some 200 MB."""
 
 
 def exact(column: str) -> str:
@@ -47,64 +39,77 @@ def enum(column: str, values: tuple[str, ...]) -> str:
     return f"{column}::ENUM({', '.join(map(repr, values))})"
 
 
-SUMMED = """decision_id, class_id, role, outcome, label_id, target_layer, target_channel, source_channel, "rank", share,
-            importance, context_label_id, context_iou"""
-"""Columns of `edges_of` that additive rollups read. To keep one more costs as much as to compute it."""
-PLACED = "image_id, target_y, target_x, source_y, source_x, contribution, feature, activation"
-"""Those that a rollup of the best edges reads besides SUMMED."""
-_ROOTS = f"""
-    SELECT decision_id, image_id, label_id, {enum("role", ROLES)} AS role, {enum("outcome", OUTCOMES)} AS outcome
-    FROM root WHERE run_id = $run_id
-"""
+def roots_of(run_id: int | str) -> str:
+    """SELECT of a run's roots as `edges_of` joins them to their edges."""
+    return f"""
+        SELECT decision_id, class_id, image_id, label_id, {enum("role", ROLES)} AS role,
+               {enum("outcome", OUTCOMES)} AS outcome
+        FROM root WHERE run_id = {run_id}
+    """
 
 
-def edges_of(run_id: int, *columns: str, condition: str = "TRUE", able: str = "") -> str:
+def edges_of(run_id: int, edges: str = "edge", condition: str = "TRUE", roots: str = "") -> str:
     """SELECT of a run's edges, each with its root.
 
     Args:
         run_id: of the run.
-        columns: SUMMED, or that and PLACED.
+        edges: `edge`, or a SELECT in brackets with its columns.
         condition: on the columns of `edge`.
-        able: joins and conditions after `edge AS e`, by which edges are left out before they are joined to their roots.
+        roots: a table with the columns of `roots_of` or more, if not that SELECT itself.
     """
     return f"""
-        SELECT {", ".join(columns)}
-        FROM (SELECT e.*, root_class_id AS class_id
-              FROM (FROM edge WHERE run_id = {run_id} AND {condition}) AS e {able})
-        JOIN ({_ROOTS.replace("$run_id", str(run_id))}) USING (decision_id)
+        SELECT *
+        FROM (SELECT * FROM {edges} WHERE run_id = {run_id} AND {condition})
+        JOIN {roots or f"({roots_of(run_id)})"} USING (decision_id)
     """
 
 
-def rooted(edges: str, run_id: int) -> str:
-    """SQL of what `rooted` stands for below.
+def rooted(edges: str) -> str:
+    """SELECT of what `rooted` stands for below; the source layer is the one below the target's.
 
     Args:
-        edges: table or SELECT in brackets with the columns SUMMED, and those that the rollup reads besides.
-        run_id: theirs.
+        edges: rows that `edges_of` gives, as a table or a SELECT in brackets.
     """
     return f"""
-        SELECT {run_id}::INTEGER AS run_id, (target_layer - 1)::SMALLINT AS source_layer,
+        SELECT * REPLACE ((target_layer - 1)::SMALLINT AS source_layer),
                {exact("share")} AS exact_share, {exact("importance")} AS exact_importance,
-               {exact("context_iou")} AS exact_iou, * EXCLUDE (importance, context_iou)
+               {exact("context_iou")} AS exact_iou
         FROM {edges}
     """
 
 
+MEASURES = {
+    "decisions": "count(DISTINCT decision_id)",
+    "edges": "count(*)",
+    "share_sum": "sum(exact_share)",
+    "importance_sum": "sum(exact_importance)",
+    "iou_sum": "sum(exact_iou)",
+}
+"""What an additive rollup may sum: its column to SQL over `rooted`."""
+
+
 @dataclass(frozen=True)
 class Additive:
-    """A rollup that is the sum of its parts.
+    """A rollup that is the sum of its parts: some edges give partial rows, whose sum over all edges is the rollup.
 
     Attributes:
-        part: SELECT over `rooted` that gives the keys and measures, in the order of the table's columns.
-        measures: how many columns at the end are summed.
+        keys: of the columns of `rooted`, those that it groups by, in the order of the table's columns.
+        measures: of MEASURES, those that follow them.
+        condition: on the columns of `rooted`, which edges count.
         classes: whether rows over all classes, ALL_CLASSES, are added.
-        total: SELECT over `summed`, the sum of the parts, where that is not yet the rollup.
+        total: SELECT over `summed`, such rows, where that is not yet the rollup.
     """
 
-    part: str
-    measures: int
+    keys: tuple[str, ...]
+    measures: tuple[str, ...]
+    condition: str = "TRUE"
     classes: bool = True
     total: str | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that the keys give."""
+        return [key.rpartition(" ")[2] for key in self.keys]
 
 
 @dataclass(frozen=True)
@@ -129,9 +134,6 @@ class Whole:
     select: str
 
 
-_SUMS = """count(DISTINCT decision_id) AS decisions, count(*) AS edges, sum(exact_share) AS share_sum,
-               sum(exact_importance) AS importance_sum"""
-
 Rollup = Additive | Best | Whole
 ROLLUPS: dict[str, Rollup] = {
     "class_roots": Whole(f"""
@@ -143,35 +145,30 @@ ROLLUPS: dict[str, Rollup] = {
         ORDER BY ALL
     """),
     "channel_support": Additive(
-        f"""
-        SELECT run_id, source_layer AS layer_id, class_id, source_channel AS channel, role, outcome, {_SUMS}
-        FROM rooted GROUP BY ALL
-        """,
-        measures=4,
+        ("run_id", "source_layer AS layer_id", "class_id", "source_channel AS channel", "role", "outcome"),
+        ("decisions", "edges", "share_sum", "importance_sum"),
     ),
     "channel_edge": Additive(
-        f"""
-        SELECT run_id, target_layer, target_channel, source_layer, source_channel, role, outcome, {_SUMS}
-        FROM rooted GROUP BY ALL
-        """,
-        measures=4,
+        ("run_id", "target_layer", "target_channel", "source_layer", "source_channel", "role", "outcome"),
+        ("decisions", "edges", "share_sum", "importance_sum"),
         classes=False,
     ),
     "channel_context": Additive(
-        """
-        SELECT run_id, source_layer AS layer_id, class_id, source_channel AS channel, context_label_id AS label_id,
-               role, count(*) AS edges, sum(exact_iou) AS iou_sum
-        FROM rooted WHERE context_label_id IS NOT NULL GROUP BY ALL
-        """,
-        measures=2,
+        (
+            "run_id",
+            "source_layer AS layer_id",
+            "class_id",
+            "source_channel AS channel",
+            "context_label_id AS label_id",
+            "role",
+        ),
+        ("edges", "iou_sum"),
+        condition="context_label_id IS NOT NULL",
     ),
     "class_context": Additive(
-        """
-        SELECT run_id, source_layer AS layer_id, class_id, context_label_id AS label_id, role, outcome,
-               count(DISTINCT decision_id) AS decisions, count(*) AS edges, sum(exact_iou) AS iou_sum
-        FROM rooted WHERE context_label_id IS NOT NULL GROUP BY ALL
-        """,
-        measures=3,
+        ("run_id", "source_layer AS layer_id", "class_id", "context_label_id AS label_id", "role", "outcome"),
+        ("decisions", "edges", "iou_sum"),
+        condition="context_label_id IS NOT NULL",
     ),
     "class_label": Whole(f"""
         SELECT run_id, coalesce(class_id, {ALL_CLASSES})::INTEGER AS class_id, label_id, role, outcome,
@@ -182,17 +179,13 @@ ROLLUPS: dict[str, Rollup] = {
         ORDER BY ALL
     """),
     "layer_profile": Additive(
-        """
-        SELECT run_id, target_layer AS layer_id, class_id, role, outcome, "rank", count(*) AS edges,
-               sum(exact_share) AS share_sum
-        FROM rooted GROUP BY ALL
-        """,
-        measures=2,
+        ("run_id", "target_layer AS layer_id", "class_id", "role", "outcome", "rank"),
+        ("edges", "share_sum"),
     ),
     "positive_profile": Whole(f"""
         SELECT run_id, layer_id, role, outcome, positive_count, overlap_count, len(evidence)::INTEGER AS evidence,
                count(*)::INTEGER AS decompositions
-        FROM decomposition JOIN ({_ROOTS}) USING (decision_id) WHERE run_id = $run_id
+        FROM decomposition JOIN ({roots_of("$run_id")}) USING (decision_id) WHERE run_id = $run_id
         GROUP BY ALL ORDER BY ALL
     """),
     # One row per place: its largest contribution, then the lowest root, then the first target.
@@ -219,11 +212,9 @@ ROLLUPS: dict[str, Rollup] = {
         count=PEAKS_PER_CHANNEL,
     ),
     "channel_degree": Additive(
-        f"""
-        SELECT run_id, source_layer AS layer_id, source_channel AS channel, label_id, count(*) AS edges
-        FROM rooted WHERE "rank" < {DEGREE_RANKS} AND role = 'predicted' AND label_id IS NOT NULL GROUP BY ALL
-        """,
-        measures=1,
+        ("run_id", "source_layer AS layer_id", "source_channel AS channel", "label_id"),
+        ("edges",),
+        condition=f"""\"rank\" < {DEGREE_RANKS} AND role = 'predicted' AND label_id IS NOT NULL""",
         classes=False,
         total="""
         SELECT run_id, layer_id, channel, (max(edges) / sum(edges))::REAL AS discriminative_degree,
@@ -286,100 +277,43 @@ def whole(table: str, edges: str, run_id: int) -> str:
     rollup = ROLLUPS[table]
     if isinstance(rollup, Whole):
         return rollup.select.replace("$run_id", str(run_id))
-    return f"WITH rooted AS ({rooted(edges, run_id)}), part AS ({rollup.part}) {_total(table, False)}"
+    part = rollup.part if isinstance(rollup, Best) else of_edges(rollup)
+    return f"WITH rooted AS ({rooted(edges)}), part AS ({part}) {total(table)}"
 
 
-def build_rollups(connection: Connection, run_id: int, progress: Callable[[int, int], None] | None = None) -> None:
-    """Fill every rollup of one run from its base tables, replacing what was there.
+def of_edges(rollup: Additive) -> str:
+    """SELECT over `rooted` of the partial rows that its edges give."""
+    measures = ", ".join(f"{MEASURES[name]} AS {name}" for name in rollup.measures)
+    return f"SELECT {', '.join(rollup.keys)}, {measures} FROM rooted WHERE {rollup.condition} GROUP BY ALL"
+
+
+def total(table: str, split: bool = False) -> str:
+    """What follows `WITH part AS (rows of all parts)` to make the rows of the table.
 
     Args:
-        connection: may write; temporary tables are made and dropped.
-        run_id: of the run.
-        progress: gets (parts done, parts).
+        table: of a rollup that has parts.
+        split: whether a class lies in several parts.
     """
-    connection.exec_driver_sql("SET preserve_insertion_order = false")  # every order that matters is asked for
-    parted = {table: rollup for table, rollup in ROLLUPS.items() if not isinstance(rollup, Whole)}
-    # A small part first: it takes a sixteenth of the time to find strong edges, next to which most others are not kept.
-    each = list(parts(connection, run_id, EDGES_AT_A_TIME, first=EDGES_AT_A_TIME // 16))
-    connection.commit()
-    for done, part in enumerate(each):
-        if progress is not None:
-            progress(done, len(each))
-        condition = part.condition("root_class_id")
-        connection.exec_driver_sql(
-            f"CREATE OR REPLACE TEMP TABLE kept_edge AS {edges_of(run_id, SUMMED, condition=condition)}"
-        )
-        # DuckDB has statistics of committed rows, by which grouping takes half as long, and frees what they replaced.
-        connection.commit()
-        for table, rollup in parted.items():
-            edges = "kept_edge"
-            if isinstance(rollup, Best):
-                if done.bit_count() == 1:  # before parts 1, 2, 4, 8, ...: fewer and fewer edges raise the bounds
-                    _keep_best(connection, table, rollup)
-                able = _able(table, rollup) if done else ""
-                edges = f"({edges_of(run_id, SUMMED, PLACED, condition=condition, able=able)})"
-            verb = f"INSERT INTO part_{table}" if done else f"CREATE OR REPLACE TEMP TABLE part_{table} AS"
-            connection.exec_driver_sql(f"{verb} WITH rooted AS ({rooted(edges, run_id)}) {rollup.part}")
-    for table in ROLLUP_TABLES:
-        columns = quoted(columns_of(table))
-        connection.exec_driver_sql(f'DELETE FROM "{table}" WHERE run_id = {run_id}')
-        if table not in parted:
-            connection.exec_driver_sql(f'INSERT INTO "{table}" ({columns}) {whole(table, "", run_id)}')
-        elif each:
-            select = f"WITH part AS (FROM part_{table}) {_total(table, any(part.is_of_a_class for part in each))}"
-            connection.exec_driver_sql(
-                f'INSERT INTO "{table}" ({columns}) SELECT {columns} FROM ({select}) ORDER BY ALL'
-            )
-    connection.exec_driver_sql("RESET preserve_insertion_order")
-    for table in ("kept_edge", *(f"part_{table}" for table in parted)):
-        connection.exec_driver_sql(f"DROP TABLE IF EXISTS temp.{table}")
-
-
-def _keep_best(connection: Connection, table: str, rollup: Best) -> None:
-    best = f"WITH summed AS (FROM part_{table}) {rollup.total}"
-    connection.exec_driver_sql(f"CREATE OR REPLACE TEMP TABLE part_{table} AS {best}")
-
-
-def _able(table: str, rollup: Best) -> str:
-    """What `edges_of` takes to leave out edges that cannot be among the best, as the parts so far have better ones."""
-    return f"""
-        LEFT JOIN (FROM part_{table} WHERE position = {rollup.count - 1}) AS b
-             ON b.layer_id = e.source_layer AND b.channel = e.source_channel
-        WHERE coalesce(e.contribution >= b.contribution, TRUE)
-    """
-
-
-def _total(table: str, split: bool) -> str:
-    """From `part`, the rows of all parts, to those of the table; `split` says whether a class lies in several parts."""
     rollup = ROLLUPS[table]
     if isinstance(rollup, Best):
         return f", summed AS (FROM part) {rollup.total}"
     if isinstance(rollup, Whole):
         raise TypeError(f"{table} has no parts")
-    names = _part_columns(table, rollup)
-    keys, measures = names[: -rollup.measures], names[-rollup.measures :]
-    others = ", ".join(f'"{key}"' for key in keys if key != "class_id")
-    sums = ", ".join(f"{_measure(table, name, f'sum({name})')} AS {name}" for name in measures)
+    keys = quoted(rollup.names)
+    others = quoted(name for name in rollup.names if name != "class_id")
+    sums = ", ".join(f"{_measure(table, name, f'sum({name})')} AS {name}" for name in rollup.measures)
     if not rollup.classes:
-        select = f"SELECT {quoted(keys)}, {sums} FROM part GROUP BY {others}"
+        select = f"SELECT {keys}, {sums} FROM part GROUP BY {others}"
         return f", summed AS ({select}) {rollup.total}" if rollup.total else select
     # Rows of a class that lies in one part need no sum, which is most of the work.
-    as_is = ", ".join(f"{_measure(table, name, name)} AS {name}" for name in measures)
-    by_class = f"SELECT {quoted(keys)}, {sums} FROM part GROUP BY {quoted(keys)}"
-    all_classes = quoted(keys).replace('"class_id"', f"{ALL_CLASSES}::INTEGER AS class_id")
+    as_is = ", ".join(f"{_measure(table, name, name)} AS {name}" for name in rollup.measures)
+    all_classes = keys.replace('"class_id"', f"{ALL_CLASSES}::INTEGER AS class_id")
     return f"""
-        {by_class if split else f"SELECT {quoted(keys)}, {as_is} FROM part"}
+        {f"SELECT {keys}, {sums} FROM part GROUP BY {keys}" if split else f"SELECT {keys}, {as_is} FROM part"}
         UNION ALL SELECT {all_classes}, {sums} FROM part GROUP BY {others}
     """
 
 
-def _measure(table: str, name: str, total: str) -> str:
+def _measure(table: str, name: str, value: str) -> str:
     kind = Base.metadata.tables[table].columns[name].type
-    return stored(total, kind) if isinstance(kind, Numeric) else f"{total}::INTEGER"
-
-
-def _part_columns(table: str, rollup: Additive) -> list[str]:
-    """The columns of a part: those of the table, unless it is made from their sums."""
-    if rollup.total:
-        return ["run_id", "layer_id", "channel", "label_id", "edges"]
-    return columns_of(table)
+    return stored(value, kind) if isinstance(kind, Numeric) else f"{value}::INTEGER"

@@ -13,12 +13,21 @@ from schema.encoding import IOU_STEPS, NO_LABEL, coarse, fine
 
 # As good as always there are 3 edges. To make a list for each decomposition took as long as all the rest.
 _RANKS = "CASE len(evidence) WHEN 3 THEN [0::BIGINT, 1, 2] ELSE range(len(evidence)) END"
-EDGE = f"""
+UNFOLDED = f"""(SELECT * EXCLUDE (evidence), unnest(evidence) AS e, unnest({_RANKS}) AS "rank"
+          FROM decomposition)"""
+"""A row for each edge, as it is stored: its decomposition, with the edge itself as `e`."""
+CONTRIBUTION = f"{fine('(positive_log + e.share_log)')}::REAL"
+"""Of a row of UNFOLDED."""
+
+
+def edges_from(unfolded: str) -> str:
+    """SELECT of the columns of `edge` from UNFOLDED, or from some of its rows."""
+    return f"""
     SELECT run_id, class_id AS root_class_id, decision_id,
            layer_id AS target_layer, channel AS target_channel, y AS target_y, x AS target_x,
            (layer_id - 1)::SMALLINT AS source_layer, e.channel AS source_channel,
            (y * scale_y + e.dy)::SMALLINT AS source_y, (x * scale_x + e.dx)::SMALLINT AS source_x,
-           {fine("(positive_log + e.share_log)")}::REAL AS contribution,
+           {CONTRIBUTION} AS contribution,
            {fine("e.share_log")}::REAL AS share,
            "rank"::SMALLINT AS "rank",
            {coarse("e.feature_log")} AS feature,
@@ -26,9 +35,9 @@ EDGE = f"""
            {fine("(importance_log + e.share_log)")}::REAL AS importance,
            nullif(e.context_label_id, {NO_LABEL}) AS context_label_id,
            (nullif(e.context_iou_steps, 0) / {IOU_STEPS}.0)::REAL AS context_iou
-    FROM (SELECT * EXCLUDE (evidence), unnest(evidence) AS e, unnest({_RANKS}) AS "rank"
-          FROM decomposition)
+    FROM {unfolded}
 """
+
 
 ROOT = """
     SELECT run_id, decision_id, image_id, d.class_id, d.role, i.label_id, i.predicted_id,
@@ -37,7 +46,7 @@ ROOT = """
     FROM decision AS d JOIN image AS i USING (run_id, image_id)
 """
 
-VIEWS = {"edge": EDGE, "root": ROOT}
+VIEWS = {"edge": edges_from(UNFOLDED), "root": ROOT}
 """Name to SELECT."""
 
 edge = table(

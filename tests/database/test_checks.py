@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import Connection
 
 from schema.checks import check_rollups, check_tables, run_checks
+from schema.filling import build_rollups
 from schema.invariants import INVARIANTS
 from schema.parts import parts
-from schema.rollups import ROLLUPS, build_rollups
+from schema.rollups import ROLLUPS
 from schema.tables import ROLLUP_TABLES
 from schema.tables.base import Base
 
@@ -269,9 +270,16 @@ def test_every_edge_is_in_one_part(writable: Connection, size: int) -> None:
     assert len(found) > 1 or size == 10**9
 
 
-def test_rollups_are_the_same_in_however_many_parts(writable: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("schema.rollups.EDGES_AT_A_TIME", 120)
-    assert len(list(parts(writable, 1, 120))) > 8
+@pytest.mark.parametrize("edges", [120, 10**9])
+@pytest.mark.parametrize("roots", [2, 64])
+def test_rollups_are_the_same_in_however_many_parts_and_blocks(
+    writable: Connection, monkeypatch: pytest.MonkeyPatch, edges: int, roots: int
+) -> None:
+    monkeypatch.setattr("schema.filling.EDGES_AT_A_TIME", edges)
+    monkeypatch.setattr("schema.filling.ROOTS_IN_A_BLOCK", roots)
+    assert (len(list(parts(writable, 1, edges))) > 8) == (edges == 120)
+    most = writable.exec_driver_sql("SELECT max(n) FROM (SELECT count(*) AS n FROM decision GROUP BY run_id, class_id)")
+    assert most.scalar_one() > 2 * 2, "some class has several blocks"
     build_rollups(writable, 1)
     assert [(r.name, r.detail) for r in check_rollups(writable) if not r.ok] == []
 
