@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import defaultdict
 from enum import StrEnum
 from pathlib import Path
@@ -229,7 +230,7 @@ def index(
         print(json.dumps(report.to_json()))
     elif not quiet:
         _print_summary(report)
-        print(f"next: evigraph publish {run} --db evidence.duckdb")
+        print(f"next: evigraph publish {shlex.quote(str(run))} --db evidence.duckdb")
 
 
 def _refuse_idle_options(context: typer.Context) -> None:

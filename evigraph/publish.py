@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -36,4 +37,4 @@ def publish(
         size = report.size_bytes / 1e6
         print(f"published {', '.join(report.runs)} to {db}: {report.edge_count} edges of {report.image_count} images")
         print(f"  {size:.1f} MB in {report.seconds:.1f} s, its invariants checked")
-        print(f"next: evigraph serve --db {db}")
+        print(f"next: evigraph serve --db {shlex.quote(str(db))}")

@@ -73,8 +73,7 @@ def build(
             connection.commit()
         _require_all(check_rollups(connection, runs=new, sample_edges=CHECKED_EDGES), report)
         if served is not None and not stays:
-            connection.commit()  # DuckDB detaches nothing that the current transaction has read
-            connection.exec_driver_sql("DETACH old")
+            load.detach(connection)
         counts = connection.exec_driver_sql(
             "SELECT coalesce(sum(image_count), 0)::BIGINT, coalesce(sum(edge_count), 0)::BIGINT "
             "FROM run WHERE list_contains($ids, run_id)",

@@ -154,12 +154,16 @@ def _some_at_a_time(folder: RunFolder) -> Iterator[range]:
             start, edges = shard + 1, 0
 
 
+_OLD = '"old.version"'
+"""Name of an attached version. DuckDB names a file by what is before its first dot, so none is named so by chance."""
+
+
 def copy_run(connection: Connection, run_id: int) -> None:
-    """Insert a run of the attached database `old`, rollups too, in the order in which it lies there."""
+    """Insert a run of the attached version, rollups too, in the order in which it lies there."""
     for table in BASE_TABLES + ROLLUP_TABLES:
         columns = quoted(columns_of(table))
         connection.exec_driver_sql(
-            f'INSERT INTO "{table}" ({columns}) SELECT {columns} FROM old."{table}" WHERE run_id = $run_id',
+            f'INSERT INTO "{table}" ({columns}) SELECT {columns} FROM {_OLD}."{table}" WHERE run_id = $run_id',
             {"run_id": run_id},
         )
 
@@ -204,8 +208,14 @@ def _insert_description(connection: Connection, folder: RunFolder, run_id: int) 
 
 
 def attach(connection: Connection, file: Path) -> None:
-    """Attach a version read-only as `old`."""
-    connection.exec_driver_sql(f"ATTACH {_quoted(file)} AS old (READ_ONLY)")
+    """Attach a version, read-only, for `copy_run`."""
+    connection.exec_driver_sql(f"ATTACH {_quoted(file)} AS {_OLD} (READ_ONLY)")
+
+
+def detach(connection: Connection) -> None:
+    """Detach it again."""
+    connection.commit()  # DuckDB detaches nothing that the current transaction has read
+    connection.exec_driver_sql(f"DETACH {_OLD}")
 
 
 def _quoted(file: Path) -> str:

@@ -194,15 +194,17 @@ class RunFolder:
                 f"run folder {self.path} is unfinished: {missing} of {self.shard_count} shards are missing; "
                 "run the same `evigraph index` command again to complete it"
             )
-        with ThreadPoolExecutor(_READERS) as threads:
+        threads = ThreadPoolExecutor(_READERS)
+        try:
             for shard, fault in enumerate(threads.map(self.fault, range(self.shard_count))):
                 progress(shard, self.shard_count)
                 if fault is not None:
-                    threads.shutdown(wait=False, cancel_futures=True)
                     raise RunFolderError(
                         f"run folder {self.path}: {fault}; run the same `evigraph index` command again to remake it, "
                         "or index into a new folder"
                     )
+        finally:
+            threads.shutdown(cancel_futures=True)
 
     def is_finished(self) -> bool:
         """Whether `finish` was called and no shard was written since."""

@@ -20,15 +20,16 @@ from tests.support import tiny
 
 
 def test_index_publish_check_query(cli: Cli, index_words: list[str], tmp_path: Path) -> None:
-    run, db = tmp_path / "runs" / "tiny", tmp_path / "evidence.duckdb"
+    run, db = tmp_path / "my runs" / "tiny", tmp_path / "my evidence.duckdb"
     indexed = cli(*index_words, "--run", run)
     assert indexed.code == 0, indexed.stderr
     assert indexed.stderr == ""
     assert "run tiny: 24 images over 1, 4, 7" in indexed.stdout
-    assert f"next: evigraph publish {run}" in indexed.stdout
+    assert f"next: evigraph publish '{run}'" in indexed.stdout
     published = cli("publish", run, "--db", db)
     assert published.code == 0
     assert f"published tiny to {db}" in published.stdout
+    assert f"next: evigraph serve --db '{db}'" in published.stdout
     checked = cli("check", "--db", db)
     assert checked.code == 0
     assert "BROKEN" not in checked.stdout

@@ -119,6 +119,15 @@ def test_a_run_of_the_same_name_is_replaced_and_keeps_its_id(own: Path, tmp_path
         assert [r for r in rows[table] if r[0] == 2] == [r for r in b_rows[table] if r[0] == 2]
 
 
+@pytest.mark.parametrize("stem", ["old", "temp", "main", "edge", "x'y", 'a "b'])
+def test_a_database_may_have_any_name(run_dir: Path, tmp_path: Path, stem: str) -> None:
+    """DuckDB names a database after its file, so some names might be those of something else."""
+    db = tmp_path / f"{stem}.duckdb"
+    for _ in range(2):  # the second time, what is there is attached
+        publish([run_dir], db)
+    assert len(rows_of(db)["run"]) == 1
+
+
 def test_the_version_before_is_kept_until_the_next_publish(own: Path, run_dir: Path) -> None:
     versions = [resolve(own)]
     for _ in range(3):
