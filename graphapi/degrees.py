@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from sqlalchemy import case, cast, func, literal_column, select
 from sqlalchemy.types import Integer
 
 from graphapi import matching
-from graphapi.sql import Row, Statement, Template
+from graphapi.sql import KEPT, Row, Statement, Template
 from schema.errors import UsageError
 from schema.tables.rollups import ChannelDegree
 
@@ -61,15 +62,22 @@ def require_sensible(key: DegreeKey) -> DegreeKey:
 
 def degrees_statement(keys: Sequence[DegreeKey]) -> Statement:
     """A row for each layer that has channels with enough edges; the keys differ in run and layer alone."""
-    first, table = keys[0], ChannelDegree
+    layers = [(key.run_id, key.layer_id) for key in keys]
+    # One statement serves all keys that ask for the same of any layers.
+    template = _template(keys[0]._replace(run_id=0, layer_id=0), matching.shape_of(layers))
+    return template.filled(**matching.values(layers))
+
+
+@lru_cache(maxsize=KEPT)
+def _template(asked: DegreeKey, shape: matching.Shape) -> Template:
+    table = ChannelDegree
     degree = table.discriminative_degree
     # A degree of 1 falls in the last bin, which holds its upper end.
-    place = func.least(cast(func.floor(degree * first.bins), Integer), first.bins - 1)
-    points = ", ".join(repr(float(point)) for point in first.quantiles)
+    place = func.least(cast(func.floor(degree * asked.bins), Integer), asked.bins - 1)
+    points = ", ".join(repr(float(point)) for point in asked.quantiles)
     quantiles = func.quantile_cont(degree, literal_column(f"[{points}]::DOUBLE[]")) if points else literal_column("[]")
     column = table.__table__.c
-    layers = [(key.run_id, key.layer_id) for key in keys]
-    wanted = matching.condition([column.run_id, column.layer_id], matching.shape_of(layers))
+    wanted = matching.condition([column.run_id, column.layer_id], shape)
     return Template(
         select(
             table.run_id,
@@ -78,12 +86,12 @@ def degrees_statement(keys: Sequence[DegreeKey]) -> Statement:
             func.avg(degree).label("mean"),
             func.median(degree).label("median"),
             quantiles.label("quantiles"),
-            func.count(case((degree > first.threshold, 1))).label("above"),
+            func.count(case((degree > asked.threshold, 1))).label("above"),
             func.histogram(place).label("histogram"),
         )
-        .where(wanted, table.edges >= first.min_edges)
+        .where(wanted, table.edges >= asked.min_edges)
         .group_by(table.run_id, table.layer_id)
-    ).filled(**matching.values(layers))
+    )
 
 
 def degrees(rows: Sequence[Row], bins: int) -> Degrees:

@@ -6,14 +6,15 @@ the same class, role and outcome.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Select, cast, func, literal, select, union_all
+from sqlalchemy import BigInteger, ColumnElement, Select, and_, cast, func, literal, select, union_all
 
 from graphapi import matching
-from graphapi.sql import Row, Statement, Template
+from graphapi.sql import KEPT, Row, Statement, Template, hole
 from schema.tables.rollups import ALL_CLASSES, LayerProfile, PositiveProfile
 
 
@@ -58,9 +59,19 @@ class Profile:
 
 def shares_statement(keys: Sequence[ProfileKey]) -> Statement:
     """A row for each layer and rank; the keys differ in run and layer alone."""
-    first, table = keys[0], LayerProfile.__table__.c
-    layers = [(key.run_id, key.layer_id) for key in keys]
-    statement = (
+    return _filled(_shares, keys)
+
+
+def _filled(template: Callable[[matching.Shape, bool], Template], keys: Sequence[ProfileKey]) -> Statement:
+    first, layers = keys[0], [(key.run_id, key.layer_id) for key in keys]
+    holes = {"class_id": first.class_id, "role": first.role, "outcome": first.outcome}
+    return template(matching.shape_of(layers), first.outcome is not None).filled(**matching.values(layers), **holes)
+
+
+@lru_cache(maxsize=KEPT)
+def _shares(shape: matching.Shape, of_outcome: bool) -> Template:
+    table = LayerProfile.__table__.c
+    return Template(
         select(
             table.run_id,
             table.layer_id,
@@ -68,17 +79,16 @@ def shares_statement(keys: Sequence[ProfileKey]) -> Statement:
             cast(func.sum(table.edges), BigInteger).label("edges"),
             func.sum(table.share_sum).label("share_sum"),
         )
-        .where(
-            matching.condition([table.run_id, table.layer_id], matching.shape_of(layers)),
-            table.class_id == first.class_id,
-            table.role == first.role,
-        )
+        .where(_wanted(table, shape, of_outcome), table.class_id == hole("class_id"))
         .group_by(table.run_id, table.layer_id, table.rank)
         .order_by(table.run_id, table.layer_id, table.rank)
     )
-    if first.outcome is not None:
-        statement = statement.where(table.outcome == first.outcome)
-    return Template(statement).filled(**matching.values(layers))
+
+
+def _wanted(table: Any, shape: matching.Shape, of_outcome: bool) -> ColumnElement[bool]:
+    layer = matching.condition([table.run_id, table.layer_id], shape)
+    outcome = [table.outcome == hole("outcome")] if of_outcome else []
+    return and_(layer, table.role == hole("role"), *outcome)
 
 
 def profile(rows: Sequence[Row]) -> Profile:
@@ -94,27 +104,25 @@ def positive_statement(keys: Sequence[ProfileKey]) -> Statement:
     """Rows of a layer: (kind, value, decompositions), for how many channels are `positive`, are `overlapping` of those,
     and are kept (`evidence`, whose value 0 is a decomposition without evidence).
     """
-    first, table = keys[0], PositiveProfile.__table__.c
-    layers = [(key.run_id, key.layer_id) for key in keys]
-    wanted = [
-        matching.condition([table.run_id, table.layer_id], matching.shape_of(layers)),
-        table.role == first.role,
-    ]
-    if first.outcome is not None:
-        wanted.append(table.outcome == first.outcome)
+    return _filled(_positive, keys)
+
+
+@lru_cache(maxsize=KEPT)
+def _positive(shape: matching.Shape, of_outcome: bool) -> Template:
+    table = PositiveProfile.__table__.c
+    wanted = _wanted(table, shape, of_outcome)
 
     def counted(kind: str, value: Any) -> Select[Any]:
         count = cast(func.sum(table.decompositions), BigInteger).label("decompositions")
         columns = (table.run_id, table.layer_id, literal(kind).label("kind"), value.label("value"), count)
-        return select(*columns).where(*wanted).group_by(table.run_id, table.layer_id, value)
+        return select(*columns).where(wanted).group_by(table.run_id, table.layer_id, value)
 
     every = union_all(
         counted("positive", table.positive_count),
         counted("overlapping", table.overlap_count),
         counted("evidence", table.evidence),
     )
-    every = every.order_by("run_id", "layer_id", "kind", "value")
-    return Template(every).filled(**matching.values(layers))
+    return Template(every.order_by("run_id", "layer_id", "kind", "value"))
 
 
 def positive(rows: Sequence[Row]) -> Positive:

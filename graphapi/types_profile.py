@@ -5,6 +5,7 @@ from __future__ import annotations
 import strawberry
 
 from graphapi.profiles import Count, Positive, Profile
+from graphapi.types_base import described
 
 
 @strawberry.type(description="How the evidence of a layer's decompositions falls off with rank.")
@@ -33,8 +34,17 @@ class PositiveProfile:
         description="Positive channels whose mask overlaps (IoU > 0.9) that of one of larger contribution, its "
         "representative; null where the run was made without --overlaps."
     )
-    positive: list[DecompositionCount] = strawberry.field(description="By number of positive channels, ascending.")
-    overlapping: list[DecompositionCount] = strawberry.field(description="By number of overlapping ones, ascending.")
+    found: strawberry.Private[Positive]
+
+    @described("By number of positive channels, ascending.")
+    def positive(self) -> list[DecompositionCount]:
+        """Made when asked for, as there may be hundreds."""
+        return _counts(self.found.positive)
+
+    @described("By number of overlapping ones, ascending.")
+    def overlapping(self) -> list[DecompositionCount]:
+        """Likewise."""
+        return _counts(self.found.overlapping)
 
 
 def profile_node(found: Profile) -> LayerProfile:
@@ -49,8 +59,7 @@ def positive_node(found: Positive) -> PositiveProfile:
         barren=found.barren,
         mean_positive=found.mean_positive,
         mean_overlapping=found.mean_overlapping,
-        positive=_counts(found.positive),
-        overlapping=_counts(found.overlapping),
+        found=found,
     )
 
 
