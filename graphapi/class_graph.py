@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, NamedTuple
 
 import networkx as nx
 from sqlalchemy import Select, and_, cast, func, select
 from sqlalchemy.types import BigInteger, Double
 
-from graphapi.sql import Row
+from graphapi.sql import Row, Statement, Template, hole
 from schema.tables.dataset import Image
 from schema.tables.evidence import Decision
 from schema.tables.rollups import ChannelSupport
@@ -53,7 +54,35 @@ class Path(NamedTuple):
     nodes: tuple[Node, ...]
 
 
-def _kept(key: GraphKey) -> Select[Any]:
+def nodes_statement(key: GraphKey) -> Statement:
+    """The channels of the graph, the highest layer first, and of each layer one more where it has more than is kept."""
+    return _nodes(key.outcome is not None).filled(**_holes(key))
+
+
+def edges_statement(key: GraphKey) -> Statement:
+    """The edges into nodes of the graph, summed over the roots of the class; their targets need not be nodes."""
+    return _edges(key.outcome).filled(**_holes(key))
+
+
+def _holes(key: GraphKey) -> dict[str, Any]:
+    return {
+        "run_id": key.run_id,
+        "class_id": key.class_id,
+        "role": key.role,
+        "of_label": int(key.role == "label"),
+        "outcome": key.outcome,
+        "least": key.min_rate * key.roots,
+        "most": key.max_nodes_per_layer,
+    }
+
+
+@cache
+def _nodes(of_outcome: bool) -> Template:
+    kept = _kept(of_outcome).subquery("kept")
+    return Template(select(kept).order_by(kept.c.layer_id.desc(), kept.c.place))
+
+
+def _kept(of_outcome: bool) -> Select[Any]:
     table = ChannelSupport
     summed = (
         select(
@@ -63,26 +92,20 @@ def _kept(key: GraphKey) -> Select[Any]:
             cast(func.sum(table.edges), BigInteger).label("edges"),
             cast(func.sum(table.importance_sum), Double).label("importance_sum"),
         )
-        .where(table.run_id == key.run_id, table.class_id == key.class_id, table.role == key.role)
-        .where(*([] if key.outcome is None else [table.outcome == key.outcome]))
+        .where(table.run_id == hole("run_id"), table.class_id == hole("class_id"), table.role == hole("role"))
+        .where(*([table.outcome == hole("outcome")] if of_outcome else []))
         .group_by(table.layer_id, table.channel)
         .subquery("summed")
     )
     order = (summed.c.decisions.desc(), summed.c.importance_sum.desc(), summed.c.channel)
     place = func.row_number().over(partition_by=summed.c.layer_id, order_by=order).label("place")
-    placed = select(*summed.c, place).where(summed.c.decisions >= key.min_rate * key.roots).subquery("placed")
+    placed = select(*summed.c, place).where(summed.c.decisions >= hole("least")).subquery("placed")
     # One more than is kept tells whether a layer has more.
-    return select(placed).where(placed.c.place <= key.max_nodes_per_layer + 1)
+    return select(placed).where(placed.c.place <= hole("most") + 1)
 
 
-def nodes_statement(key: GraphKey) -> Select[Any]:
-    """The channels of the graph, the highest layer first, and of each layer one more where it has more than is kept."""
-    kept = _kept(key).subquery("kept")
-    return select(kept).order_by(kept.c.layer_id.desc(), kept.c.place)
-
-
-def edges_statement(key: GraphKey) -> Select[Any]:
-    """The edges into nodes of the graph, summed over the roots of the class; their targets need not be nodes."""
+@cache
+def _edges(outcome: str | None) -> Template:
     edge = edge_view.c
     key_of = (edge.target_layer, edge.target_channel, edge.source_layer, edge.source_channel)
     rows = select(
@@ -92,24 +115,23 @@ def edges_statement(key: GraphKey) -> Select[Any]:
         cast(func.sum(edge.share), Double).label("share_sum"),
         cast(func.sum(edge.importance), Double).label("importance_sum"),
     ).where(
-        edge.run_id == key.run_id,
-        edge.root_class_id == key.class_id,
-        edge.decision_id % 2 == int(key.role == "label"),
+        edge.run_id == hole("run_id"),
+        edge.root_class_id == hole("class_id"),
+        edge.decision_id % 2 == hole("of_label"),
     )
-    if key.outcome is not None:
-        right = (
-            Image.label_id == Image.predicted_id if key.outcome == "correct" else Image.label_id != Image.predicted_id
-        )
+    if outcome is not None:
+        right = Image.label_id == Image.predicted_id if outcome == "correct" else Image.label_id != Image.predicted_id
         of_image = and_(Image.run_id == Decision.run_id, Image.image_id == Decision.image_id)
         wanted = select(Decision.decision_id).join(Image, of_image)
-        wanted = wanted.where(Decision.run_id == key.run_id, Decision.class_id == key.class_id, right)
+        wanted = wanted.where(Decision.run_id == hole("run_id"), Decision.class_id == hole("class_id"), right)
         rows = rows.where(edge.decision_id.in_(wanted))
     found = rows.group_by(*key_of).subquery("found").c
-    ends = select(*found).where(found.decisions >= key.min_rate * key.roots)
-    kept = _kept(key).subquery("kept")
-    source = select(kept.c.layer_id, kept.c.channel).where(kept.c.place <= key.max_nodes_per_layer).subquery("source")
+    ends = select(*found).where(found.decisions >= hole("least"))
+    kept = _kept(outcome is not None).subquery("kept")
+    source = select(kept.c.layer_id, kept.c.channel).where(kept.c.place <= hole("most")).subquery("source")
     ends = ends.join(source, and_(source.c.layer_id == found.source_layer, source.c.channel == found.source_channel))
-    return ends.order_by(found.target_layer.desc(), found.target_channel, found.decisions.desc(), found.source_channel)
+    order = (found.target_layer.desc(), found.target_channel, found.decisions.desc(), found.source_channel)
+    return Template(ends.order_by(*order))
 
 
 def build(key: GraphKey, nodes: Iterable[Row], edges: Iterable[Row]) -> nx.DiGraph:
