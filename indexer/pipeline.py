@@ -34,7 +34,7 @@ from indexer.rows import ShardRows
 from indexer.settings import IndexSettings, describe
 from indexer.shards import RunFolder
 from indexer.verify import Verifier, VerifySettings
-from schema.errors import ModelError, UsageError
+from schema.errors import DataError, ModelError, UsageError
 
 
 class Progress(Protocol):
@@ -123,7 +123,19 @@ def _index(
         if pictures and pictures.guided:
             make_guided(folder, network, source, preprocessing, pictures, indexer.inputs, workers)
         folder.finish()
-        return report_of(folder, indexer, waiting, batch_size, time.perf_counter() - started)
+        report = report_of(folder, indexer, waiting, batch_size, time.perf_counter() - started)
+    _require_some(report, settings.data)
+    return report
+
+
+def _require_some(report: IndexReport, data: str) -> None:
+    """Refuse a run without a single image: who runs `index` in a script would take it for done."""
+    if sum(report.skipped.values()) == report.image_total:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in report.skipped.items())
+        raise DataError(
+            f"none of the {report.image_total} images of {data} could be used ({reasons}); mend or replace them, and "
+            "index into a new run folder"
+        )
 
 
 def _batches(ids: range, batch_size: int) -> list[range]:

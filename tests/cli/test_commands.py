@@ -96,6 +96,19 @@ def test_skipped_images_are_counted_by_reason(cli: Cli, index_words: list[str], 
     assert "0 indexed now" in again.stdout
 
 
+def test_a_run_without_a_single_image_fails(cli: Cli, index_words: list[str], tmp_path: Path) -> None:
+    images = tiny.draw_images(tmp_path / "images", 12)
+    for number, image in enumerate(sorted(images.rglob("*.png"))):
+        image.write_bytes(b"" if number else b"no image")
+    words = [*index_words, "--data", f"imagefolder:{images}", "--run", tmp_path / "run"]
+    for _ in range(2):  # the second time every shard is there
+        failed = cli(*words, "--quiet")
+        assert (failed.code, failed.stdout) == (1, "")
+        assert failed.stderr.startswith(f"evigraph: none of the 12 images of imagefolder:{images} could be used")
+        assert "(11 empty file, 1 not an image)" in failed.stderr
+        assert failed.stderr.count("\n") == 1
+
+
 def test_why_a_network_is_slow_is_said_once(cli: Cli, index_words: list[str], tmp_path: Path) -> None:
     # A network that cannot be traced falls back as a whole, for one reason.
     words = [*index_words, "--model", "tests.support.tiny:Untraceable", "--run", tmp_path / "run"]
