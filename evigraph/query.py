@@ -19,6 +19,9 @@ def query(
     db: Database,
     text: Annotated[str, typer.Argument(metavar="GRAPHQL", help="The query; - reads it from standard input.")],
     variables: Annotated[str | None, typer.Option(help="The query's variables, as a JSON object.")] = None,
+    operation: Annotated[
+        str | None, typer.Option(help="Name of the operation to carry out, where the query has several.")
+    ] = None,
 ) -> None:
     """Answer one GraphQL query without a server, as JSON. Exit code 1 if the answer has errors."""
     from graphapi.query import execute
@@ -28,7 +31,7 @@ def query(
         text = sys.stdin.read()
     elif "{" not in text:
         raise UsageError(f"{text!r} is no GraphQL query; give one as '{{ run {{ name }} }}', or a file by: - < FILE")
-    answer = execute(db, text, values)
+    answer = execute(db, text, values, operation_name=operation)
     print(json.dumps(answer, indent=2, ensure_ascii=False))
     if answer.get("errors"):
         raise typer.Exit(1)

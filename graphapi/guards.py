@@ -59,13 +59,19 @@ class OneOperation(SchemaExtension):
     def on_validate(self) -> Iterator[None]:
         """Check before the operation is validated."""
         document = self.execution_context.graphql_document
-        operations = [
-            node.name.value if node.name else "an unnamed one"
+        names = [
+            node.name.value if node.name else None
             for node in (document.definitions if document else ())
             if isinstance(node, OperationDefinitionNode)
         ]
-        if self.execution_context.context.operation_name is None and len(operations) > 1:
-            raise UsageError(f"the query has several operations; set operationName to one of {', '.join(operations)}")
+        if self.execution_context.context.operation_name is None and len(names) > 1:
+            if None in names:
+                raise UsageError("the query has several operations, and not all are named; send one alone")
+            said = ", ".join(map(str, names))
+            raise UsageError(
+                "the query has several operations; "
+                f"set operationName (on the command line --operation) to one of {said}"
+            )
         yield
 
 

@@ -13,7 +13,12 @@ from graphapi.settings import Settings
 
 
 def execute(
-    database: Path, query: str, variables: dict[str, Any] | None = None, *, settings: Settings | None = None
+    database: Path,
+    query: str,
+    variables: dict[str, Any] | None = None,
+    *,
+    operation_name: str | None = None,
+    settings: Settings | None = None,
 ) -> dict[str, Any]:
     """Answer one GraphQL query from a database file.
 
@@ -21,6 +26,7 @@ def execute(
         database: The published file or pointer.
         query: GraphQL text.
         variables: Values of its variables.
+        operation_name: Which of its operations to carry out, where it has several.
         settings: Limits; those of the service by default.
 
     Returns:
@@ -33,7 +39,7 @@ def execute(
     try:
         # On a thread of its own, since the caller may run inside an event loop (a notebook does).
         with ThreadPoolExecutor(1) as thread:
-            answer = thread.submit(lambda: asyncio.run(service.answer(query, variables))).result()
+            answer = thread.submit(lambda: asyncio.run(service.answer(query, variables, operation_name))).result()
         return plain(answer.body)
     finally:
         service.close()

@@ -77,6 +77,19 @@ def test_query_takes_variables_and_standard_input(published: Path) -> None:
     assert piped.stderr == ""
 
 
+def test_one_of_several_operations_is_carried_out(cli: Cli, published: Path) -> None:
+    both = "query Name { run { name } } query Count { run { imageCount } }"
+    answer = cli("query", "--db", published, both, "--operation", "Count")
+    assert json.loads(answer.stdout) == {"data": {"run": {"imageCount": 12}}}
+    for text, said in (
+        (both, "set operationName (on the command line --operation) to one of Name, Count"),
+        ("query Name { run { name } } { run { imageCount } }", "not all are named; send one alone"),
+    ):
+        refused = cli("query", "--db", published, text)
+        assert refused.code == 1
+        assert said in json.loads(refused.stdout)["errors"][0]["message"]
+
+
 def test_query_with_errors_prints_them_and_fails(cli: Cli, published: Path) -> None:
     answer = cli("query", "--db", published, '{ run { channelSupport(layer: "44") { edges { cursor } } } }')
     assert answer.code == 1
