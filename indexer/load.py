@@ -128,7 +128,7 @@ def _fold(folder: RunFolder, shards: range, scales: NDArray[np.int16]) -> pa.Tab
 
 def _read(file: Path, columns: list[str] | None) -> pa.Table:
     """A file of a shard; `pq.read_table` would look for a whole dataset first, which takes as long as the reading."""
-    with pq.ParquetFile(file, memory_map=True) as content:
+    with pq.ParquetFile(file) as content:
         return content.read(columns, use_threads=False)
 
 
