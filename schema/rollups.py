@@ -301,12 +301,12 @@ def total(table: str, split: bool = False) -> str:
         raise TypeError(f"{table} has no parts")
     keys = quoted(rollup.names)
     others = quoted(name for name in rollup.names if name != "class_id")
-    sums = ", ".join(f"{_measure(table, name, f'sum({name})')} AS {name}" for name in rollup.measures)
+    sums = ", ".join(f"{_as_kept(table, name, f'sum({name})')} AS {name}" for name in rollup.measures)
     if not rollup.classes:
         select = f"SELECT {keys}, {sums} FROM part GROUP BY {others}"
         return f", summed AS ({select}) {rollup.total}" if rollup.total else select
     # Rows of a class that lies in one part need no sum, which is most of the work.
-    as_is = ", ".join(f"{_measure(table, name, name)} AS {name}" for name in rollup.measures)
+    as_is = ", ".join(f"{_as_kept(table, name, name)} AS {name}" for name in rollup.measures)
     all_classes = keys.replace('"class_id"', f"{ALL_CLASSES}::INTEGER AS class_id")
     return f"""
         {f"SELECT {keys}, {sums} FROM part GROUP BY {keys}" if split else f"SELECT {keys}, {as_is} FROM part"}
@@ -314,6 +314,7 @@ def total(table: str, split: bool = False) -> str:
     """
 
 
-def _measure(table: str, name: str, value: str) -> str:
+def _as_kept(table: str, name: str, value: str) -> str:
+    """SQL of a measure in the type of its column."""
     kind = Base.metadata.tables[table].columns[name].type
     return stored(value, kind) if isinstance(kind, Numeric) else f"{value}::INTEGER"
