@@ -24,7 +24,7 @@ IMAGES = 43_000
 SHARD_SIZE = 128
 """As `evigraph index` has it."""
 _GENERATOR = 3
-"""Raised whenever other rows are drawn, or written in another way, so that a run of before is not taken for one of now."""
+"""Raised whenever other rows are drawn, or written otherwise, so that a run of before is not taken for one of now."""
 
 
 def describe(images: int, seed: int = 0, name: str = "scale") -> RunDescription:
