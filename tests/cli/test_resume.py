@@ -75,7 +75,13 @@ def test_killed_at_any_moment_it_ends_with_the_same_rows(
 def test_interrupted_it_says_that_it_goes_on(images: Path, undisturbed: dict[str, object], tmp_path: Path) -> None:
     run = tmp_path / "run"
     indexing = subprocess.Popen(
-        words(images, run), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tiny.ROOT
+        words(images, run),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tiny.ROOT,
+        # A shell starts what is to run in the background, as these tests may be, with interrupts ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     _wait_for_shards(indexing, run, 2)
     indexing.send_signal(signal.SIGINT)
