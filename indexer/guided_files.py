@@ -47,7 +47,7 @@ def strongest_peaks(folder: RunFolder, count: int) -> Peaks:
     contribution = np.empty(0, dtype=np.float32)
     names = ("source_layer", "source_channel", "decision_id", "source_y", "source_x")
     for shard in range(folder.shard_count):
-        edge = pq.read_table(folder.shard_file(shard, "edge"), columns=[*names, "contribution"])
+        edge = folder.read(shard, "edge", [*names, "contribution"])
         columns = [edge[name].to_numpy().astype(np.int64) for name in names]
         columns[2] //= 2  # from the decision to its image
         places = np.concatenate([places, np.stack(columns, 1)])

@@ -115,7 +115,7 @@ def _next(
 
 def _fold(folder: RunFolder, shards: range, scales: NDArray[np.int16]) -> pa.Table:
     decision, decomposition, edge = (
-        pa.concat_tables([_read(folder.shard_file(shard, table), columns) for shard in shards])
+        pa.concat_tables([folder.read(shard, table, columns) for shard in shards])
         for table, columns in (
             ("decision", ["decision_id", "class_id"]),
             ("decomposition", None),
@@ -124,12 +124,6 @@ def _fold(folder: RunFolder, shards: range, scales: NDArray[np.int16]) -> pa.Tab
     )
     row = np.searchsorted(decision["decision_id"].to_numpy(), decomposition["decision_id"].to_numpy())
     return fold(edge, decomposition, decision["class_id"].to_numpy()[row], scales)
-
-
-def _read(file: Path, columns: list[str] | None) -> pa.Table:
-    """A file of a shard; `pq.read_table` would look for a whole dataset first, which takes as long as the reading."""
-    with pq.ParquetFile(file) as content:
-        return content.read(columns, use_threads=False)
 
 
 def _scales(layers: tuple[LayerRow, ...]) -> NDArray[np.int16]:

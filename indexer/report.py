@@ -50,11 +50,11 @@ def report_of(
     labelled = correct = edges = 0
     skipped: Counter[str] = Counter()
     for shard in range(folder.shard_count):
-        image = pq.read_table(folder.shard_file(shard, "image"), columns=["label_id", "predicted_id"])
+        image = folder.read(shard, "image", ["label_id", "predicted_id"])
         labelled += image.num_rows - image["label_id"].null_count
         correct += pc.sum(pc.equal(image["label_id"], image["predicted_id"])).as_py() or 0
         edges += pq.read_metadata(folder.shard_file(shard, "edge")).num_rows
-        skipped.update(pq.read_table(folder.shard_file(shard, "skipped_image"))["reason"].to_pylist())
+        skipped.update(folder.read(shard, "skipped_image", ["reason"])["reason"].to_pylist())
     return IndexReport(
         run=str(folder.path),
         name=folder.description.name,
