@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import typer
 
 from evigraph.options import Quiet, example, sub_app
-from schema.errors import EvidenceError, UsageError
+from schema.errors import EvidenceError, UsageError, in_shell
 
 app = sub_app()
 
@@ -69,7 +69,7 @@ def demo(
     _print_context(database, channels)
     if not quiet:
         print(f"\nThat took {time.perf_counter() - started:.0f} s. To go on:\n")
-        shown = shlex.quote(str(database))
+        shown = in_shell(database)
         # After `make demo` in a shell without the environment, the name alone would not be found.
         program = "evigraph" if shutil.which("evigraph") else shlex.quote(sys.argv[0])
         print(f"  {program} serve --db {shown}        # then open http://127.0.0.1:8000/graphql")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections import defaultdict
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evigraph.options import Json, Quiet, example, sub_app
-from schema.errors import UsageError
+from schema.errors import UsageError, in_shell
 
 if TYPE_CHECKING:
     from indexer.report import IndexReport
@@ -230,7 +229,7 @@ def index(
         print(json.dumps(report.to_json()))
     elif not quiet:
         _print_summary(report)
-        print(f"next: evigraph publish {shlex.quote(str(run))} --db evidence.duckdb")
+        print(f"next: evigraph publish {in_shell(run)} --db evidence.duckdb")
 
 
 def _refuse_idle_options(context: typer.Context) -> None:

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 
 from evigraph.options import Database, Json, Quiet, example, sub_app
+from schema.errors import in_shell
 
 app = sub_app()
 
@@ -23,6 +24,6 @@ def migrate(db: Database, quiet: Quiet = False, as_json: Json = False) -> None:
     elif not quiet and report.changed:
         print(f"{db} is at revision {report.revision} now, from {report.from_revision}")
         print(f"  {report.size_bytes / 1e6:.1f} MB in {report.seconds:.1f} s, its invariants checked")
-        print(f"  the version before is kept until the next publish: evigraph rollback --db {db}")
+        print(f"  the version before is kept until the next publish: evigraph rollback --db {in_shell(db)}")
     elif not quiet:
         print(f"{db} is already at revision {report.revision}; nothing was changed")

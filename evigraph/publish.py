@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ from typing import Annotated
 import typer
 
 from evigraph.options import Database, Json, Quiet, example, sub_app
+from schema.errors import in_shell
 
 app = sub_app()
 
@@ -37,4 +37,4 @@ def publish(
         size = report.size_bytes / 1e6
         print(f"published {', '.join(report.runs)} to {db}: {report.edge_count} edges of {report.image_count} images")
         print(f"  {size:.1f} MB in {report.seconds:.1f} s, its invariants checked")
-        print(f"next: evigraph serve --db {shlex.quote(str(db))}")
+        print(f"next: evigraph serve --db {in_shell(db)}")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from evigraph.options import Database, Json, Quiet, example, sub_app
+from schema.errors import in_shell
 
 app = sub_app()
 
@@ -31,8 +32,8 @@ def rollback(
         held = f"revision {report.revision}" if report.runs is None else held
         print(f"{db} is {report.version.name} now, with {held}; it was {report.from_version.name}")
         if report.runs is None:
-            print(f"  it is of an older revision, to be read again after: evigraph migrate --db {db}")
+            print(f"  it is of an older revision, to be read again after: evigraph migrate --db {in_shell(db)}")
         elif forward:
-            print(f"  back again, until the next publish: evigraph rollback --db {db}")
+            print(f"  back again, until the next publish: evigraph rollback --db {in_shell(db)}")
         else:
-            print(f"  forward again, until the next publish: evigraph rollback --forward --db {db}")
+            print(f"  forward again, until the next publish: evigraph rollback --forward --db {in_shell(db)}")

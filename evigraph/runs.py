@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from evigraph.options import Database, Json, Quiet, example, sub_app
+from schema.errors import in_shell
 
 app = sub_app("List or delete the runs of a database.", example("evigraph runs list --db evidence.duckdb"))
 
@@ -23,7 +24,7 @@ def list_runs(db: Database, as_json: Json = False) -> None:
         print(json.dumps([asdict(run) for run in runs], default=lambda moment: moment.isoformat()))
         return
     if not runs:
-        print(f"{db} holds no runs; add one with: evigraph publish RUN_DIR --db {db}")
+        print(f"{db} holds no runs; add one with: evigraph publish RUN_DIR --db {in_shell(db)}")
         return
     rows = [("name", "model", "dataset", "images", "edges", "accuracy", "created")]
     for run in runs:
@@ -54,4 +55,4 @@ def delete_runs(
     elif not quiet:
         print(f"deleted {', '.join(report.deleted)} from {db}, which holds {', '.join(report.kept) or 'no runs'} now")
         print(f"  {report.size_bytes / 1e6:.1f} MB in {report.seconds:.1f} s, its invariants checked")
-        print(f"  the version before is kept until the next publish: evigraph rollback --db {db}")
+        print(f"  the version before is kept until the next publish: evigraph rollback --db {in_shell(db)}")

@@ -18,7 +18,7 @@ from indexer.build import Progress, build
 from indexer.replacement import replace, silent
 from indexer.versions import VersionedFile
 from schema.database import REVISIONS, open_read_only, resolve, revision_of
-from schema.errors import DatabaseError, NotFoundError, UsageError
+from schema.errors import DatabaseError, NotFoundError, UsageError, in_shell
 from schema.tables.dataset import Run
 
 
@@ -129,7 +129,7 @@ def delete_runs(names: Sequence[str], db: Path, progress: Progress | None = None
     started = time.monotonic()
     report = progress or silent
     if not names:
-        raise UsageError(f"no run named; `evigraph runs list --db {db}` lists them")
+        raise UsageError(f"no run named; `evigraph runs list --db {in_shell(db)}` lists them")
     gone = tuple(dict.fromkeys(names))
     _require_runs(gone, db)
 
@@ -177,7 +177,7 @@ def _nowhere(db: Path, current: Path | None, files: VersionedFile, forward: bool
     newer = files.newer_than(current)
     said = f"no version before {name} is kept, so there is nothing to go back to"
     if newer is not None:
-        return f"{said}; `evigraph rollback --forward --db {db}` returns to {newer.name}"
+        return f"{said}; `evigraph rollback --forward --db {in_shell(db)}` returns to {newer.name}"
     return f"{said}; only the one before the last publish is"
 
 
@@ -191,5 +191,5 @@ def _require_runs(names: Sequence[str], db: Path) -> list[str]:
     there = [run.name for run in list_runs(db)]
     for name in names:
         if name not in there:
-            raise NotFoundError("run", name, there, f"in {db}; `evigraph runs list --db {db}` lists them")
+            raise NotFoundError("run", name, there, f"in {db}; `evigraph runs list --db {in_shell(db)}` lists them")
     return there

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from schema.errors import DatabaseError
+from schema.errors import DatabaseError, in_shell
 
 REVISIONS = ("0001", "0002", "0003")
 """Alembic revisions that this program knows, oldest first; a test holds them to those in `migrations/`."""
@@ -34,9 +34,9 @@ def resolve(path: Path) -> Path:
         if path.is_symlink():
             raise DatabaseError(
                 f"database {path} points to {found.name}, which is gone; return to the version before it with "
-                f"`evigraph rollback --db {path}`, or remove {path} and publish its runs again"
+                f"`evigraph rollback --db {in_shell(path)}`, or remove {path} and publish its runs again"
             )
-        raise DatabaseError(f"no database {path}; make one with `evigraph publish RUN_DIR --db {path}`")
+        raise DatabaseError(f"no database {path}; make one with `evigraph publish RUN_DIR --db {in_shell(path)}`")
     try:
         with found.open("rb") as file:
             header = file.read(_MAGIC.stop)
@@ -64,7 +64,7 @@ def open_read_only(path: Path) -> Engine:
         if revision != REVISIONS[-1]:
             raise DatabaseError(
                 f"database {path} has the older revision {revision}, this program reads {REVISIONS[-1]}; "
-                f"bring it up to date with `evigraph migrate --db {path}`"
+                f"bring it up to date with `evigraph migrate --db {in_shell(path)}`"
             )
     except BaseException:
         engine.dispose()
@@ -125,7 +125,8 @@ def _read_revision(engine: Engine, path: Path) -> str:
     except (DBAPIError, duckdb.Error) as error:
         raise DatabaseError(
             f"database {path} cannot be opened: {one_line(error)}; where it is damaged, "
-            f"`evigraph rollback --db {path}` returns to the version before it, and a new --db takes its runs again"
+            f"`evigraph rollback --db {in_shell(path)}` returns to the version before it, "
+            "and a new --db takes its runs again"
         ) from error
     if revision not in REVISIONS:
         raise DatabaseError(

@@ -16,7 +16,9 @@ A message is one line that names the value, the limit and the next step.
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class EvidenceError(Exception):
@@ -97,3 +99,8 @@ def near_matches(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
     close = difflib.get_close_matches(folded, by_folded, n=limit, cutoff=0.6)
     parts = [other for other in by_folded if len(folded) > 2 and folded in other and other not in close]
     return [by_folded[key] for key in (close + sorted(parts, key=len))[:limit]]
+
+
+def in_shell(path: Path) -> str:
+    """A path as a message writes it in a command, to be pasted into a shell."""
+    return shlex.quote(str(path))

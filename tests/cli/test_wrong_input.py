@@ -168,6 +168,13 @@ def test_index_refuses_a_folder_of_other_things(cli: Cli, index_words: list[str]
     assert contents(tmp_path) == {"notes.txt": b"mine"}
 
 
+def test_a_command_in_a_message_can_be_pasted(cli: Cli, tmp_path: Path) -> None:
+    db = tmp_path / "my evidence.duckdb"
+    failed = cli("check", "--db", db)
+    assert failed.code == 1
+    assert f"no database {db}; make one with `evigraph publish RUN_DIR --db '{db}'`" in failed.stderr
+
+
 def test_publish_refuses(cli: Cli, tmp_path: Path) -> None:
     db = tmp_path / "db" / "evidence.duckdb"
     db.parent.mkdir()
