@@ -32,11 +32,11 @@ import torch
 from torch import nn
 
 from benchmarks.report import Report
-from indexer import batch, pipeline
-from indexer.network import Network, prepare
-from indexer.pipeline import index
-from indexer.record import HookedRecorder
-from indexer.settings import IndexSettings
+from evigraph.indexer.engine.network import Network, prepare
+from evigraph.indexer.evidence.record import HookedRecorder
+from evigraph.indexer.run import batch, pipeline
+from evigraph.indexer.run.pipeline import index
+from evigraph.indexer.run.settings import IndexSettings
 
 WITHIN = 1e-5
 """Of the largest contribution of a decision, or activation of an edge."""

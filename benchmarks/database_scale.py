@@ -11,7 +11,7 @@
     served       one server process, clients in one other process that ask the headline questions in turn
     adding       publish of the tenth into the database that holds the big run / into an empty one
 
-The runs are made once and kept (benchmarks/scale_data.py), and so are their databases, for `--skip-publish`.
+The runs are made once and kept (benchmarks/scale/data.py), and so are their databases, for `--skip-publish`.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
-from benchmarks import scale_data, scale_server
 from benchmarks.report import Report
-from benchmarks.scale_latency import Series, cursor_after, milliseconds, milliseconds_and_sql, percentile
-from benchmarks.scale_publish import Published, bytes_by_table, publish_alone
-from benchmarks.scale_questions import HEADLINES, LISTINGS, TEXTS, Drawer, Question, listing
-from graphapi.execution import Service
-from graphapi.settings import Settings
-from indexer.shards import RunFolder
-from schema.database import resolve
-from schema.errors import EvidenceError
+from benchmarks.scale import data as scale_data
+from benchmarks.scale import server as scale_server
+from benchmarks.scale.latency import Series, cursor_after, milliseconds, milliseconds_and_sql, percentile
+from benchmarks.scale.publish import Published, bytes_by_table, publish_alone
+from benchmarks.scale.questions import HEADLINES, LISTINGS, TEXTS, Drawer, Question, listing
+from evigraph.graphapi.service.execution import Service
+from evigraph.graphapi.store.settings import Settings
+from evigraph.indexer.shards.folder import RunFolder
+from evigraph.schema.database import resolve
+from evigraph.schema.errors import EvidenceError
 
 EDGES = 18_000_000
 _EDGES_PER_IMAGE = EDGES / scale_data.IMAGES

@@ -8,7 +8,7 @@ Per network:
     engine         the batch recorded and the predicted class of every image decomposed down to S1
     naive          one decision at a time by autograd over whole maps, on one image, times the batch
     by hand        1 + the multiply-adds of the windows / those of the forward pass, for the decisions of this batch
-    memory         peak of a process that runs the engine / of one that runs plain inference (benchmarks/memory.py)
+    memory         peak of a process that runs the engine / of one that runs plain inference (index/memory.py)
     end to end     images/s of `evigraph index` / of a plain DataLoader and inference on the same JPEG files
 
 Plain inference and engine take turns and the least of the repeats counts, so that a machine that drifts hits both.
@@ -26,15 +26,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from benchmarks import end_to_end, memory
-from benchmarks.counting import backward_multiply_adds, forward_multiply_adds
-from benchmarks.inputs import network, pictures
-from benchmarks.kernels import LAYOUTS, Engine, EngineTimes, plain
-from benchmarks.naive import NaiveRun, explain_naively
+from benchmarks.index import end_to_end, memory
+from benchmarks.index.counting import backward_multiply_adds, forward_multiply_adds
+from benchmarks.index.inputs import network, pictures
+from benchmarks.index.kernels import LAYOUTS, Engine, EngineTimes, plain
+from benchmarks.index.naive import NaiveRun, explain_naively
+from benchmarks.index.timing import Clock
 from benchmarks.report import Report, table
-from benchmarks.timing import Clock
-from indexer.engine import WindowedRecorder
-from indexer.graph import frozen
+from evigraph.indexer.engine.windowed import WindowedRecorder
+from evigraph.indexer.model.graph import frozen
 
 RATIO_AT_MOST = {
     "vgg16": 1.15,

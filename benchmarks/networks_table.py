@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torchvision import models
 
-from indexer.engine import WindowedRecorder
-from indexer.graph import frozen
-from indexer.network import prepare
-from indexer.windows import Frame
+from evigraph.indexer.engine.network import prepare
+from evigraph.indexer.engine.windowed import WindowedRecorder
+from evigraph.indexer.engine.windows import Frame
+from evigraph.indexer.model.graph import frozen
 
 FAMILIES = {
     "AlexNet": ["alexnet"],

@@ -15,8 +15,8 @@ import typer
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from evigraph import check, demo, export, index, migrate, publish, query, rollback, runs, schema, serve
-from schema.errors import EvidenceError
+from evigraph.commands import check, demo, export, index, migrate, publish, query, rollback, runs, schema, serve
+from evigraph.schema.errors import EvidenceError
 
 app = typer.Typer(
     add_completion=False,

@@ -10,8 +10,8 @@ from sqlalchemy import Column, Connection, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.types import TypeEngine
 
-from schema.tables.base import Base
-from schema.tables.evidence import EvidenceList
+from evigraph.schema.tables.base import Base
+from evigraph.schema.tables.evidence import EvidenceList
 
 
 def _differs(of: MigrationContext, _: object, column: Column[Any], __: object, kind: TypeEngine[Any]) -> bool | None:

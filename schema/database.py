@@ -15,7 +15,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from schema.errors import DatabaseError, in_shell
+from evigraph.schema.errors import DatabaseError, in_shell
 
 REVISIONS = ("0001", "0002", "0003")
 """Alembic revisions that this program knows, oldest first; a test holds them to those in `migrations/`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import REAL, Integer, SmallInteger, column, table
 
-from schema.encoding import IOU_STEPS, NO_LABEL, coarse, fine
+from evigraph.schema.encoding import IOU_STEPS, NO_LABEL, coarse, fine
 
 # As good as always there are 3 edges. To make a list for each decomposition took as long as all the rest.
 _RANKS = "CASE len(evidence) WHEN 3 THEN [0::BIGINT, 1, 2] ELSE range(len(evidence)) END"

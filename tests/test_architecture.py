@@ -6,8 +6,10 @@ Asked twice: of the source, by its import statements, and of a fresh process, by
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,12 @@ from evigraph.cli import app
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("schema", "migrations", "indexer", "graphapi", "evigraph")
-MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+MODULES = sorted(
+    path
+    for package in PACKAGES
+    for path in (ROOT / package).rglob("*.py")
+    if not path.is_relative_to(ROOT / "evigraph")
+) + sorted(path for folder in ("", "commands") for path in (ROOT / "evigraph" / folder).glob("*.py"))
 
 OURS = {
     "schema": {"schema"},
@@ -29,6 +36,38 @@ OURS = {
 }
 """The packages of this repository that each may import."""
 
+ROOMS = {
+    "indexer": {
+        "data": set(),
+        "evidence": set(),
+        "shards": set(),
+        "model": {"data"},
+        "engine": {"model", "evidence"},
+        "verify": {"engine", "model", "evidence", "data", "shards"},
+        "pictures": {"engine", "model", "evidence", "data", "shards"},
+        "run": {"data", "model", "evidence", "engine", "shards", "verify", "pictures"},
+        "publish": {"shards"},
+        "demo": {"data"},
+    },
+    "graphapi": {
+        "store": set(),
+        "questions": {"store"},
+        "files": {"questions", "store"},
+        "types": {"files", "questions", "store"},
+        "service": {"types", "files", "questions", "store"},
+        "http": {"service", "types", "files", "questions", "store"},
+    },
+    "schema": {
+        "tables": {""},
+        "rollups": {"tables", ""},
+        "checks": {"rollups", "tables", ""},
+        "": {"tables"},
+    },
+    "evigraph": {"commands": {""}, "": {"commands"}},
+    "migrations": {"versions": set(), "": set()},
+}
+"""Which rooms of its own package each room may import; "" are the modules beside the rooms."""
+
 ONLY = {
     "torch": {"indexer"},
     "torchvision": {"indexer"},
@@ -36,27 +75,51 @@ ONLY = {
     "safetensors": {"indexer"},
     "PIL": {"indexer", "graphapi"},
     "pyarrow": {"indexer", "graphapi"},
-    "strawberry": {"graphapi"},
+    "strawberry": {"graphapi/types", "graphapi/service", "graphapi/http"},
     "graphql": {"graphapi"},
-    "starlette": {"graphapi"},
+    "starlette": {"graphapi/http"},
     "uvicorn": {"evigraph"},
     "typer": {"evigraph"},
     "rich": {"evigraph"},
     "alembic": {"migrations"},
 }
-"""Who may import these libraries; nobody else."""
+"""The packages, or rooms of one, that may import these libraries; nobody else."""
+
+TORCH_FREE = ("indexer/shards", "indexer/publish")
+"""Rooms of the indexer without torch: a database is published and read where there is none."""
+
+MOST_MODULES = 20
+"""In one folder, the package's own __init__ not counted."""
 
 
 def imported(path: Path) -> set[str]:
-    """Dotted names of all that a module imports, anywhere in it."""
+    """Dotted names of all that a module imports, anywhere in it; of ours without `evigraph.`."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import; name the package"
-            names.add(str(node.module))
+            # `from evigraph.indexer import engine` imports a room, `from .. import durable` a module.
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
     return names
+
+
+def of_ours(name: str) -> tuple[str, str] | None:
+    """(package, room) of an imported name of this repository; None of another's."""
+    first, _, rest = name.partition(".")
+    if first != "evigraph":
+        assert first not in PACKAGES, f"{name}: the import name is evigraph.{first}"
+        return None
+    package, *words = rest.split(".")
+    if package in OURS:
+        return (package, words[0] if words and words[0] in ROOMS[package] else "")
+    return ("evigraph", package if package in ROOMS["evigraph"] else "")
+
+
+def room_of(path: Path) -> tuple[str, str]:
+    package, *folders = path.relative_to(ROOT).parts[:-1]
+    return package, folders[0] if folders else ""
 
 
 def relative(path: Path) -> str:
@@ -65,10 +128,30 @@ def relative(path: Path) -> str:
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_imports_point_the_right_way(path: Path) -> None:
-    package = path.relative_to(ROOT).parts[0]
-    tops = {name.split(".")[0] for name in imported(path)}
-    assert tops & set(PACKAGES) <= OURS[package]
-    assert {top for top in tops if package not in ONLY.get(top, {package})} == set()
+    package, room = room_of(path)
+    names = imported(path)
+    ours = {found for found in map(of_ours, names) if found}
+    assert {other for other, _ in ours} <= OURS[package]
+    if (package, room) != (package, "") or "" in ROOMS[package]:
+        of_package = {other for name, other in ours if name == package}
+        assert of_package - {room} <= ROOMS[package][room]
+    tops = {name.split(".")[0] for name in names}
+    places = {package, f"{package}/{room}"}
+    assert {top for top in tops if top in ONLY and not ONLY[top] & places} == set()
+    if f"{package}/{room}" in TORCH_FREE:
+        assert "torch" not in tops
+
+
+def test_rooms_import_each_other_in_no_circle() -> None:
+    """Every table above can be put in an order; modules beside the rooms are nobody's floor."""
+    for package, rooms in ROOMS.items():
+        order = graphlib.TopologicalSorter({room: below - {""} for room, below in rooms.items() if room})
+        assert set(order.static_order()) >= {room for room in rooms if room}, package
+
+
+def test_no_room_is_a_corridor() -> None:
+    folders = Counter(path.parent for path in MODULES if path.name != "__init__.py")
+    assert {relative(folder): count for folder, count in folders.items() if count > MOST_MODULES} == {}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
@@ -78,17 +161,24 @@ def test_every_module_says_what_it_is(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "absent"),
+    ("modules", "absent"),
     [
-        ("import graphapi.app, graphapi.query, graphapi.schema", {"torch", "indexer"}),
-        ("import schema.tables, schema.database, schema.checks", {"torch", "strawberry", "indexer", "graphapi"}),
-        ("import indexer.shards, indexer.publish", {"torch", "strawberry", "starlette", "graphapi"}),
-        ("import indexer.pipeline", {"strawberry", "starlette", "graphapi"}),
-        ("import evigraph.cli", {"torch", "strawberry", "sqlalchemy", "pyarrow", "indexer", "graphapi"}),
-        ("import indexer.demo", {"torch", "PIL"}),
+        ("graphapi.http.app graphapi.service.query graphapi.service.schema", {"torch", "evigraph.indexer"}),
+        (
+            "schema.tables.base schema.database schema.checks.checks",
+            {"torch", "strawberry", "evigraph.indexer", "evigraph.graphapi"},
+        ),
+        (
+            "indexer.shards.folder indexer.publish.publish",
+            {"torch", "strawberry", "starlette", "evigraph.graphapi"},
+        ),
+        ("indexer.run.pipeline", {"strawberry", "starlette", "evigraph.graphapi"}),
+        ("cli", {"torch", "strawberry", "sqlalchemy", "pyarrow", "evigraph.indexer", "evigraph.graphapi"}),
+        ("indexer.demo", {"torch", "PIL"}),
     ],
 )
-def test_importing_loads_no_more_than_it_may(statement: str, absent: set[str]) -> None:
+def test_importing_loads_no_more_than_it_may(modules: str, absent: set[str]) -> None:
+    statement = "import " + ", ".join(f"evigraph.{module}" for module in modules.split())
     assert loaded_after(statement) & absent == set()
 
 
@@ -104,8 +194,8 @@ def test_help_loads_no_torch(command: str) -> None:
 
 
 def loaded_after(statement: str) -> set[str]:
-    """Names of the top-level modules that a fresh process has loaded after a statement."""
-    code = f"{statement}\nimport sys; print('LOADED', *{{name.split('.')[0] for name in sys.modules}})"
+    """Names of the modules that a fresh process has loaded after a statement."""
+    code = f"{statement}\nimport sys; print('LOADED', *sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     return set(done.stdout.split("LOADED ")[1].split())
 
@@ -130,5 +220,5 @@ def test_every_folder_of_code_is_installed() -> None:
     import tomllib
 
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    found = {path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in MODULES}
-    assert sorted(listed) == sorted(found)
+    found = {relative(path.parent).replace("/", ".") for path in MODULES}
+    assert sorted(listed) == sorted(name if name.startswith("evigraph") else f"evigraph.{name}" for name in found)

@@ -22,7 +22,7 @@ from torchvision import models
 from torchvision.transforms import v2
 
 from benchmarks import agreement
-from indexer.settings import IndexSettings
+from evigraph.indexer.run.settings import IndexSettings
 from tests.conftest import Cli
 from tests.indexer.agreement import TOLERANCE
 from tests.indexer.reference import Reference

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from indexer.data.tables import Table, parse_table, read_text
-from schema.errors import AmbiguousError, DataError, NotFoundError
+from evigraph.indexer.data.tables import Table, parse_table, read_text
+from evigraph.schema.errors import AmbiguousError, DataError, NotFoundError
 
 ID_COLUMNS = ("key", "wnid", "id", "synset", "folder")
 """Columns taken for the key where a class file has several beside index and name; else the first."""

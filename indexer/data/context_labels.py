@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexer.data.tables import read_table, read_text
-from schema.errors import DataError
+from evigraph.indexer.data.tables import read_table, read_text
+from evigraph.schema.errors import DataError
 
 VOID = "void"
 """The name in a class file that is no label."""

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from schema.errors import DataError
+from evigraph.schema.errors import DataError
 
 MAX_PIXELS = 100_000_000
 """Images of more pixels are skipped: 100 MP is 300 MB as RGB in every loader process."""

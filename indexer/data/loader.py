@@ -14,11 +14,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from indexer.data.context_labels import MAX_MASK_VALUE
-from indexer.data.images import MAX_PIXELS, SkippedImage, load_image, load_image_and_map
-from indexer.data.preprocess import Preprocessing
-from indexer.data.samples import DataSource, Sample
-from schema.errors import DataError
+from evigraph.indexer.data.context_labels import MAX_MASK_VALUE
+from evigraph.indexer.data.images import MAX_PIXELS, SkippedImage, load_image, load_image_and_map
+from evigraph.indexer.data.preprocess import Preprocessing
+from evigraph.indexer.data.samples import DataSource, Sample
+from evigraph.schema.errors import DataError
 
 
 @dataclass(frozen=True)

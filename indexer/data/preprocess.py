@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from indexer.data.images import MAX_PIXELS, SkippedImage
-from schema.errors import UsageError
+from evigraph.indexer.data.images import MAX_PIXELS, SkippedImage
+from evigraph.schema.errors import UsageError
 
 CHANNEL_ORDERS = ("rgb", "bgr")
 PIXEL_SCALES = (1, 255)

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from indexer.data.classes import ClassList, numbered_classes
-from schema.errors import AmbiguousError, NotFoundError, UsageError
+from evigraph.indexer.data.classes import ClassList, numbered_classes
+from evigraph.schema.errors import AmbiguousError, NotFoundError, UsageError
 
 
 @dataclass(frozen=True)

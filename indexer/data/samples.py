@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from indexer.data.classes import ClassList
-from indexer.data.tables import Row, Table
+from evigraph.indexer.data.classes import ClassList
+from evigraph.indexer.data.tables import Row, Table
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Sample:
 
     @property
     def label_id(self) -> int | None:
-        """The label where there is exactly one; which of several is taken depends on the logits (`indexer.rows`)."""
+        """The label where there is exactly one; which of several is taken depends on the logits (`run.rows`)."""
         return self.label_ids[0] if len(self.label_ids) == 1 else None
 
 

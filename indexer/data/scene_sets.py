@@ -20,12 +20,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from indexer.data.context_labels import ContextLabels, read_label_list, told_apart
-from indexer.data.listing import image_uris, subfolders
-from indexer.data.request import DataRequest
-from indexer.data.samples import DataSource, Sample, sorted_samples
-from indexer.data.tables import read_text
-from schema.errors import DataError, NotFoundError
+from evigraph.indexer.data.context_labels import ContextLabels, read_label_list, told_apart
+from evigraph.indexer.data.listing import image_uris, subfolders
+from evigraph.indexer.data.request import DataRequest
+from evigraph.indexer.data.samples import DataSource, Sample, sorted_samples
+from evigraph.indexer.data.tables import read_text
+from evigraph.schema.errors import DataError, NotFoundError
 
 _COCO_MAPS = (
     "annotations/stuffthingmaps_trainval2017",

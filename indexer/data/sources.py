@@ -18,15 +18,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from indexer.data.classes import ClassList, check_class_count
-from indexer.data.context_labels import read_class_file
-from indexer.data.listing import IMAGE_SUFFIXES, image_uris, subfolders
-from indexer.data.request import DataRequest, parse_options
-from indexer.data.samples import DataSource, Sample, sorted_samples, split_tags
-from indexer.data.scene_sets import open_ade20k, open_coco_stuff
-from indexer.data.tables import Row, Table, read_table
-from indexer.data.voc import open_pascal_context, open_voc
-from schema.errors import DataError, UsageError, near_matches
+from evigraph.indexer.data.classes import ClassList, check_class_count
+from evigraph.indexer.data.context_labels import read_class_file
+from evigraph.indexer.data.listing import IMAGE_SUFFIXES, image_uris, subfolders
+from evigraph.indexer.data.request import DataRequest, parse_options
+from evigraph.indexer.data.samples import DataSource, Sample, sorted_samples, split_tags
+from evigraph.indexer.data.scene_sets import open_ade20k, open_coco_stuff
+from evigraph.indexer.data.tables import Row, Table, read_table
+from evigraph.indexer.data.voc import open_pascal_context, open_voc
+from evigraph.schema.errors import DataError, UsageError, near_matches
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from schema.errors import DataError
+from evigraph.schema.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
-from indexer.data.context_labels import ContextLabels, read_class_file, read_label_list
-from indexer.data.listing import file_uris, image_uris, subfolders
-from indexer.data.request import DataRequest
-from indexer.data.samples import DataSource, Sample, sorted_samples
-from indexer.data.tables import read_text
-from schema.errors import AmbiguousError, DataError, NotFoundError, UsageError
+from evigraph.indexer.data.context_labels import ContextLabels, read_class_file, read_label_list
+from evigraph.indexer.data.listing import file_uris, image_uris, subfolders
+from evigraph.indexer.data.request import DataRequest
+from evigraph.indexer.data.samples import DataSource, Sample, sorted_samples
+from evigraph.indexer.data.tables import read_text
+from evigraph.schema.errors import AmbiguousError, DataError, NotFoundError, UsageError
 
 VOC_LABELS = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-MODEL = "indexer.demo.model:narrow_vgg16"
+MODEL = "evigraph.indexer.demo.model:narrow_vgg16"
 """What `--model` takes."""
 VALIDATION_SCENES = 400
 
@@ -36,9 +36,9 @@ def make(directory: Path, count: int = VALIDATION_SCENES) -> DemoPaths:
         directory: made if need be.
         count: scenes; one in five is contradicting.
     """
-    # imported here so that `import indexer.demo` loads neither torch nor Pillow
-    from indexer.demo.model import WEIGHTS
-    from indexer.demo.scenes import CLASSES, write_scenes
+    # imported here so that `import evigraph.indexer.demo` loads neither torch nor Pillow
+    from evigraph.indexer.demo.model import WEIGHTS
+    from evigraph.indexer.demo.scenes import CLASSES, write_scenes
 
     data, classes = directory / "scenes", directory / "classes.txt"
     write_scenes(data, "validation", count)

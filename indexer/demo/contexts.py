@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from indexer.demo.canvas import SIDE, Canvas, Colour, Point, shaded
+from evigraph.indexer.demo.canvas import SIDE, Canvas, Colour, Point, shaded
 
 Random = np.random.RandomState
 

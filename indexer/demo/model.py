@@ -8,16 +8,16 @@ from torch import nn
 from torchvision.models import VGG
 from torchvision.models.vgg import make_layers
 
-from indexer.data.preprocess import Preprocessing
-from indexer.demo.canvas import SIDE
-from indexer.demo.scenes import CLASSES
+from evigraph.indexer.data.preprocess import Preprocessing
+from evigraph.indexer.demo.canvas import SIDE
+from evigraph.indexer.demo.scenes import CLASSES
 
 STAGES = ((8, 2), (16, 2), (32, 3), (48, 3), (48, 3))
 """(channels, convolutions) of each stage; VGG-16 has 64 to 512 channels."""
 PREPROCESSING = Preprocessing(resize=None, crop=SIDE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 """Scenes go in as they are, scaled to -1..1."""
 WEIGHTS = Path(__file__).with_name("narrow_vgg16.safetensors")
-"""Trained by `python -m indexer.demo.train`."""
+"""Trained by `python -m evigraph.indexer.demo.train`."""
 
 
 def narrow_vgg16(num_classes: int = len(CLASSES)) -> VGG:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from indexer.demo.canvas import Canvas, Colour, Frame, shaded
+from evigraph.indexer.demo.canvas import Canvas, Colour, Frame, shaded
 
 GLASS: Colour = (205, 228, 240)
 TYRE: Colour = (38, 38, 42)

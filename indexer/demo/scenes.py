@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from indexer.demo.canvas import SIDE, Canvas, Colour, Frame
-from indexer.demo.contexts import CONTEXTS, DRAW
-from indexer.demo.objects import OBJECTS
+from evigraph.indexer.demo.canvas import SIDE, Canvas, Colour, Frame
+from evigraph.indexer.demo.contexts import CONTEXTS, DRAW
+from evigraph.indexer.demo.objects import OBJECTS
 
 CLASSES = tuple(OBJECTS)
 """Class names in the network's output order."""

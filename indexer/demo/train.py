@@ -1,7 +1,7 @@
 """Trains the demo's network on drawn scenes and saves its weights.
 
-    python -m indexer.demo.train [--out FILE]      train, save, and print the accuracies
-    python -m indexer.demo.train --evaluate        print those of the committed weights
+    python -m evigraph.indexer.demo.train [--out FILE]      train, save, and print the accuracies
+    python -m evigraph.indexer.demo.train --evaluate        print those of the committed weights
 
 One training scene in 8 shows a thing in another class's context, one validation scene in 5: the network learns that
 the context mostly tells, leans on it, and is at times misled where it does not. Of 1,200 validation scenes the
@@ -20,8 +20,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from indexer.demo.model import PREPROCESSING, WEIGHTS, narrow_vgg16
-from indexer.demo.scenes import CLASSES, Scene, draw_scenes
+from evigraph.indexer.demo.model import PREPROCESSING, WEIGHTS, narrow_vgg16
+from evigraph.indexer.demo.scenes import CLASSES, Scene, draw_scenes
 
 SEED = 20231
 TRAINING_SCENES = 3600

@@ -1,7 +1,7 @@
 """The base tables and their rollups.
 
 Why it is so:
-- No foreign keys: DuckDB cannot alter a table that one refers to. `schema.checks` states the same rules as SQL.
+- No foreign keys: DuckDB cannot alter a table that one refers to. `schema.checks.checks` states the same rules as SQL.
 - No primary keys: on the fact table one doubles the file and the time to load it, and the rows, being written in
   the order of their key, are found by their block's bounds. The keys are checked before a file is published.
 - float32 (REAL) for what the network computed in float32; sums of rollups are doubles.

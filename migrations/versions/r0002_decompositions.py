@@ -7,7 +7,7 @@ Why it is so:
 - The order by class answers what is asked of one class from one place, so channel_edge holds no classes any more.
 - Rollups hold single outcomes; sums over them are few rows and are taken by who reads. Sums are decimals, which
   pack, where doubles do not.
-- Rollups are made anew after this revision, by `schema.rollups`; here they are left empty.
+- Rollups are made anew after this revision, by `schema.rollups.rollups`; here they are left empty.
 - How many channels were positive was not stored before, so it stays null for runs of revision 0001.
 
 Revision ID: 0002

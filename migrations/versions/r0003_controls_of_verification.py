@@ -18,7 +18,7 @@ Revises: 0002
 import sqlalchemy as sa
 from alembic import op
 
-from migrations.versions.r0002_decompositions import EDGE
+from evigraph.migrations.versions.r0002_decompositions import EDGE
 
 revision = "0003"
 down_revision = "0002"

@@ -8,12 +8,12 @@ Edges are read through the view `edge` (`schema.views`); the table behind it is 
 edges of one decomposed node as a list, in the encoding of `schema.encoding`: 2.5 times smaller than a row an edge.
 
 No foreign keys are declared: DuckDB cannot alter a table that one refers to, and its indexes would double the
-fact table. `schema.checks` states the same rules as SQL. SmallInteger is 16 bits wide.
+fact table. `schema.checks.checks` states the same rules as SQL. SmallInteger is 16 bits wide.
 """
 
 from __future__ import annotations
 
-from schema.tables import dataset, evidence, pictures, rollups
+from evigraph.schema.tables import dataset, evidence, pictures, rollups
 
 BASE_TABLES = tuple(
     table.__tablename__

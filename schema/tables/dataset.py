@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import BigInteger, SmallInteger, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from schema.tables.base import Base, key
+from evigraph.schema.tables.base import Base, key
 
 
 class Run(Base):

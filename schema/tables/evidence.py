@@ -8,7 +8,7 @@ from sqlalchemy import SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
-from schema.tables.base import Base, key
+from evigraph.schema.tables.base import Base, key
 
 
 class Decision(Base):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import LargeBinary, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
-from schema.tables.base import Base, key
+from evigraph.schema.tables.base import Base, key
 
 
 class Thumbnail(Base):

@@ -1,5 +1,5 @@
 """Rollups, so that no interactive query scans `edge`. Each is defined once, as SQL over the other tables, in
-`schema.rollups`.
+`schema.rollups.rollups`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from decimal import Decimal
 from sqlalchemy import Numeric, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
-from schema.tables.base import Base, key
+from evigraph.schema.tables.base import Base, key
 
 SUM = Numeric(18, 8)
 """A sum that does not depend on the order of its terms, and packs to as many bits as it needs."""

@@ -35,9 +35,9 @@ def index_words(images: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def published(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of one run over the scenes; not to be changed."""
-    from indexer.pipeline import index
-    from indexer.publish import publish
-    from indexer.settings import IndexSettings
+    from evigraph.indexer.publish.publish import publish
+    from evigraph.indexer.run.pipeline import index
+    from evigraph.indexer.run.settings import IndexSettings
 
     folder = tmp_path_factory.mktemp("published")
     index(

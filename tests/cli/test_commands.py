@@ -139,8 +139,8 @@ def test_version_and_schema(cli: Cli) -> None:
 
 
 def test_a_model_is_as_it_was_after_indexing(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from indexer.pipeline import index
-    from indexer.settings import IndexSettings
+    from evigraph.indexer.run.pipeline import index
+    from evigraph.indexer.run.settings import IndexSettings
 
     model = tiny.network().train()
     model[0].weight.requires_grad_(False)

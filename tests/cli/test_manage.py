@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from schema.database import REVISIONS, resolve
+from evigraph.schema.database import REVISIONS, resolve
 from tests.conftest import Cli
 from tests.support.synthetic import synthetic_run
 

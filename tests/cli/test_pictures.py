@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer import guided, guided_files
-from indexer.guided_files import strongest_peaks
-from indexer.pipeline import index
-from indexer.publish import publish
-from indexer.settings import IndexSettings
-from indexer.shards import RunFolder
-from schema.database import open_read_only
-from schema.errors import RunFolderError
+from evigraph.indexer.pictures import guided
+from evigraph.indexer.publish.publish import publish
+from evigraph.indexer.run.pipeline import index
+from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.shards import guided_files
+from evigraph.indexer.shards.folder import RunFolder
+from evigraph.indexer.shards.guided_files import strongest_peaks
+from evigraph.schema.database import open_read_only
+from evigraph.schema.errors import RunFolderError
 from tests.support import tiny
 
 PICTURES = {"thumbnails": 24, "maps": 5, "guided": 3}

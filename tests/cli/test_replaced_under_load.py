@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from graphapi.query import execute
-from indexer.manage import delete_runs, rollback
-from indexer.publish import publish
-from schema.database import resolve
+from evigraph.graphapi.service.query import execute
+from evigraph.indexer.publish.manage import delete_runs, rollback
+from evigraph.indexer.publish.publish import publish
+from evigraph.schema.database import resolve
 from tests.cli.test_commands import serving
 from tests.support.synthetic import synthetic_run
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from schema.database import resolve
+from evigraph.schema.database import resolve
 from tests.conftest import Cli
 from tests.support import tiny
 from tests.support.synthetic import synthetic_run

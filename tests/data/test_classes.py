@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.data.classes import ClassList, read_classes
-from schema.errors import AmbiguousError, DataError, NotFoundError
+from evigraph.indexer.data.classes import ClassList, read_classes
+from evigraph.schema.errors import AmbiguousError, DataError, NotFoundError
 
 IMAGENET = Path(__file__).parents[3] / "shared" / "data" / "imagenet1000.csv"
 

@@ -14,7 +14,7 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from indexer.data.images import SkippedImage, load_image, load_image_and_map
+from evigraph.indexer.data.images import SkippedImage, load_image, load_image_and_map
 
 ORIENTATION = 0x0112
 

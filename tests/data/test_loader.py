@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from indexer.data.images import load_image
-from indexer.data.loader import Batch, iterate_batches
-from indexer.data.preprocess import Preprocessing
-from indexer.data.samples import DataSource, Sample
-from indexer.data.sources import open_source
-from schema.errors import DataError
+from evigraph.indexer.data.images import load_image
+from evigraph.indexer.data.loader import Batch, iterate_batches
+from evigraph.indexer.data.preprocess import Preprocessing
+from evigraph.indexer.data.samples import DataSource, Sample
+from evigraph.indexer.data.sources import open_source
+from evigraph.schema.errors import DataError
 
 SETTINGS = Preprocessing(16, 16, (0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
 

@@ -11,9 +11,9 @@ from PIL import Image
 from torchvision.models import AlexNet_Weights, EfficientNet_B1_Weights, ViT_H_14_Weights
 from torchvision.transforms import InterpolationMode, v2
 
-from indexer.data.images import SkippedImage
-from indexer.data.preprocess import IMAGENET, Preprocessing, parse_triple
-from schema.errors import UsageError
+from evigraph.indexer.data.images import SkippedImage
+from evigraph.indexer.data.preprocess import IMAGENET, Preprocessing, parse_triple
+from evigraph.schema.errors import UsageError
 
 SIZES = [(640, 480), (333, 500), (257, 256), (225, 224), (224, 225), (100, 31), (1, 1), (7, 300), (256, 257)]
 

@@ -10,13 +10,13 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from indexer.data.classes import ClassList
-from indexer.data.loader import iterate_batches
-from indexer.data.preprocess import Preprocessing
-from indexer.data.samples import DataSource, Sample
-from indexer.data.sources import open_source
-from indexer.data.voc import VOC_LABELS
-from schema.errors import EvidenceError
+from evigraph.indexer.data.classes import ClassList
+from evigraph.indexer.data.loader import iterate_batches
+from evigraph.indexer.data.preprocess import Preprocessing
+from evigraph.indexer.data.samples import DataSource, Sample
+from evigraph.indexer.data.sources import open_source
+from evigraph.indexer.data.voc import VOC_LABELS
+from evigraph.schema.errors import EvidenceError
 
 CLASSES = ClassList.from_names(["boat", "dog", "kitchen", "person", "umbrella"])
 WIDTH, HEIGHT = 12, 8

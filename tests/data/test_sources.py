@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from indexer.data.classes import ClassEntry, ClassList
-from indexer.data.samples import DataSource, Sample
-from indexer.data.sources import open_source
-from schema.errors import DataError, EvidenceError, UsageError
+from evigraph.indexer.data.classes import ClassEntry, ClassList
+from evigraph.indexer.data.samples import DataSource, Sample
+from evigraph.indexer.data.sources import open_source
+from evigraph.schema.errors import DataError, EvidenceError, UsageError
 
 CLASSES = ClassList(
     (ClassEntry(0, "n01", "boat"), ClassEntry(1, "n02", "crane"), ClassEntry(2, "n03", "crane")),

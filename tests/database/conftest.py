@@ -12,10 +12,10 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
-from indexer.publish import publish
-from schema.database import open_read_only, resolve
-from schema.tables import BASE_TABLES, ROLLUP_TABLES
-from schema.tables.base import Base
+from evigraph.indexer.publish.publish import publish
+from evigraph.schema.database import open_read_only, resolve
+from evigraph.schema.tables import BASE_TABLES, ROLLUP_TABLES
+from evigraph.schema.tables.base import Base
 from tests.support.synthetic import synthetic_run
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Connection
 
-from schema.checks import check_rollups, check_tables, run_checks
-from schema.filling import build_rollups
-from schema.invariants import INVARIANTS
-from schema.parts import parts
-from schema.rollups import ROLLUPS
-from schema.tables import ROLLUP_TABLES
-from schema.tables.base import Base
+from evigraph.schema.checks.checks import check_rollups, check_tables, run_checks
+from evigraph.schema.checks.invariants import INVARIANTS
+from evigraph.schema.checks.parts import parts
+from evigraph.schema.rollups.filling import build_rollups
+from evigraph.schema.rollups.rollups import ROLLUPS
+from evigraph.schema.tables import ROLLUP_TABLES
+from evigraph.schema.tables.base import Base
 
 # A decomposition at the bottom of a hierarchy: nothing hangs on its edges.
 LOWEST = "source_layer = 0"
@@ -248,7 +248,7 @@ def test_rules_on_edges_hold_in_every_part(editable: Connection, monkeypatch: py
     """A violation counts once however the decisions are divided."""
     editable.exec_driver_sql(f"UPDATE edge SET activation = -1 WHERE {LOWEST}")
     whole = next(r for r in check_tables(editable) if r.name == "activation")
-    monkeypatch.setattr("schema.checks.EDGES_PER_PART", 100)
+    monkeypatch.setattr("evigraph.schema.checks.checks.EDGES_PER_PART", 100)
     divided = next(r for r in check_tables(editable) if r.name == "activation")
     assert divided.violations == whole.violations > 100
     sampled = next(r for r in check_tables(editable, sample_edges=500) if r.name == "activation")
@@ -275,8 +275,8 @@ def test_every_edge_is_in_one_part(writable: Connection, size: int) -> None:
 def test_rollups_are_the_same_in_however_many_parts_and_blocks(
     writable: Connection, monkeypatch: pytest.MonkeyPatch, edges: int, roots: int
 ) -> None:
-    monkeypatch.setattr("schema.filling.EDGES_AT_A_TIME", edges)
-    monkeypatch.setattr("schema.filling.ROOTS_IN_A_BLOCK", roots)
+    monkeypatch.setattr("evigraph.schema.rollups.filling.EDGES_AT_A_TIME", edges)
+    monkeypatch.setattr("evigraph.schema.rollups.filling.ROOTS_IN_A_BLOCK", roots)
     assert (len(list(parts(writable, 1, edges))) > 8) == (edges == 120)
     most = writable.exec_driver_sql("SELECT max(n) FROM (SELECT count(*) AS n FROM decision GROUP BY run_id, class_id)")
     assert most.scalar_one() > 2 * 2, "some class has several blocks"

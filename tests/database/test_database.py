@@ -8,9 +8,9 @@ import duckdb
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from indexer.publish import publish
-from schema.database import open_read_only, resolve
-from schema.errors import DatabaseError
+from evigraph.indexer.publish.publish import publish
+from evigraph.schema.database import open_read_only, resolve
+from evigraph.schema.errors import DatabaseError
 
 
 def _no_database(path: Path) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from graphapi.query import execute
-from indexer.manage import migrate, rollback
-from indexer.publish import publish
-from schema.database import REVISIONS, open_read_only, resolve, revision_of
-from schema.tables.base import Base
-from schema.views import edge
+from evigraph.graphapi.service.query import execute
+from evigraph.indexer.publish.manage import migrate, rollback
+from evigraph.indexer.publish.publish import publish
+from evigraph.schema.database import REVISIONS, open_read_only, resolve, revision_of
+from evigraph.schema.tables.base import Base
+from evigraph.schema.views import edge
 from tests.fixtures.make_fixture import answers_of, ask, fixtures, unpack
 from tests.support.synthetic import synthetic_run
 

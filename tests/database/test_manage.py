@@ -10,14 +10,14 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from graphapi.query import execute
-from indexer import manage
-from indexer.manage import delete_runs, list_runs, migrate, rollback
-from indexer.publish import publish
-from indexer.versions import VersionedFile
-from schema.checks import run_checks
-from schema.database import REVISIONS, open_read_only, resolve, revision_of
-from schema.errors import DatabaseError, EvidenceError, NotFoundError, UsageError
+from evigraph.graphapi.service.query import execute
+from evigraph.indexer.publish import manage
+from evigraph.indexer.publish.manage import delete_runs, list_runs, migrate, rollback
+from evigraph.indexer.publish.publish import publish
+from evigraph.indexer.publish.versions import VersionedFile
+from evigraph.schema.checks.checks import run_checks
+from evigraph.schema.database import REVISIONS, open_read_only, resolve, revision_of
+from evigraph.schema.errors import DatabaseError, EvidenceError, NotFoundError, UsageError
 from tests.database.conftest import rows_of
 from tests.support.synthetic import synthetic_run
 

@@ -12,15 +12,15 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
-import migrations
-from graphapi.app import create_app
-from graphapi.query import execute
-from indexer.manage import delete_runs, list_runs, migrate, rollback
-from indexer.publish import publish
-from schema.database import REVISIONS, open_read_only, resolve, revision_of
-from schema.errors import DatabaseError
-from schema.tables import BASE_TABLES, ROLLUP_TABLES
-from schema.views import VIEWS
+import evigraph.migrations as migrations
+from evigraph.graphapi.http.app import create_app
+from evigraph.graphapi.service.query import execute
+from evigraph.indexer.publish.manage import delete_runs, list_runs, migrate, rollback
+from evigraph.indexer.publish.publish import publish
+from evigraph.schema.database import REVISIONS, open_read_only, resolve, revision_of
+from evigraph.schema.errors import DatabaseError
+from evigraph.schema.tables import BASE_TABLES, ROLLUP_TABLES
+from evigraph.schema.views import VIEWS
 from tests.database.conftest import rows_of
 from tests.support.synthetic import synthetic_run
 
@@ -138,7 +138,7 @@ def next_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "def downgrade():\n    op.drop_table('note')\n"
     )
     monkeypatch.setattr(migrations, "FOLDER", folder)
-    for module in ("schema.database", "indexer.build", "indexer.manage"):
+    for module in ("evigraph.schema.database", "evigraph.indexer.publish.build", "evigraph.indexer.publish.manage"):
         monkeypatch.setattr(f"{module}.REVISIONS", (*REVISIONS, following))
     return following
 

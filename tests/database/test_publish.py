@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from indexer.publish import publish
-from indexer.shards import SHARD_SCHEMAS, RunFolder
-from schema.database import open_read_only, resolve
-from schema.errors import DatabaseError, EvidenceError, InvariantError, RunFolderError, UsageError
+from evigraph.indexer.publish.publish import publish
+from evigraph.indexer.shards.folder import SHARD_SCHEMAS, RunFolder
+from evigraph.schema.database import open_read_only, resolve
+from evigraph.schema.errors import DatabaseError, EvidenceError, InvariantError, RunFolderError, UsageError
 from tests.database.conftest import rows_of
 from tests.support.synthetic import describe, synthetic_run, synthetic_shard
 
@@ -75,7 +75,7 @@ def test_the_rows_are_those_of_the_shards(published: Path, run_dir: Path) -> Non
     engine.dispose()
     assert found[0]._fields == tuple(wanted)
     for name, values in zip(wanted, zip(*found, strict=True), strict=True):
-        # schema.encoding says how much each may differ.
+        # evigraph.schema.encoding says how much each may differ.
         allowed = {"feature": 2e-3, "activation": 2e-3, "context_iou": 4e-5}.get(name, 8e-5)
         there = ~np.ma.getmaskarray(wanted[name])
         assert [value is not None for value in values] == there.tolist()

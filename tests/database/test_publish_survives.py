@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from indexer.manage import rollback
-from indexer.publish import publish
-from schema.database import resolve
-from schema.errors import DatabaseError, RunFolderError
+from evigraph.indexer.publish.manage import rollback
+from evigraph.indexer.publish.publish import publish
+from evigraph.schema.database import resolve
+from evigraph.schema.errors import DatabaseError, RunFolderError
 from tests.database.conftest import rows_of
 from tests.support.synthetic import synthetic_run
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 KILLED_AT_STEP = """
 import os, signal, sys
 from pathlib import Path
-from indexer.publish import publish
+from evigraph.indexer.publish.publish import publish
 run, db, left = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 def step(stage, done, total):
     global left
@@ -39,7 +39,7 @@ publish([run], db, step)
 KILLED_IN_SWAP = """
 import os, signal, sys
 from pathlib import Path
-from indexer.publish import publish
+from evigraph.indexer.publish.publish import publish
 run, db, left = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 swapping = False
 def step(stage, done, total):
@@ -148,7 +148,7 @@ def test_killed_at_any_moment(tmp_path: Path, second_run: Path, undisturbed: Und
 KILLED_IN_ROLLBACK = """
 import os, signal, sys
 from pathlib import Path
-from indexer.manage import rollback
+from evigraph.indexer.publish.manage import rollback
 left = int(sys.argv[3])
 def killing(method):
     def call(self, *arguments, **options):
@@ -250,8 +250,8 @@ def test_indexing_to_a_full_disk(small_disk: Path, run_dir: Path) -> None:
 FILES_OF_AT_MOST = """
 import resource, sys
 from pathlib import Path
-from indexer.publish import publish
-from schema.errors import EvidenceError
+from evigraph.indexer.publish.publish import publish
+from evigraph.schema.errors import EvidenceError
 from tests.support.synthetic import synthetic_run
 work, run, db, size = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))  # Python ignores the signal, so that a write fails

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from schema.database import open_read_only
-from schema.tables import ROLLUP_TABLES
-from schema.tables.base import Base
+from evigraph.schema.database import open_read_only
+from evigraph.schema.tables import ROLLUP_TABLES
+from evigraph.schema.tables.base import Base
 
 Rows = list[dict[str, Any]]
 

@@ -12,14 +12,16 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from benchmarks import database_scale, scale_data, scale_server
-from benchmarks.scale_levels import LEVELS
-from benchmarks.scale_rows import TOP_N, Scale
-from indexer.publish import publish
-from indexer.shards import RunFolder
-from schema.checks import run_checks
-from schema.database import open_read_only
-from schema.errors import RunFolderError
+from benchmarks import database_scale
+from benchmarks.scale import data as scale_data
+from benchmarks.scale import server as scale_server
+from benchmarks.scale.levels import LEVELS
+from benchmarks.scale.rows import TOP_N, Scale
+from evigraph.indexer.publish.publish import publish
+from evigraph.indexer.shards.folder import RunFolder
+from evigraph.schema.checks.checks import run_checks
+from evigraph.schema.database import open_read_only
+from evigraph.schema.errors import RunFolderError
 
 IMAGES = 200
 

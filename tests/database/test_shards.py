@@ -15,11 +15,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from indexer import durable
-from indexer.shards import SHARD_SCHEMAS, RunDescription, RunFolder
-from schema.errors import RunFolderError
-from schema.tables.base import Base
-from schema.views import edge as edge_view
+from evigraph.indexer.shards import durable
+from evigraph.indexer.shards.folder import SHARD_SCHEMAS, RunDescription, RunFolder
+from evigraph.schema.errors import RunFolderError
+from evigraph.schema.tables.base import Base
+from evigraph.schema.views import edge as edge_view
 from tests.support.synthetic import describe, synthetic_run, synthetic_shard
 
 
@@ -201,7 +201,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_there(tmp_path: Path, monkey
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from indexer import durable
+from evigraph.indexer.shards import durable
 from tests.support.synthetic import synthetic_run
 left, real = int(sys.argv[2]), durable.os.fsync
 def fsync(descriptor):

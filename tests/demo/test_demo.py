@@ -14,13 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
-from indexer import demo
-from indexer.data.classes import read_classes
-from indexer.data.loader import iterate_batches
-from indexer.data.sources import open_source
-from indexer.demo.model import PREPROCESSING, WEIGHTS, narrow_vgg16
-from indexer.demo.scenes import CLASSES, MAP_LABELS, USUAL_CONTEXT, draw_scene, draw_scenes
-from indexer.demo.train import accuracies, train, trained
+from evigraph.indexer import demo
+from evigraph.indexer.data.classes import read_classes
+from evigraph.indexer.data.loader import iterate_batches
+from evigraph.indexer.data.sources import open_source
+from evigraph.indexer.demo.model import PREPROCESSING, WEIGHTS, narrow_vgg16
+from evigraph.indexer.demo.scenes import CLASSES, MAP_LABELS, USUAL_CONTEXT, draw_scene, draw_scenes
+from evigraph.indexer.demo.train import accuracies, train, trained
 
 PIXELS_SHA256 = "755c47a43239471029dd071910813ed38d94dd1e07a019b37b12ac0ad5a1d90b"
 
@@ -100,7 +100,7 @@ def test_make_lays_out_what_the_indexer_reads(tmp_path: Path) -> None:
 
 
 def test_importing_the_demo_loads_no_torch() -> None:
-    code = "import sys, indexer.demo; sys.exit('torch' in sys.modules)"
+    code = "import sys, evigraph.indexer.demo; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

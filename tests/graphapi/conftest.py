@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from duckdb import DuckDBPyConnection
 
-from graphapi import sql as running
-from graphapi.execution import Service
-from graphapi.settings import Settings
-from indexer.publish import publish
-from schema.database import open_read_only
+from evigraph.graphapi.service.execution import Service
+from evigraph.graphapi.store import sql as running
+from evigraph.graphapi.store.settings import Settings
+from evigraph.indexer.publish.publish import publish
+from evigraph.schema.database import open_read_only
 from tests.support.synthetic import synthetic_run
 
 Ask = Callable[..., dict[str, Any]]

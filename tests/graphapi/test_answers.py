@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schema.tables.rollups import SUM_OF_SHARES
+from evigraph.schema.tables.rollups import SUM_OF_SHARES
 from tests.graphapi.conftest import ROOTS, Ask, Sql
 
 SUPPORT = "totalCount nodes { channel { index } class { index } decisions rate edges meanShare meanImportance }"

@@ -8,7 +8,7 @@ from typing import Any
 import networkx as nx
 import pytest
 
-from graphapi.class_graph import strongest_paths, throughflow
+from evigraph.graphapi.questions.class_graph import strongest_paths, throughflow
 from tests.graphapi.conftest import ROOTS, Ask, Sql
 
 FIELDS = """decisions truncated class { index }

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from graphapi.execution import Service
-from graphapi.settings import Settings
-from indexer.publish import publish
+from evigraph.graphapi.service.execution import Service
+from evigraph.graphapi.store.settings import Settings
+from evigraph.indexer.publish.publish import publish
 from tests.graphapi.conftest import ROOTS, Ask, Sql
 from tests.support.synthetic import synthetic_run
 

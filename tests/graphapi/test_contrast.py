@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from graphapi import contrast
-from graphapi.catalog import read_catalog
-from graphapi.settings import Settings
-from graphapi.types_contrast import require_comparable
-from indexer.publish import publish
-from schema.database import open_read_only
-from schema.errors import UsageError
+from evigraph.graphapi.questions import contrast
+from evigraph.graphapi.store.catalog import read_catalog
+from evigraph.graphapi.store.settings import Settings
+from evigraph.graphapi.types.contrast import require_comparable
+from evigraph.indexer.publish.publish import publish
+from evigraph.schema.database import open_read_only
+from evigraph.schema.errors import UsageError
 from tests.graphapi.conftest import ROOTS, Ask, Sql
 from tests.support.synthetic import synthetic_run
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, literal, select, true
 
-from graphapi import listings
-from graphapi.paging import Order
-from graphapi.settings import SETTINGS, Settings
-from schema.errors import UsageError
+from evigraph.graphapi.questions import support
+from evigraph.graphapi.store.paging import Order
+from evigraph.graphapi.store.settings import SETTINGS, Settings
+from evigraph.schema.errors import UsageError
 from tests.graphapi.conftest import Ask
 
 
@@ -198,14 +198,14 @@ def test_timeout(database: Path, make_ask: Callable[[Path, Settings], Ask], monk
     ask = make_ask(database, Settings(time_limit_ms=300, threads=1))
     query = '{ run(name: "scenes") { confusions { nodes { images } } } }'
 
-    def endless() -> listings.Listing:
+    def endless() -> support.Listing:
         numbers = [func.range(100_000).table_valued(name).render_derived() for name in ("a", "b")]
         images = func.sum(func.hash(*(table.column for table in numbers))).label("images")
         rows = select(literal(1).label("run_id"), images).select_from(numbers[0].join(numbers[1], true()))
-        return listings.Listing("confusions", rows, ("run_id",), (Order("images", int),))
+        return support.Listing("confusions", rows, ("run_id",), (Order("images", int),))
 
     with monkeypatch.context() as patch:
-        patch.setattr(listings, "confusions", endless)
+        patch.setattr(support, "confusions", endless)
         error = _error(ask(query))
     assert error["extensions"]["code"] == "TIMEOUT"
     assert "300 ms" in error["message"]
@@ -220,8 +220,8 @@ def test_unforeseen_errors_are_masked(
     def broken() -> None:
         raise KeyError("secret")
 
-    monkeypatch.setattr(listings, "confusions", broken)
-    with caplog.at_level(logging.ERROR, "graphapi"):
+    monkeypatch.setattr(support, "confusions", broken)
+    with caplog.at_level(logging.ERROR, "evigraph.graphapi"):
         error = _error(ask("{ run { confusions { totalCount } } }"))
     assert error["extensions"]["code"] == "INTERNAL"
     assert "secret" not in str(error)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from graphapi.settings import Settings
+from evigraph.graphapi.store.settings import Settings
 from tests.graphapi.conftest import Ask, Sql
 
 GRAPH = """truncated nodes { layer channel y x feature importance }

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import strawberry
 
-from graphapi.executor import Executor
+from evigraph.graphapi.service.executor import Executor
 
 
 @strawberry.enum

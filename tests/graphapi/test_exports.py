@@ -17,10 +17,10 @@ import pyarrow.parquet
 import pytest
 from starlette.testclient import TestClient
 
-from graphapi import export_edges
-from graphapi.app import create_app
-from graphapi.settings import Settings
-from indexer.publish import publish
+from evigraph.graphapi.files import edges as export_edges
+from evigraph.graphapi.http.app import create_app
+from evigraph.graphapi.store.settings import Settings
+from evigraph.indexer.publish.publish import publish
 from tests.graphapi.conftest import Ask, Sql
 from tests.support.synthetic import synthetic_run
 

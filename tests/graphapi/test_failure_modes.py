@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.cluster import AgglomerativeClustering
 
-from graphapi import modes
-from graphapi.clusters import UNASSIGNED, _cut, clusters
+from evigraph.graphapi.questions import modes
+from evigraph.graphapi.questions.clusters import UNASSIGNED, _cut, clusters
 from tests.graphapi.conftest import Ask, Sql
 
 BODY = """{ failures right truncated unassigned silhouette modes { size

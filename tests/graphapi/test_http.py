@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from graphapi.app import create_app
-from graphapi.graphiql import STATIC
-from graphapi.query import execute
-from graphapi.settings import Settings
-from schema.database import REVISIONS
+from evigraph.graphapi.http.app import create_app
+from evigraph.graphapi.http.graphiql import STATIC
+from evigraph.graphapi.service.query import execute
+from evigraph.graphapi.store.settings import Settings
+from evigraph.schema.database import REVISIONS
 
 NEW = "application/graphql-response+json"
 OLD = "application/json"

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from graphapi import live
-from graphapi.execution import Service
-from graphapi.live import Version
-from graphapi.query import execute
-from graphapi.settings import Settings
-from indexer.publish import publish
-from schema.errors import DatabaseError
+from evigraph.graphapi.service.execution import Service
+from evigraph.graphapi.service.query import execute
+from evigraph.graphapi.store import live
+from evigraph.graphapi.store.live import Version
+from evigraph.graphapi.store.settings import Settings
+from evigraph.indexer.publish.publish import publish
+from evigraph.schema.errors import DatabaseError
 from tests.support.synthetic import synthetic_run
 
 IMAGES = {"a": 20, "b": 30, "c": 40}

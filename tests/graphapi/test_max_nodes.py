@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from graphapi.settings import Settings
-from indexer.publish import publish
-from schema.database import open_read_only
+from evigraph.graphapi.store.settings import Settings
+from evigraph.indexer.publish.publish import publish
+from evigraph.schema.database import open_read_only
 from tests.graphapi.conftest import Ask
 from tests.support.synthetic import synthetic_run
 

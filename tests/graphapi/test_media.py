@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from graphapi.app import create_app
-from graphapi.drawing import StoredMap, _colours, heat_map
-from indexer.pipeline import index
-from indexer.publish import publish
-from indexer.settings import IndexSettings
-from schema.pictures import LayerGeometry, encoded_map
+from evigraph.graphapi.files.drawing import StoredMap, _colours, heat_map
+from evigraph.graphapi.http.app import create_app
+from evigraph.indexer.publish.publish import publish
+from evigraph.indexer.run.pipeline import index
+from evigraph.indexer.run.settings import IndexSettings
+from evigraph.schema.pictures import LayerGeometry, encoded_map
 from tests.support import tiny
 
 QUERY = """{ run(name: "shown") {

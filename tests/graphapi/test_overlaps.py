@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from graphapi.settings import Settings
-from indexer.pipeline import index
-from indexer.publish import publish
-from schema.database import open_read_only
+from evigraph.graphapi.store.settings import Settings
+from evigraph.indexer.publish.publish import publish
+from evigraph.indexer.run.pipeline import index
+from evigraph.schema.database import open_read_only
 from tests.graphapi.conftest import Ask
 from tests.indexer.test_overlaps import settings_of
 

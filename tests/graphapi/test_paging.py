@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from graphapi import cursors
-from schema.errors import UsageError
+from evigraph.graphapi.store import cursors
+from evigraph.schema.errors import UsageError
 from tests.graphapi.conftest import Ask
 
 CHANNEL = 'channel(layer: "conv2_2", index: 1) '

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from graphapi.settings import Settings
-from indexer.demo import MODEL, scenes
-from indexer.demo.model import PREPROCESSING, WEIGHTS
-from indexer.pipeline import index
-from indexer.publish import publish
-from indexer.settings import IndexSettings
+from evigraph.graphapi.store.settings import Settings
+from evigraph.indexer.demo import MODEL, scenes
+from evigraph.indexer.demo.model import PREPROCESSING, WEIGHTS
+from evigraph.indexer.publish.publish import publish
+from evigraph.indexer.run.pipeline import index
+from evigraph.indexer.run.settings import IndexSettings
 from tests.graphapi.conftest import Ask
 
 CONTRAST = """contextLabel channel { index contextLabels(class: $predicted, first: 1) { nodes { label } } }

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from graphql import GraphQLObjectType, build_schema
 
-import graphapi
-from graphapi.schema import sdl
+from evigraph.graphapi.service.schema import sdl
 
-ROOT = Path(graphapi.__file__).parent
-DESIGN = ROOT.parent.parent / "shared" / "DESIGN.md"
+REPOSITORY = Path(__file__).parents[2]
+ROOT = REPOSITORY / "graphapi"
+DESIGN = REPOSITORY.parent / "shared" / "DESIGN.md"
 
 
 def test_snapshot() -> None:
@@ -48,9 +48,9 @@ def test_contract() -> None:
 
 def test_names_nothing_outside_the_service() -> None:
     """Importing graphapi loads neither torch nor the indexer, and what only some answers need not either."""
-    modules = ["app", "query", "schema"]
+    modules = ["http.app", "service.query", "service.schema"]
     program = (
-        f"import sys, {', '.join(f'graphapi.{module}' for module in modules)}\n"
+        f"import sys, {', '.join(f'evigraph.graphapi.{module}' for module in modules)}\n"
         "rare = ('torch', 'indexer', 'torchvision', 'scipy', 'sklearn', 'pyarrow')\n"
         "print([name for name in rare if name in sys.modules])"
     )

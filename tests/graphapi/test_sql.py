@@ -10,7 +10,7 @@ import duckdb
 import pytest
 from sqlalchemy import column, select, table, text
 
-from graphapi import matching, sql
+from evigraph.graphapi.store import matching, sql
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from graphapi.statistics import fisher_exact, log_odds_ratio, mcnemar_exact, statistics
+from evigraph.graphapi.questions.statistics import fisher_exact, log_odds_ratio, mcnemar_exact, statistics
 
 
 @pytest.mark.parametrize(("size_a", "size_b"), [(1, 1), (3, 5), (22, 13), (7, 7), (40, 200), (900, 37)])

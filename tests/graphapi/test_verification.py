@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from scipy.stats import binomtest
 
-from graphapi.settings import Settings
-from indexer.attack import AttackSettings
-from indexer.pipeline import index
-from indexer.publish import publish
-from indexer.settings import IndexSettings
-from indexer.verify import VerifySettings
-from schema.database import open_read_only
+from evigraph.graphapi.store.settings import Settings
+from evigraph.indexer.publish.publish import publish
+from evigraph.indexer.run.attack import AttackSettings
+from evigraph.indexer.run.pipeline import index
+from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.verify.verifier import VerifySettings
+from evigraph.schema.database import open_read_only
 from tests.graphapi.conftest import Ask
 from tests.support import tiny
 

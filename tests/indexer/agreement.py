@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import torch
 
-from indexer.hierarchy import LevelEdges, Roots
+from evigraph.indexer.evidence.hierarchy import LevelEdges, Roots
 from tests.indexer.reference import Reference
 
 TOLERANCE = 1e-3

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from indexer.decisions import Decisions, Segment
-from indexer.engine import WindowedRecorder
-from indexer.graph import frozen, trace
-from indexer.layers import choose_layers, feature_maps
+from evigraph.indexer.engine.windowed import WindowedRecorder
+from evigraph.indexer.evidence.decisions import Decisions, Segment
+from evigraph.indexer.model.graph import frozen, trace
+from evigraph.indexer.model.layers import choose_layers, feature_maps
 
 LAYERS = ("stem", "body")
 

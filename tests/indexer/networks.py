@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.feature_extraction import get_graph_node_names
 
-from indexer.engine import WindowedRecorder
-from indexer.graph import trace
-from indexer.layers import FeatureMap, default_layers, feature_maps
+from evigraph.indexer.engine.windowed import WindowedRecorder
+from evigraph.indexer.model.graph import trace
+from evigraph.indexer.model.layers import FeatureMap, default_layers, feature_maps
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from indexer.attack import Attacker, AttackSettings, fraction
-from indexer.data.preprocess import Preprocessing
-from indexer.graph import frozen
-from indexer.pipeline import index
-from indexer.settings import IndexSettings
-from schema.errors import RunFolderError, UsageError
+from evigraph.indexer.data.preprocess import Preprocessing
+from evigraph.indexer.model.graph import frozen
+from evigraph.indexer.run.attack import Attacker, AttackSettings, fraction
+from evigraph.indexer.run.pipeline import index
+from evigraph.indexer.run.settings import IndexSettings
+from evigraph.schema.errors import RunFolderError, UsageError
 from tests.support import tiny
 
 EPS = 8 / 255

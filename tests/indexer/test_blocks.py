@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from indexer.blocks import Collect
-from indexer.graph import frozen
+from evigraph.indexer.engine.blocks import Collect
+from evigraph.indexer.model.graph import frozen
 from tests.indexer.exactness import assert_exact, autograd_maps, engine_maps, everywhere, recorder_of, small
 
 GROWTH = 3

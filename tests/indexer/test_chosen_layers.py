@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from indexer.engine import WindowedRecorder
-from indexer.graph import frozen, trace
-from indexer.hierarchy import explain
-from indexer.layers import choose_layers, feature_maps
+from evigraph.indexer.engine.windowed import WindowedRecorder
+from evigraph.indexer.evidence.hierarchy import explain
+from evigraph.indexer.model.graph import frozen, trace
+from evigraph.indexer.model.layers import choose_layers, feature_maps
 from tests.indexer.agreement import assert_agrees, assert_nodes_are_complete, roots_of
 from tests.indexer.networks import prepare
 from tests.indexer.reference import Reference

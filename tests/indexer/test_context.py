@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from indexer.context import ContextMaps
+from evigraph.indexer.evidence.context import ContextMaps
 
 
 def plain_label(semantic: Tensor, activation: Tensor, threshold: float) -> tuple[int, float]:

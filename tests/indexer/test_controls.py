@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from indexer.controls import control_box, control_channels
-from indexer.decompose import Evidence
-from indexer.disturb import NO_CHANNEL
-from indexer.hierarchy import Cut, LevelEdges, Nodes
+from evigraph.indexer.evidence.decompose import Evidence
+from evigraph.indexer.evidence.hierarchy import Cut, LevelEdges, Nodes
+from evigraph.indexer.verify.controls import control_box, control_channels
+from evigraph.indexer.verify.disturb import NO_CHANNEL
 
 
 def level_of(edges: list[tuple[int, int]]) -> LevelEdges:

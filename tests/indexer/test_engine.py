@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import indexer.engine
-from indexer.graph import frozen
-from indexer.hierarchy import LevelEdges, explain
-from indexer.network import prepare
-from indexer.record import AutogradSegment, Record
+import evigraph.indexer.engine.windowed
+from evigraph.indexer.engine.network import prepare
+from evigraph.indexer.evidence.hierarchy import LevelEdges, explain
+from evigraph.indexer.evidence.record import AutogradSegment, Record
+from evigraph.indexer.model.graph import frozen
 from tests.indexer.agreement import roots_of
 from tests.indexer.exactness import assert_exact, autograd_maps, engine_maps, everywhere, recorder_of, small
 from tests.indexer.test_rules import Function, conv
@@ -190,7 +190,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch, chunk_bytes: int
     network, pixels = staged()
     network, pixels = network.double(), pixels.double()
     expected = hierarchy(network, pixels)
-    monkeypatch.setitem(indexer.engine.CHUNK_BYTES, "cpu", chunk_bytes)
+    monkeypatch.setitem(evigraph.indexer.engine.windowed.CHUNK_BYTES, "cpu", chunk_bytes)
     for left, right in zip(hierarchy(network, pixels), expected, strict=True):
         for f in fields(left.evidence):
             torch.testing.assert_close(getattr(left.evidence, f.name), getattr(right.evidence, f.name))

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from indexer.network import prepare
-from schema.errors import ModelError
+from evigraph.indexer.engine.network import prepare
+from evigraph.schema.errors import ModelError
 
 
 def _network(*layers: nn.Module) -> nn.Module:

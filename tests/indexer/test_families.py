@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from indexer.graph import frozen
-from indexer.hierarchy import LevelEdges, Nodes, explain
+from evigraph.indexer.evidence.hierarchy import LevelEdges, Nodes, explain
+from evigraph.indexer.model.graph import frozen
 from tests.indexer.agreement import assert_agrees, assert_nodes_are_complete, roots_of
 from tests.indexer.networks import Prepared, prepare
 from tests.indexer.reference import Reference

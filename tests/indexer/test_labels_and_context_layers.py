@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from indexer.pipeline import index
-from indexer.publish import publish
-from indexer.rows import decide, settle_labels
-from indexer.settings import IndexSettings
-from schema.errors import UsageError
+from evigraph.indexer.publish.publish import publish
+from evigraph.indexer.run.pipeline import index
+from evigraph.indexer.run.rows import decide, settle_labels
+from evigraph.indexer.run.settings import IndexSettings
+from evigraph.schema.errors import UsageError
 from tests.conftest import Cli
 from tests.support import tiny
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from indexer.graph import trace
-from indexer.layers import FeatureMap, choose_layers, default_layers, feature_maps
-from schema.errors import ModelError, NotFoundError, UsageError
+from evigraph.indexer.model.graph import trace
+from evigraph.indexer.model.layers import FeatureMap, choose_layers, default_layers, feature_maps
+from evigraph.schema.errors import ModelError, NotFoundError, UsageError
 from tests.indexer.networks import build
 
 

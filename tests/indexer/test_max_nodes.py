@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from indexer.graph import frozen
-from indexer.hierarchy import LevelEdges, Nodes, Roots, bounded, explain
-from indexer.pipeline import index
-from indexer.publish import publish
-from indexer.settings import IndexSettings
-from schema.checks import check_tables
-from schema.database import open_read_only
-from schema.errors import UsageError
+from evigraph.indexer.evidence.hierarchy import LevelEdges, Nodes, Roots, bounded, explain
+from evigraph.indexer.model.graph import frozen
+from evigraph.indexer.publish.publish import publish
+from evigraph.indexer.run.pipeline import index
+from evigraph.indexer.run.settings import IndexSettings
+from evigraph.schema.checks.checks import check_tables
+from evigraph.schema.database import open_read_only
+from evigraph.schema.errors import UsageError
 from tests.indexer.agreement import roots_of
 from tests.indexer.networks import Prepared, prepare
 from tests.support import tiny

@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
-from indexer.data.preprocess import IMAGENET
-from indexer.models import digest_of, load_model, read_state_dict
-from schema.errors import ModelError, NotFoundError
+from evigraph.indexer.data.preprocess import IMAGENET
+from evigraph.indexer.model.loading import digest_of, load_model, read_state_dict
+from evigraph.schema.errors import ModelError, NotFoundError
 from tests.support import tiny
 
 

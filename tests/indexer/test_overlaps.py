@@ -14,20 +14,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import indexer.overlaps
-from indexer.decisions import WholeMaps
-from indexer.engine import WindowedRecorder
-from indexer.graph import frozen, trace
-from indexer.hierarchy import LevelEdges, Roots, explain
-from indexer.layers import choose_layers, feature_maps
-from indexer.overlaps import OverlapSettings, overlap_groups, suppress
-from indexer.pipeline import index
-from indexer.publish import publish
-from indexer.record import AutogradSegment, HookedRecorder, Recorder
-from indexer.settings import IndexSettings
-from schema.checks import check_rollups, check_tables
-from schema.database import open_read_only
-from schema.errors import RunFolderError
+import evigraph.indexer.evidence.overlaps
+from evigraph.indexer.engine.windowed import WindowedRecorder
+from evigraph.indexer.evidence.decisions import WholeMaps
+from evigraph.indexer.evidence.hierarchy import LevelEdges, Roots, explain
+from evigraph.indexer.evidence.overlaps import OverlapSettings, overlap_groups, suppress
+from evigraph.indexer.evidence.record import AutogradSegment, HookedRecorder, Recorder
+from evigraph.indexer.model.graph import frozen, trace
+from evigraph.indexer.model.layers import choose_layers, feature_maps
+from evigraph.indexer.publish.publish import publish
+from evigraph.indexer.run.pipeline import index
+from evigraph.indexer.run.settings import IndexSettings
+from evigraph.schema.checks.checks import check_rollups, check_tables
+from evigraph.schema.database import open_read_only
+from evigraph.schema.errors import RunFolderError
 from tests.indexer.agreement import roots_of
 from tests.indexer.reference import Reference
 from tests.indexer.test_engine import gated
@@ -98,7 +98,7 @@ def test_groups_equal_the_plain_ones(
     size: tuple[int, int], threshold: float, chunk: int, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Decisions one at a time, some at a time, all at once; the last one has no positive channel."""
-    monkeypatch.setitem(indexer.overlaps.CHUNK_BYTES, device, chunk)
+    monkeypatch.setitem(evigraph.indexer.evidence.overlaps.CHUNK_BYTES, device, chunk)
     maps = blocks(7, 40, *size)
     maps[-1] = -maps[-1].abs() - 0.1
     part = WholeMaps(torch.arange(7, device=device), maps.to(device))

@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from indexer.data.preprocess import Preprocessing
-from indexer.graph import frozen
-from indexer.guided import GuidedActivations, drawn, guided_gradients
-from indexer.hierarchy import LevelEdges, Roots, explain
-from indexer.maps import kept_maps
-from indexer.network import prepare
-from indexer.pictures import as_images, picture_settings, thumbnail
-from schema.pictures import LayerGeometry, PictureSettings, decoded_map
+from evigraph.indexer.data.preprocess import Preprocessing
+from evigraph.indexer.engine.network import prepare
+from evigraph.indexer.evidence.hierarchy import LevelEdges, Roots, explain
+from evigraph.indexer.model.graph import frozen
+from evigraph.indexer.pictures.guided import GuidedActivations, drawn, guided_gradients
+from evigraph.indexer.pictures.maps import kept_maps
+from evigraph.indexer.pictures.thumbnails import as_images, picture_settings, thumbnail
+from evigraph.schema.pictures import LayerGeometry, PictureSettings, decoded_map
 from tests.support import tiny
 
 SIDE = tiny.SIDE

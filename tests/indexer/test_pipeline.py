@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from indexer.pipeline import index
-from indexer.rows import decide
-from indexer.settings import IndexSettings
-from schema.errors import ModelError, UsageError
+from evigraph.indexer.run.pipeline import index
+from evigraph.indexer.run.rows import decide
+from evigraph.indexer.run.settings import IndexSettings
+from evigraph.schema.errors import ModelError, UsageError
 from tests.support import tiny
 
 PREPROCESSING = {"resize": 0, "crop": tiny.SIDE, "mean": ".5,.5,.5", "std": ".5,.5,.5"}

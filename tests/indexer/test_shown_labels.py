@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from indexer.context import shown_labels
+from evigraph.indexer.evidence.context import shown_labels
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])

@@ -16,21 +16,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from indexer.data.loader import Batch, iterate_batches
-from indexer.data.preprocess import Preprocessing
-from indexer.data.sources import open_source
-from indexer.disturb import blurred
-from indexer.fields import Fields, gradient_boxes
-from indexer.graph import frozen, trace
-from indexer.layers import feature_maps
-from indexer.means import sample_ids
-from indexer.models import load_model
-from indexer.network import prepare
-from indexer.pipeline import index
-from indexer.replay import Replay
-from indexer.settings import IndexSettings
-from indexer.verify import VerifySettings
-from schema.errors import NotFoundError, RunFolderError, UsageError
+from evigraph.indexer.data.loader import Batch, iterate_batches
+from evigraph.indexer.data.preprocess import Preprocessing
+from evigraph.indexer.data.sources import open_source
+from evigraph.indexer.engine.network import prepare
+from evigraph.indexer.engine.replay import Replay
+from evigraph.indexer.model.fields import Fields, gradient_boxes
+from evigraph.indexer.model.graph import frozen, trace
+from evigraph.indexer.model.layers import feature_maps
+from evigraph.indexer.model.loading import load_model
+from evigraph.indexer.run.pipeline import index
+from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.verify.disturb import blurred
+from evigraph.indexer.verify.means import sample_ids
+from evigraph.indexer.verify.verifier import VerifySettings
+from evigraph.schema.errors import NotFoundError, RunFolderError, UsageError
 from tests.indexer import networks
 from tests.support import tiny
 

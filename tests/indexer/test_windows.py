@@ -7,8 +7,8 @@ import itertools
 import pytest
 import torch
 
-from indexer.decisions import Decisions
-from indexer.windows import DECISION, Frame, Span, Windows, union, whole
+from evigraph.indexer.engine.windows import DECISION, Frame, Span, Windows, union, whole
+from evigraph.indexer.evidence.decisions import Decisions
 
 
 def decisions_at(places: list[tuple[int, int, int]]) -> Decisions:

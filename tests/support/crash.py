@@ -169,9 +169,9 @@ def killed_at(work: Work, folder: Path, step: int, power_failure: bool) -> bool:
 
 def checksums(db: Path) -> dict[str, str]:
     """Count and checksum of the rows of each table, less the moments at which a run was made."""
-    from schema.database import open_read_only
-    from schema.tables import BASE_TABLES, ROLLUP_TABLES
-    from schema.tables.base import Base
+    from evigraph.schema.database import open_read_only
+    from evigraph.schema.tables import BASE_TABLES, ROLLUP_TABLES
+    from evigraph.schema.tables.base import Base
 
     found = {}
     engine = open_read_only(db)
@@ -307,12 +307,12 @@ class Matrix:
         return db
 
     def _publish(self, db: Path) -> None:
-        from indexer.publish import publish
+        from evigraph.indexer.publish.publish import publish
 
         publish([self._whole], db)
 
     def _publish_synthetic(self, db: Path) -> None:
-        from indexer.publish import publish
+        from evigraph.indexer.publish.publish import publish
         from tests.support.synthetic import synthetic_run
 
         synthetic_run(db.parent.parent / "synthetic", images=20)
@@ -324,8 +324,8 @@ class Matrix:
     def _index_here(self, run: Path) -> None:
         import torch
 
-        from indexer.pipeline import index
-        from indexer.settings import IndexSettings
+        from evigraph.indexer.run.pipeline import index
+        from evigraph.indexer.run.settings import IndexSettings
         from tests.support import tiny
 
         torch.manual_seed(0)
@@ -372,13 +372,13 @@ def main() -> None:
 def _import_everything() -> None:
     import torch
 
-    import graphapi.query
-    import indexer.pipeline
-    import indexer.publish
+    import evigraph.graphapi.service.query
+    import evigraph.indexer.publish.publish
+    import evigraph.indexer.run.pipeline
     import tests.support.synthetic
     import tests.support.tiny
 
-    del graphapi, indexer, tests
+    del evigraph, tests
     torch.set_num_threads(1)
 
 

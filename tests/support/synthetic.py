@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from indexer.shards import (
+from evigraph.indexer.shards.folder import (
     SHARD_SCHEMAS,
     ClassRow,
     ContextLabelRow,

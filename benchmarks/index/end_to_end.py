@@ -1,0 +1,109 @@
+"""`evigraph index` on JPEG files against a plain DataLoader and inference on the same files with as many workers."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from benchmarks.index.inputs import draw_jpegs
+from benchmarks.index.kernels import LAYOUTS
+from benchmarks.index.timing import Clock
+from evigraph.indexer.data.loader import default_workers
+from evigraph.indexer.run.pipeline import index
+from evigraph.indexer.run.settings import IndexSettings
+
+
+@dataclass(frozen=True)
+class EndToEnd:
+    """Images a second, the best of the repeats; neither counts loading the network.
+
+    The files have no labels, so that one class an image is explained: the predicted one.
+    `evigraph index` is timed from opening the run folder to the finished run, as its report says.
+    """
+
+    plain_images_per_s: float
+    index_images_per_s: float
+    images: int
+    workers: int
+
+
+def measure(
+    name: str, model: nn.Module, images: int, batch: int, top_n: int, layout: str, device: str, repeats: int
+) -> EndToEnd:
+    """Both on the same drawn files, turn by turn.
+
+    Args:
+        name: the network's torchvision name.
+        model: it, with the weights to use.
+        images: how many files to draw.
+        batch: images a batch of both.
+        top_n: channels kept of each decomposition.
+        layout: memory layout of plain inference, the faster one.
+        device: "cpu" or "cuda".
+        repeats: how often each is run.
+    """
+    workers = default_workers()
+    clock = Clock(torch.device(device))
+    plain_s, index_s = [], []
+    with tempfile.TemporaryDirectory(prefix="evigraph-benchmark-") as temporary:
+        folder = Path(temporary)
+        paths = draw_jpegs(folder / "images", images)
+        weights = folder / "weights.safetensors"
+        safetensors.torch.save_file(model.state_dict(), weights)
+        laid_out = model.to(device).to(memory_format=LAYOUTS[layout])
+        for repeat in range(repeats):
+            plain_s.append(clock.time(lambda: _infer(laid_out, paths, batch, workers, layout, device)))
+            settings = IndexSettings(
+                model=name,
+                weights=str(weights),
+                data=f"list:{folder / 'images' / 'list.csv'}",
+                run=folder / f"run{repeat}",
+                top_n=top_n,
+                device=device,
+                workers=workers,
+                batch_size=batch,
+            )
+            report = index(settings)
+            if report.new_image_count != images or report.skipped:
+                raise RuntimeError(f"{report.new_image_count} of {images} images were indexed; {report.skipped}")
+            index_s.append(report.seconds)
+    return EndToEnd(images / min(plain_s), images / min(index_s), images, workers)
+
+
+def _infer(model: nn.Module, paths: list[Path], batch: int, workers: int, layout: str, device: str) -> None:
+    """The loop that everybody writes."""
+    cuda = device == "cuda"
+    loader = DataLoader(_Files(paths), batch_size=batch, num_workers=workers, pin_memory=cuda)
+    with torch.inference_mode():
+        for pixels in loader:
+            moved = pixels.to(device, non_blocking=True).contiguous(memory_format=LAYOUTS[layout])
+            model(moved).argmax(1).cpu()
+
+
+class _Files(Dataset[Tensor]):
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths = paths
+        self.preprocess = transforms.Compose(
+            [
+                transforms.Resize(256),
+                transforms.CenterCrop(224),
+                transforms.ToTensor(),
+                transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> Tensor:
+        with Image.open(self.paths[row]) as image:
+            pixels: Tensor = self.preprocess(image.convert("RGB"))
+        return pixels

@@ -1,0 +1,58 @@
+"""`evigraph runs list` and `evigraph runs delete`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from evigraph.options import Database, Json, Quiet, example, sub_app
+from evigraph.schema.errors import in_shell
+
+app = sub_app("List or delete the runs of a database.", example("evigraph runs list --db evidence.duckdb"))
+
+
+@app.command("list", epilog=example("evigraph runs list --db evidence.duckdb"))
+def list_runs(db: Database, as_json: Json = False) -> None:
+    """List the runs of a database, in the order in which they were first published."""
+    from evigraph.indexer.publish.manage import list_runs as runs_of
+
+    runs = runs_of(db)
+    if as_json:
+        print(json.dumps([asdict(run) for run in runs], default=lambda moment: moment.isoformat()))
+        return
+    if not runs:
+        print(f"{db} holds no runs; add one with: evigraph publish RUN_DIR --db {in_shell(db)}")
+        return
+    rows = [("name", "model", "dataset", "images", "edges", "accuracy", "created")]
+    for run in runs:
+        accuracy = "-" if run.accuracy is None else f"{run.accuracy:.4f}"
+        created = f"{run.created_at:%Y-%m-%d %H:%M}"
+        rows.append((run.name, run.model, run.dataset, str(run.image_count), str(run.edge_count), accuracy, created))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (f"{c:>{w}}" if 3 <= i <= 5 else f"{c:<{w}}" for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        print("  ".join(cells).rstrip())
+
+
+@app.command("delete", epilog=example("evigraph runs delete vgg16-old --db evidence.duckdb"))
+def delete_runs(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of runs.", show_default=False)],
+    db: Database,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Put a database without these runs in the place of the old one; their run folders stay."""
+    from evigraph.indexer.publish.manage import delete_runs as delete
+    from evigraph.progress import StepProgress
+
+    with StepProgress(quiet or as_json) as progress:
+        report = delete(names, db, progress)
+    if as_json:
+        print(json.dumps(asdict(report), default=str))
+    elif not quiet:
+        print(f"deleted {', '.join(report.deleted)} from {db}, which holds {', '.join(report.kept) or 'no runs'} now")
+        print(f"  {report.size_bytes / 1e6:.1f} MB in {report.seconds:.1f} s, its invariants checked")
+        print(f"  the version before is kept until the next publish: evigraph rollback --db {in_shell(db)}")

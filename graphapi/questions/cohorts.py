@@ -1,0 +1,207 @@
+"""Cohorts: sets of decisions (roots) of a run, by role, class, outcome, and where their images come from.
+
+1. Names become ids, and a cohort that can only be empty is refused (`resolve`).
+2. One that is all decisions of a role, of one class or all, of one outcome or any, is a row of the rollups; of any
+   other the decisions are looked up (`census_statement`).
+3. `where` and `members` give it to the statements that follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Executable, bindparam, text
+
+from evigraph.graphapi.store.catalog import RunInfo
+from evigraph.graphapi.store.names import find_class
+from evigraph.graphapi.store.session import Session
+from evigraph.schema.errors import UsageError
+from evigraph.schema.tables.rollups import ALL_CLASSES
+
+_CLASSES_NAMED = 200
+"""Up to so many classes are named to a statement over decompositions, which lie by class; beyond, it reads them all."""
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A cohort, resolved against its run; None does not filter."""
+
+    run: RunInfo
+    role: str
+    label_id: int | None = None
+    predicted_id: int | None = None
+    outcome: str | None = None
+    uri_prefix: str | None = None
+    tag: str | None = None
+
+    def __str__(self) -> str:
+        """As the client put it, for messages."""
+        names = self.run.classes
+        parts = {
+            "run": self.run.name,
+            "role": self.role.upper(),
+            "label": None if self.label_id is None else names[self.label_id].name,
+            "predicted": None if self.predicted_id is None else names[self.predicted_id].name,
+            "outcome": self.outcome and self.outcome.upper(),
+            "uriPrefix": self.uri_prefix,
+            "tag": self.tag,
+        }
+        return ", ".join(f"{name} {value}" for name, value in parts.items() if value is not None)
+
+    def conditions(self, prefix: str = "") -> tuple[str, dict[str, Any]]:
+        """SQL over `root` that its decisions fulfil, and its parameters, whose names begin with `prefix`."""
+        sql, parameters = [], {}
+
+        def add(condition: str, name: str, value: Any) -> None:
+            sql.append(condition.format(f":{prefix}{name}"))
+            parameters[prefix + name] = value
+
+        add("run_id = {}", "run_id", self.run.run_id)
+        for column in ("role", "label_id", "predicted_id", "outcome"):
+            if (value := getattr(self, column)) is not None:
+                add(f"{column} = {{}}", column, value)
+        if self.uri_prefix is not None:
+            add(
+                "(run_id, image_id) IN (SELECT run_id, image_id FROM image WHERE starts_with(uri, {}))",
+                "uri",
+                self.uri_prefix,
+            )
+        if self.tag is not None:
+            add("(run_id, image_id) IN (SELECT run_id, image_id FROM image_tag WHERE tag = {})", "tag", self.tag)
+        return " AND ".join(sql), parameters
+
+    @cached_property
+    def rolled_up(self) -> tuple[int, str | None] | None:
+        """(class or ALL_CLASSES, outcome or None for any) where the cohort is all roots of these; None else."""
+        if self.uri_prefix is not None or self.tag is not None:
+            return None
+        own, other = (self.predicted_id, self.label_id)
+        if self.role == "label":
+            own, other = other, own
+        outcome = self.outcome
+        if other is not None and self.role == "predicted":
+            # The label says no more where predictions are right, and of one class both may be named.
+            if outcome == "correct" and own in (None, other):
+                own, other = other, None
+            elif outcome is None and own == other:
+                outcome, other = "correct", None
+        return None if other is not None else (ALL_CLASSES if own is None else own, outcome)
+
+
+@dataclass(frozen=True)
+class Members:
+    """A cohort that was counted.
+
+    Attributes:
+        cohort: whose.
+        size: decisions, at least one.
+        rolled_up: as the cohort's.
+        ids: the decisions, ascending; none where the cohort is rolled up.
+        class_ids: the classes that they explain; none where the cohort is rolled up over all classes.
+    """
+
+    cohort: Cohort
+    size: int
+    rolled_up: tuple[int, str | None] | None
+    ids: tuple[int, ...]
+    class_ids: tuple[int, ...]
+
+    def where(self, table: str = "decomposition") -> tuple[str, dict[str, Any]]:
+        """SQL that the rows of its decisions fulfil, and its parameters: by run and class, in which the rows lie."""
+        sql = f"{table}.run_id = :run_id"
+        parameters: dict[str, Any] = {"run_id": self.cohort.run.run_id}
+        if 0 < len(self.class_ids) <= _CLASSES_NAMED:
+            sql += f" AND {table}.class_id IN ({', '.join(map(str, self.class_ids))})"
+        if self.rolled_up is None:
+            parameters["decision_ids"] = list(self.ids)
+            return f"{sql} AND {table}.decision_id IN (SELECT unnest(CAST(:decision_ids AS INTEGER[])))", parameters
+        conditions, own = self.cohort.conditions()
+        return f"{sql} AND {table}.decision_id IN (SELECT decision_id FROM root WHERE {conditions})", parameters | own
+
+
+def statement(sql: str, parameters: Mapping[str, Any]) -> Executable:
+    """Text with its parameters bound: a list is one value, DuckDB's own."""
+    return text(sql).bindparams(*(bindparam(name, value) for name, value in parameters.items()))
+
+
+def resolve(
+    run: RunInfo,
+    role: str,
+    label: str | None = None,
+    predicted: str | None = None,
+    outcome: str | None = None,
+    uri_prefix: str | None = None,
+    tag: str | None = None,
+) -> Cohort:
+    """A cohort from what a client names.
+
+    Raises:
+        NotFoundError: the run has no such class.
+        UsageError: no decision can be of it, since roots of role LABEL are those of wrongly predicted images.
+    """
+    label_id = None if label is None else find_class(run, label).class_id
+    predicted_id = None if predicted is None else find_class(run, predicted).class_id
+    said = set() if outcome is None else {outcome}
+    if role == "label":
+        said.add("wrong")
+    if label_id is not None and predicted_id is not None:
+        said.add("correct" if label_id == predicted_id else "wrong")
+        outcome = outcome or min(said)
+    cohort = Cohort(run, role, label_id, predicted_id, outcome, uri_prefix, tag)
+    if len(said) > 1:
+        hint = "roots of role LABEL are of wrong predictions alone" if role == "label" else "drop one of these"
+        raise UsageError(f"cohort ({cohort}) is empty whatever the data: {hint}")
+    return cohort
+
+
+async def census(session: Session, side: str, cohort: Cohort) -> Members:
+    """Count a cohort, in one statement unless it is rolled up; UsageError where it is empty."""
+    if cohort.rolled_up is not None:
+        class_id, outcome = cohort.rolled_up
+        class_ids = () if class_id == ALL_CLASSES else (class_id,)
+        members = Members(cohort, cohort.run.roots(class_id, cohort.role, outcome), cohort.rolled_up, (), class_ids)
+    else:
+        conditions, parameters = cohort.conditions()
+        sql = f"""SELECT list(decision_id ORDER BY decision_id) AS ids, list(DISTINCT class_id) AS classes
+                  FROM root WHERE {conditions}"""
+        (row,) = await session.rows(statement(sql, parameters))
+        members = Members(cohort, len(row.ids or ()), None, tuple(row.ids or ()), tuple(sorted(row.classes or ())))
+    if not members.size:
+        raise UsageError(
+            f"cohort {side} ({cohort}) has no decisions; `confusions` and `classes` tell which classes have them"
+        )
+    return members
+
+
+async def refuse_overlap(session: Session, a: Members, b: Members) -> None:
+    """UsageError where a decision is in both cohorts: nothing sets it apart from itself."""
+    one, other = a.cohort, b.cohort
+    if one.run is not other.run or one.role != other.role:
+        return
+    if a.rolled_up is None and b.rolled_up is None:
+        shared = len(set(a.ids) & set(b.ids))
+    else:
+        if _apart(one.outcome, other.outcome) or _apart(one.label_id, other.label_id):
+            return
+        if _apart(one.predicted_id, other.predicted_id):
+            return
+        shared = await shared_count(session, a, b, "decision_id")
+    if shared:
+        raise UsageError(
+            f"cohorts a ({one}) and b ({other}) share {shared} decisions; set them apart by outcome, label or predicted"
+        )
+
+
+async def shared_count(session: Session, a: Members, b: Members, column: str = "image_id") -> int:
+    """How many decisions, or images, of one run are in both cohorts; one statement."""
+    (one, own), (other, others) = a.cohort.conditions("a_"), b.cohort.conditions("b_")
+    sql = f"SELECT {column} FROM root WHERE {one} INTERSECT SELECT {column} FROM root WHERE {other}"
+    (row,) = await session.rows(statement(f"SELECT count(*) AS shared FROM ({sql})", own | others))
+    return int(row.shared)
+
+
+def _apart(one: object, other: object) -> bool:
+    return one is not None and other is not None and one != other

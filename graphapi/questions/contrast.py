@@ -1,0 +1,208 @@
+"""What sets one cohort of decisions apart from another: counts by SQL, then statistics, then a ranking.
+
+1. Both cohorts are counted; an empty one and overlapping ones are refused (`graphapi.questions.cohorts`).
+2. How many decisions of each have an item: from the rollups where the cohort is a row of these, else from its own
+   decompositions (`held`).
+3. Every item that enough decisions have is tested, and q is taken over all tests (`graphapi.questions.statistics`).
+4. The least p comes first, then the largest effect (`ranked`).
+
+An item is a channel of the layer, an edge from it to a channel of the next layer, or a context label of its edges.
+A decision has a channel where an edge of its hierarchy leads to it, and a label where a mask of the layer overlaps it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evigraph.graphapi.questions import cohorts
+from evigraph.graphapi.questions.cohorts import Members, statement
+from evigraph.graphapi.store.catalog import LayerInfo
+from evigraph.graphapi.store.cursors import Key
+from evigraph.graphapi.store.session import Session
+from evigraph.schema.encoding import NO_LABEL, fine
+from evigraph.schema.tables.rollups import ALL_CLASSES
+
+Item = tuple[int, int]
+"""(channel of the layer, channel of the next) of an edge; (channel or context label, -1) else."""
+
+CHANNELS, EDGES, CONTEXT_LABELS = "channels", "edges", "context labels"
+_ITEM = {
+    CHANNELS: ("e.channel", "-1"),
+    EDGES: ("e.channel", "target"),
+    CONTEXT_LABELS: ("e.context_label_id", "-1"),
+}
+"""SQL of both parts of an item over the unfolded evidence `e` of a decomposition of the channel `target`."""
+_ROLLED_UP = {
+    CHANNELS: ("channel_support", "channel", "-1", "layer_id"),
+    EDGES: ("channel_edge", "source_channel", "target_channel", "source_layer"),
+    CONTEXT_LABELS: ("class_context", "label_id", "-1", "layer_id"),
+}
+"""Rollup of each kind, its columns of both parts of an item, and of the layer."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One item with its table and statistics; rates and logs as in `graphapi.questions.statistics`."""
+
+    item: Item
+    count_a: int
+    count_b: int
+    log_odds_ratio: float
+    low: float
+    high: float
+    p: float
+    q: float
+
+    @property
+    def key(self) -> Key:
+        """What rows are sorted by."""
+        return (self.p, -abs(self.log_odds_ratio), *self.item)
+
+
+@dataclass(frozen=True)
+class Ranking(Sequence[Row]):
+    """Tested items in order: columns of `Row`'s fields, since rows are made of those alone that a page shows."""
+
+    columns: tuple[Any, ...]
+
+    def __len__(self) -> int:
+        """How many items were tested."""
+        return len(self.columns[0])
+
+    def __getitem__(self, place: Any) -> Any:
+        """The row at a place, or those of a slice."""
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        first, second, count_a, count_b, *values = (column[place].item() for column in self.columns)
+        return Row((first, second), count_a, count_b, *values)
+
+    def discoveries(self, q: float) -> int:
+        """How many items have at most this q."""
+        return int((self.columns[-1] <= q).sum())
+
+
+async def counts(session: Session, of: str, layer: LayerInfo, members: Members) -> dict[Item, int]:
+    """Decisions of a cohort that have each item of a layer, in one statement of one row."""
+    return _counts(await session.rows(held(of, layer.layer_id, members)))
+
+
+def held(of: str, layer_id: int, members: Members) -> Any:
+    """The statement of `counts`: three lists of the same length, since a row for each item would take longer."""
+    # Edges are rolled up over all classes only.
+    if members.rolled_up is not None and (of != EDGES or members.rolled_up[0] == ALL_CLASSES):
+        table, first, second, layer = _ROLLED_UP[of]
+        class_id, outcome = members.rolled_up
+        parameters = {"run_id": members.cohort.run.run_id, "role": members.cohort.role, "layer_id": layer_id}
+        conditions = f"run_id = :run_id AND role = :role AND {layer} = :layer_id"
+        if table != "channel_edge":
+            conditions += " AND class_id = :class_id"
+            parameters["class_id"] = class_id
+        if outcome is not None:
+            conditions += " AND outcome = :outcome"
+            parameters["outcome"] = outcome
+        grouped = f"""SELECT {first} AS first, {second} AS second, sum(decisions)::INTEGER AS decisions
+                      FROM {table} WHERE {conditions} GROUP BY ALL"""
+    else:
+        conditions, parameters = members.where()
+        parameters["upper_layer"] = layer_id + 1
+        first, second = _ITEM[of]
+        grouped = f"""
+            SELECT first, second, count(*)::INTEGER AS decisions
+            FROM (SELECT DISTINCT decision_id, {first} AS first, {second} AS second
+                  FROM (SELECT decision_id, channel AS target, unnest(evidence) AS e
+                        FROM decomposition WHERE {conditions} AND layer_id = :upper_layer))
+            {f"WHERE first != {NO_LABEL}" if of == CONTEXT_LABELS else ""} GROUP BY ALL"""
+    return statement(
+        f"SELECT list(first) AS first, list(second) AS second, list(decisions) AS decisions FROM ({grouped})",
+        parameters,
+    )
+
+
+def _counts(rows: Sequence[Any]) -> dict[Item, int]:
+    (row,) = rows
+    return dict(zip(zip(row.first or (), row.second or (), strict=True), row.decisions or (), strict=True))
+
+
+def ranked(
+    count_a: Mapping[Item, int], size_a: int, count_b: Mapping[Item, int], size_b: int, min_count: int
+) -> Ranking:
+    """Every item that at least `min_count` decisions of both cohorts together have, tested and in order."""
+    import numpy as np
+
+    from evigraph.graphapi.questions.statistics import statistics
+
+    items = [
+        item for item in count_a.keys() | count_b.keys() if count_a.get(item, 0) + count_b.get(item, 0) >= min_count
+    ]
+    first, second = np.array(items, np.int64).reshape(-1, 2).T
+    in_a, in_b = (np.array([count.get(item, 0) for item in items], np.int64) for count in (count_a, count_b))
+    found = statistics(in_a, size_a, in_b, size_b)
+    order = np.lexsort((second, first, -abs(found.log_odds_ratio), found.p))
+    columns = (first, second, in_a, in_b, found.log_odds_ratio, found.low, found.high, found.p, found.q)
+    return Ranking(tuple(column[order] for column in columns))
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The answer: all tested items, in order."""
+
+    of: str
+    layer: LayerInfo
+    a: Members
+    b: Members
+    rows: Ranking
+
+
+async def contrast(
+    session: Session, of: str, layer: LayerInfo, a: cohorts.Cohort, b: cohorts.Cohort, min_count: int
+) -> Contrast:
+    """Compare two cohorts; at most four statements, of which two at a time.
+
+    Args:
+        session: the request's.
+        of: CHANNELS, EDGES or CONTEXT_LABELS.
+        layer: of a's run; b's run has one of the same name and network.
+        a: of which the rates are compared.
+        b: what they are compared with.
+        min_count: items of fewer decisions, both cohorts together, are not tested.
+
+    Raises:
+        UsageError: an empty cohort, or a decision in both.
+    """
+    in_a, in_b = await asyncio.gather(cohorts.census(session, "a", a), cohorts.census(session, "b", b))
+    await cohorts.refuse_overlap(session, in_a, in_b)
+    count_a, count_b = await asyncio.gather(*(counts(session, of, layer, members) for members in (in_a, in_b)))
+    if of == CONTEXT_LABELS and a.run is not b.run:
+        # Labels of two runs are the same where their names are.
+        names = {name: label_id for label_id, name in a.run.context_labels.items()}
+        count_b = {
+            (names[b.run.context_labels[label]], rest): count
+            for (label, rest), count in count_b.items()
+            if b.run.context_labels[label] in names
+        }
+    rows = await session.compute(lambda: ranked(count_a, in_a.size, count_b, in_b.size, min_count))
+    return Contrast(of, layer, in_a, in_b, rows)
+
+
+def examples(of: str, layer_id: int, members: Members, items: Sequence[Item], count: int) -> Any:
+    """The decisions of a cohort that have each item with most importance; columns first, second, decision_id."""
+    conditions, parameters = members.where()
+    first, second = _ITEM[of]
+    wanted = f"""(first, second) IN ({", ".join(f"({one}, {other})" for one, other in items)})"""
+    importance = fine("(importance_log + e.share_log)")
+    return statement(
+        f"""
+        SELECT first, second, decision_id
+        FROM (SELECT decision_id, {first} AS first, {second} AS second, sum({importance}) AS importance
+              FROM (SELECT decision_id, channel AS target, importance_log, unnest(evidence) AS e
+                    FROM decomposition WHERE {conditions} AND layer_id = :upper_layer)
+              GROUP BY ALL)
+        WHERE {wanted}
+        QUALIFY row_number() OVER (PARTITION BY first, second ORDER BY importance DESC, decision_id) <= :count
+        ORDER BY importance DESC, decision_id
+        """,
+        parameters | {"upper_layer": layer_id + 1, "count": count},
+    )

@@ -1,0 +1,130 @@
+"""The evidence graph of one decision: its statement, and from rows to nodes and edges.
+
+1. Of the decision's own edges keep those at most `max_depth` layers down and of rank below `top`, the upper
+   layers and within one the most important first, up to the size bound (`evidence_statement`).
+2. Walk down from the root and drop what is no longer reached (`graph`).
+3. A node's importance is the sum over *all* its incoming edges in the whole hierarchy, so that it does not
+   depend on how much of it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from sqlalchemy import func, select
+
+from evigraph.graphapi.store.sql import Row, Statement, Template, hole
+from evigraph.schema.views import edge as edge_view
+
+NodeKey = tuple[int, int, int, int]
+"""(layer_id, channel, y, x)"""
+
+
+@dataclass(frozen=True)
+class GraphNode:
+    """One node; feature and importance as stored, in the network's and in relative units."""
+
+    key: NodeKey
+    feature: float | None
+    importance: float
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes, root first, and rows of `edge` with the indices of their target and source nodes."""
+
+    nodes: list[GraphNode]
+    edges: list[tuple[int, int, Row]]
+    truncated: bool
+
+
+def evidence_statement(
+    run_id: int,
+    decision_ids: Sequence[int],
+    class_ids: Sequence[int],
+    root_layer: int,
+    max_depth: int | None,
+    top: int | None,
+    bound: int,
+) -> Statement:
+    """The kept edges of some decisions of one run; `total` is how many edges each decision has in all.
+
+    The classes are those of the decisions: edges lie in their order.
+    """
+    return _evidence_template(max_depth is not None, top is not None).filled(
+        run_id=run_id,
+        decision_ids=tuple(decision_ids),
+        class_ids=tuple(class_ids),
+        above=root_layer - (max_depth or 0),
+        top=top,
+        bound=bound,
+    )
+
+
+@cache
+def _evidence_template(is_shallow: bool, is_thinned: bool) -> Template:
+    edge = edge_view.c
+    node = (edge.decision_id, edge.source_layer, edge.source_channel, edge.source_y, edge.source_x)
+    whole = (
+        select(
+            *edge,
+            func.count().over(partition_by=edge.decision_id).label("total"),
+            func.sum(edge.importance).over(partition_by=node).label("node_importance"),
+        )
+        .where(
+            edge.run_id == hole("run_id"),
+            edge.root_class_id.op("IN")(hole("class_ids")),
+            edge.decision_id.op("IN")(hole("decision_ids")),
+        )
+        .subquery("whole")
+    )
+    column = whole.c
+    position = func.row_number().over(
+        partition_by=column.decision_id,
+        order_by=(
+            column.target_layer.desc(),
+            column.importance.desc(),
+            column.target_channel,
+            column.target_y,
+            column.target_x,
+            column.rank,
+        ),
+    )
+    kept = select(*column, position.label("position"))
+    if is_shallow:
+        kept = kept.where(column.target_layer > hole("above"))
+    if is_thinned:
+        kept = kept.where(column.rank < hole("top"))
+    placed = kept.subquery("placed")
+    shown = select(placed).where(placed.c.position <= hole("bound"))
+    return Template(shown.order_by(placed.c.decision_id, placed.c.position))
+
+
+def graph(root: GraphNode, rows: Iterable[Row]) -> Graph:
+    """The part of the rows that hangs on the root.
+
+    Args:
+        root: The decision itself, importance 1.
+        rows: Of `evidence_statement` for this decision, upper layers first.
+    """
+    nodes = {root.key: root}
+    reached: list[tuple[NodeKey, NodeKey, Row]] = []
+    total = 0
+    for row in rows:
+        total = row.total
+        target = (row.target_layer, row.target_channel, row.target_y, row.target_x)
+        if target not in nodes:
+            continue
+        source = (row.source_layer, row.source_channel, row.source_y, row.source_x)
+        if source not in nodes:
+            nodes[source] = GraphNode(source, row.feature, row.node_importance)
+        reached.append((target, source, row))
+    below = sorted(
+        (node for node in nodes.values() if node is not root),
+        key=lambda node: (-node.key[0], -node.importance, node.key),
+    )
+    index = {node.key: position for position, node in enumerate([root, *below])}
+    edges = [(index[target], index[source], row) for target, source, row in reached]
+    return Graph([root, *below], edges, truncated=len(edges) < total)

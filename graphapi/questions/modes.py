@@ -1,0 +1,219 @@
+"""Failure modes: groups of wrong decisions that share an evidence signature.
+
+1. The wrong decisions of a label and predicted class, evenly spread by id where they are more than MAX_FAILURES.
+2. Their evidence at a layer, which `graphapi.questions.clusters` divides.
+3. The signature of a group: channels and context labels that more of its decisions have than of all other failures
+   (of the right decisions, where there is one group), by Fisher's exact test. Since the groups were made from the same
+   channels, that p only orders them, and is not shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from evigraph.graphapi.questions.cohorts import Cohort, Members, census, resolve, statement
+from evigraph.graphapi.questions.contrast import CHANNELS, CONTEXT_LABELS, Item, counts, ranked
+from evigraph.graphapi.store.catalog import LayerInfo, RunInfo
+from evigraph.graphapi.store.session import Session
+from evigraph.schema.encoding import NO_LABEL, fine
+from evigraph.schema.errors import UsageError
+
+MAX_FAILURES = 500
+"""More are sampled: so many are clustered 20 times, shuffled and not."""
+
+
+@dataclass(frozen=True)
+class Trait:
+    """A channel or context label of a mode; rates are of decisions that have it, None where there are no such."""
+
+    item: int
+    count: int
+    rate: float
+    other_rate: float | None
+    right_rate: float | None
+    log_odds_ratio: float
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One group of failures: decisions by closeness to its mean, and what sets them apart, most telling first."""
+
+    decisions: tuple[int, ...]
+    channels: tuple[Trait, ...]
+    labels: tuple[Trait, ...]
+    pairs: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Modes:
+    """All groups, the largest first; `failures` counts all, `sampled` those that were looked at."""
+
+    modes: tuple[Mode, ...]
+    failures: int
+    sampled: int
+    unassigned: int
+    right: int
+    silhouette: float | None
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What decisions have: (decision, channel) to importance, and (decision, context label)."""
+
+    importance: Mapping[tuple[int, int], float]
+    labels: frozenset[tuple[int, int]]
+
+
+async def failure_modes(
+    session: Session,
+    run: RunInfo,
+    layer: LayerInfo,
+    label: str | None,
+    predicted: str | None,
+    max_modes: int,
+    size: int,
+) -> Modes:
+    """Divide failures into modes; five statements.
+
+    Args:
+        session: the request's.
+        run: whose.
+        layer: whose channels.
+        label: of the images, by name; any if None.
+        predicted: likewise.
+        max_modes: groups, at most.
+        size: the least size of a group.
+
+    Raises:
+        UsageError: there are no such failures.
+    """
+    wrong = resolve(run, "predicted", label, predicted, "wrong")
+    failures = await session.rows(_failures(wrong))
+    if not failures:
+        raise UsageError(f"there are no failures ({wrong}); `confusions` lists what there is")
+    class_ids = tuple(sorted({row.class_id for row in failures}))
+    members = Members(wrong, len(failures), None, tuple(row.decision_id for row in failures), class_ids)
+    rows, (right, right_channels, right_labels) = await asyncio.gather(
+        session.rows(_evidence(layer.layer_id, members)), _right(session, run, layer, label, predicted)
+    )
+    (row,) = rows
+    evidence = _Evidence(
+        dict(zip(zip(row.decisions or (), row.channels or (), strict=True), row.importance or (), strict=True)),
+        frozenset(
+            (decision, one)
+            for decision, labels in zip(row.decisions or (), row.labels or (), strict=True)
+            for one in labels
+            if one != NO_LABEL
+        ),
+    )
+    return await session.compute(
+        lambda: _divide(failures, evidence, layer.channels, (right, right_channels, right_labels), max_modes, size)
+    )
+
+
+async def _right(
+    session: Session, run: RunInfo, layer: LayerInfo, label: str | None, predicted: str | None
+) -> tuple[int, dict[Item, int], dict[Item, int]]:
+    """Right decisions of the predicted class, else of the label, else of all: how many, with which channels, labels."""
+    right = resolve(run, "predicted", predicted=predicted or label, outcome="correct")
+    try:
+        members = await census(session, "right", right)
+    except UsageError:
+        return 0, {}, {}
+    channels, labels = await asyncio.gather(*(counts(session, of, layer, members) for of in (CHANNELS, CONTEXT_LABELS)))
+    return members.size, channels, labels
+
+
+def _failures(cohort: Cohort) -> Any:
+    """At most MAX_FAILURES decisions, evenly spread by id; `total` is how many there are."""
+    conditions, parameters = cohort.conditions()
+    return statement(
+        f"""
+        SELECT decision_id, class_id, label_id, predicted_id, total
+        FROM (SELECT *, row_number() OVER (ORDER BY decision_id) AS place, count(*) OVER () AS total
+              FROM root WHERE {conditions})
+        WHERE total <= :most OR place * :most // total != (place - 1) * :most // total
+        ORDER BY decision_id
+        """,
+        parameters | {"most": MAX_FAILURES},
+    )
+
+
+def _evidence(layer_id: int, members: Members) -> Any:
+    """One row of lists: decision, channel, importance, and context labels of the edges into it."""
+    conditions, parameters = members.where()
+    return statement(
+        f"""
+        SELECT list(decision_id) AS decisions, list(channel) AS channels, list(importance) AS importance,
+               list(labels) AS labels
+        FROM (SELECT decision_id, e.channel, sum({fine("(importance_log + e.share_log)")}) AS importance,
+                     list(DISTINCT e.context_label_id) AS labels
+              FROM (SELECT decision_id, importance_log, unnest(evidence) AS e
+                    FROM decomposition WHERE {conditions} AND layer_id = :upper_layer)
+              GROUP BY ALL ORDER BY ALL)
+        """,
+        parameters | {"upper_layer": layer_id + 1},
+    )
+
+
+def _divide(
+    failures: Any,
+    evidence: _Evidence,
+    channels: int,
+    right: tuple[int, dict[Item, int], dict[Item, int]],
+    max_modes: int,
+    size: int,
+) -> Modes:
+    """The groups and what sets each apart."""
+    import numpy as np
+
+    from evigraph.graphapi.questions.clusters import UNASSIGNED, clusters
+
+    ids = [row.decision_id for row in failures]
+    place = {decision: index for index, decision in enumerate(ids)}
+    importance = np.zeros((len(ids), channels))
+    for (decision, channel), value in evidence.importance.items():
+        importance[place[decision], channel] = value
+    found = clusters(importance, max_modes, size)
+    modes = []
+    for group in range(found.count):
+        inside = np.flatnonzero(found.labels == group)
+        closest = inside[np.argsort(-found.closeness[inside], kind="stable")]
+        own = {ids[index] for index in inside}
+        pairs = Counter((failures[index].label_id, failures[index].predicted_id) for index in inside)
+        modes.append(
+            Mode(
+                tuple(ids[index] for index in closest),
+                _traits(own, set(ids) - own, evidence.importance.keys(), right[0], right[1]),
+                _traits(own, set(ids) - own, evidence.labels, right[0], right[2]),
+                tuple((*pair, count) for pair, count in sorted(pairs.items(), key=lambda one: (-one[1], one[0]))),
+            )
+        )
+    unassigned = int((found.labels == UNASSIGNED).sum())
+    return Modes(tuple(modes), failures[0].total, len(ids), unassigned, right[0], found.silhouette)
+
+
+def _traits(
+    own: set[int], others: set[int], held: Any, right_size: int, right: Mapping[Item, int]
+) -> tuple[Trait, ...]:
+    """What is more frequent in a group than in what it is held against, by p, then effect."""
+    inside: Counter[Item] = Counter((item, -1) for decision, item in held if decision in own)
+    outside: Counter[Item] = Counter((item, -1) for decision, item in held if decision in others)
+    against, size = (outside, len(others)) if others else (right, right_size)
+    rows = ranked(inside, len(own), against, size, 1)
+    return tuple(
+        Trait(
+            row.item[0],
+            row.count_a,
+            row.count_a / len(own),
+            outside[row.item] / len(others) if others else None,
+            right.get(row.item, 0) / right_size if right_size else None,
+            row.log_odds_ratio,
+        )
+        for row in rows
+        if row.log_odds_ratio > 0 and row.count_a
+    )

@@ -1,0 +1,123 @@
+"""The listings of tested evidence: how often taking a channel's evidence away changed the prediction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Double, Select, and_, cast, func, not_, select, true
+
+from evigraph.graphapi.questions.support import of_outcome, ratio, total
+from evigraph.graphapi.store.paging import Listing, Order
+from evigraph.schema.tables.dataset import Image
+from evigraph.schema.tables.evidence import Verification
+from evigraph.schema.tables.rollups import ALL_CLASSES, ChannelVerification
+
+_COUNTS = (
+    *("tested", "corrected", "flipped"),
+    *("control_tested", "control_corrected", "control_flipped", "only_corrected", "control_only_corrected"),
+)
+_SUMS = ("logit_change_sum", "control_logit_change_sum")
+
+
+def _counts(class_id: int | None, method: str | None, role: str, outcome: str | None) -> Select[Any]:
+    table = ChannelVerification
+    key = (table.run_id, table.layer_id, table.channel, table.method)
+    summed = (
+        select(
+            *key,
+            *(total(getattr(table, name)).label(name) for name in _COUNTS),
+            *(func.sum(getattr(table, name)).label(name) for name in _SUMS),
+        )
+        .where(
+            table.class_id == (ALL_CLASSES if class_id is None else class_id),
+            table.role == role,
+            of_outcome(table, outcome),
+            *(() if method is None else (table.method == method,)),
+        )
+        .group_by(*key)
+        .subquery("summed")
+        .c
+    )
+    return select(
+        summed.run_id,
+        summed.layer_id,
+        summed.channel,
+        summed.method,
+        *(summed[name] for name in _COUNTS),
+        ratio(summed.logit_change_sum, summed.tested).label("mean_logit_change"),
+        ratio(summed.control_logit_change_sum, summed.control_tested).label("mean_control_logit_change"),
+    )
+
+
+def methods_of_channel(class_id: int | None, method: str | None, role: str, outcome: str | None) -> Listing:
+    """Channel.verification: a row a method; parent (run, layer, channel)."""
+    rows = _counts(class_id, method, role, outcome)
+    return Listing("verification", rows, ("run_id", "layer_id", "channel"), (Order("method", str),))
+
+
+def methods_of_layer(class_id: int | None, method: str | None, role: str, outcome: str | None) -> Listing:
+    """Run.verification: a row a method, counting decisions; parent (run, layer).
+
+    Of a decision all tests at the layer count as one: several are not independent.
+    """
+    decision = _decisions(class_id, method, role, outcome).subquery("tested").c
+    key = (decision.run_id, decision.layer_id, decision.method)
+    alone = {
+        "only_corrected": and_(decision.paired_corrected, not_(decision.control_corrected)),
+        "control_only_corrected": and_(decision.control_corrected, not_(decision.paired_corrected)),
+    }
+    rows = select(
+        *key,
+        func.count().label("tested"),
+        func.count_if(decision.corrected).label("corrected"),
+        func.count_if(decision.flipped).label("flipped"),
+        func.count_if(decision.has_control).label("control_tested"),
+        func.count_if(decision.control_corrected).label("control_corrected"),
+        func.count_if(decision.control_flipped).label("control_flipped"),
+        *(func.count_if(condition).label(name) for name, condition in alone.items()),
+        func.avg(decision.logit_change).label("mean_logit_change"),
+        func.avg(decision.control_logit_change).label("mean_control_logit_change"),
+    ).group_by(*key)
+    return Listing("verification of a layer", rows, ("run_id", "layer_id"), (Order("method", str),))
+
+
+def _decisions(class_id: int | None, method: str | None, role: str, outcome: str | None) -> Select[Any]:
+    """What became of each decision by any of its tests at a layer."""
+    test = Verification
+    has_control = test.control_predicted_id.is_not(None)
+    # A decision's id says its image and role.
+    of_image = and_(Image.run_id == test.run_id, Image.image_id == test.decision_id.op("//")(2))
+    right = Image.label_id == Image.predicted_id
+    wanted = {None: true(), "correct": right, "wrong": not_(right)}[outcome]
+    columns: dict[str, Any] = {
+        "layer_id": test.source_layer,
+        "corrected": func.bool_or(test.corrected),
+        "flipped": func.bool_or(test.predicted_id != Image.predicted_id),
+        "logit_change": func.avg(cast(test.logit_change, Double)),
+        "has_control": func.bool_or(has_control),
+        "paired_corrected": func.bool_or(and_(test.corrected.is_(True), has_control)),
+        "control_corrected": func.bool_or(test.control_corrected),
+        "control_flipped": func.bool_or(test.control_predicted_id != Image.predicted_id),
+        "control_logit_change": func.avg(cast(test.control_logit_change, Double)),
+    }
+    key: tuple[Any, ...] = (test.run_id, test.source_layer, test.method, test.decision_id)
+    return (
+        select(test.run_id, test.method, test.decision_id, *(column.label(name) for name, column in columns.items()))
+        .join(Image, of_image)
+        .where(
+            test.decision_id % 2 == int(role == "label"),
+            wanted,
+            *(() if class_id is None else (test.class_id == class_id,)),
+            *(() if method is None else (test.method == method,)),
+        )
+        .group_by(*key)
+    )
+
+
+def verified_channels(class_id: int | None, method: str, role: str, outcome: str | None) -> Listing:
+    """Run.verifiedChannels, those that corrected most first; parent (run, layer)."""
+    order = (
+        *(Order(name, int, descending=True) for name in ("corrected", "flipped", "tested")),
+        Order("channel", int),
+    )
+    return Listing("verifiedChannels", _counts(class_id, method, role, outcome), ("run_id", "layer_id"), order)

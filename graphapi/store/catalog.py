@@ -1,0 +1,153 @@
+"""What is small in a database: its runs, their layers, classes, context labels and counts of roots.
+
+Read once when a version is opened, since every request needs it and a version never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, select
+
+from evigraph.schema.pictures import PictureSettings
+from evigraph.schema.tables.dataset import Class, ContextLabel, Layer, Run
+from evigraph.schema.tables.rollups import ALL_CLASSES, ANY_OUTCOME, ClassRoots, ClassStat
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """A row of `layer`; lengths in input pixels."""
+
+    layer_id: int
+    name: str
+    module: str
+    channels: int
+    height: int
+    width: int
+    stride: int | None
+    receptive_field: int | None
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """A row of `class` with its counts of labelled images."""
+
+    class_id: int
+    key: str
+    name: str
+    image_count: int
+    correct_count: int
+
+
+@dataclass(frozen=True, eq=False)
+class RunInfo:
+    """A row of `run` with its layers (lowest first), classes (by index) and context labels.
+
+    `pictures` says which pictures it keeps; None where it keeps none. `root_counts` holds `class_roots`, the
+    denominator of every rate: joining it took a third of the time of the hottest statements.
+    """
+
+    run_id: int
+    name: str
+    model: str
+    weights_sha256: str
+    dataset: str
+    dataset_sha256: str
+    top_n: int
+    max_nodes: int | None
+    mask_threshold: float
+    indexer_version: str
+    created_at: datetime
+    finished_at: datetime
+    image_count: int
+    skipped_count: int
+    decision_count: int
+    edge_count: int
+    labelled_count: int
+    correct_count: int
+    pictures: PictureSettings | None
+    layers: tuple[LayerInfo, ...]
+    classes: dict[int, ClassInfo]
+    context_labels: dict[int, str]
+    root_counts: dict[tuple[str, str], dict[int, int]]
+
+    def roots(self, class_id: int | None, role: str, outcome: str | None) -> int:
+        """How many roots there are of a class, role and outcome; None for all."""
+        of_class = self.root_counts.get((role, outcome or ANY_OUTCOME), {})
+        return of_class.get(ALL_CLASSES if class_id is None else class_id, 0)
+
+    @cached_property
+    def classes_called(self) -> dict[tuple[str, str], list[ClassInfo]]:
+        """Classes under ("index" | "key" | "name", text): more than one where they share it."""
+        called: dict[tuple[str, str], list[ClassInfo]] = {}
+        for entry in self.classes.values():
+            for way, text in (("index", str(entry.class_id)), ("key", entry.key), ("name", entry.name)):
+                called.setdefault((way, text), []).append(entry)
+        return called
+
+    def layer(self, layer_id: int) -> LayerInfo:
+        """The layer of this id, which need not be its place in the list."""
+        return next(layer for layer in self.layers if layer.layer_id == layer_id)
+
+
+def read_catalog(connection: Connection) -> tuple[RunInfo, ...]:
+    """All runs, the newest first; five statements, whatever the number of runs."""
+    run = Run.__table__.c
+    columns = [run[name] for name in RunInfo.__annotations__ if name in run]
+    columns.append(run.settings["max_nodes"].as_integer().label("max_nodes"))
+    columns.append(run.settings["pictures"].label("pictures"))
+    runs = connection.execute(select(*columns).order_by(run.created_at.desc(), run.run_id.desc())).all()
+    layers = _by_run(
+        connection.execute(
+            select(Layer.run_id, *(getattr(Layer, name) for name in LayerInfo.__annotations__)).order_by(
+                Layer.run_id, Layer.layer_id
+            )
+        ).all()
+    )
+    stat = and_(ClassStat.run_id == Class.run_id, ClassStat.class_id == Class.class_id)
+    classes = _by_run(
+        connection.execute(
+            select(
+                Class.run_id,
+                Class.class_id,
+                Class.key,
+                Class.name,
+                ClassStat.image_count,
+                ClassStat.correct_count,
+            )
+            .outerjoin(ClassStat, stat)
+            .order_by(Class.run_id, Class.class_id)
+        ).all()
+    )
+    labels = _by_run(connection.execute(select(ContextLabel.run_id, ContextLabel.label_id, ContextLabel.name)).all())
+    root = ClassRoots.__table__.c
+    roots: dict[int, dict[tuple[str, str], dict[int, int]]] = {}
+    for run_id, role, outcome, class_id, decisions in connection.execute(
+        select(root.run_id, root.role, root.outcome, root.class_id, root.decisions)
+    ):
+        roots.setdefault(run_id, {}).setdefault((role, outcome), {})[class_id] = decisions
+    return tuple(
+        RunInfo(
+            **{**row._mapping, "pictures": row.pictures and PictureSettings.from_json(row.pictures)},
+            layers=tuple(LayerInfo(*values) for values in layers.get(row.run_id, ())),
+            classes={
+                class_id: ClassInfo(class_id, key, name, images or 0, correct or 0)
+                for class_id, key, name, images, correct in classes.get(row.run_id, ())
+            },
+            context_labels=dict(labels.get(row.run_id, ())),
+            root_counts=roots.get(row.run_id, {}),
+        )
+        for row in runs
+    )
+
+
+def _by_run(rows: Iterable[Row[*tuple[Any, ...]]]) -> dict[int, list[tuple[Any, ...]]]:
+    """Rows under their first column, the run, without it."""
+    grouped: dict[int, list[tuple[Any, ...]]] = {}
+    for run_id, *values in rows:
+        grouped.setdefault(run_id, []).append(tuple(values))
+    return grouped

@@ -1,0 +1,70 @@
+"""From what a client calls a thing to the thing: runs, layers, channels and classes.
+
+A class goes by its name, its key (wnid, folder name) or its index. Where these clash, "index:7", "key:7" and
+"name:7" say which is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evigraph.graphapi.store.catalog import ClassInfo, LayerInfo, RunInfo
+from evigraph.schema.errors import AmbiguousError, NotFoundError
+
+_WAYS = ("index", "key", "name")
+
+
+def find_run(runs: Sequence[RunInfo], name: str) -> RunInfo:
+    """The run of this name; NotFoundError else."""
+    for run in runs:
+        if run.name == name:
+            return run
+    raise NotFoundError("run", name, [run.name for run in runs], "(`runs` lists what there is)")
+
+
+def find_layer(run: RunInfo, name: str) -> LayerInfo:
+    """The layer of this name, or else the one of this module path; NotFoundError else."""
+    for layer in run.layers:
+        if layer.name == name:
+            return layer
+    by_module = [layer for layer in run.layers if layer.module and layer.module == name]
+    if len(by_module) == 1:
+        return by_module[0]
+    if by_module:
+        raise AmbiguousError("layer", name, [layer.name for layer in by_module])
+    known = [layer.name for layer in run.layers]
+    hint = f"in run {run.name!r}, which has {', '.join(known)}"
+    raise NotFoundError("layer", name, known + [layer.module for layer in run.layers if layer.module], hint)
+
+
+def check_channel(run: RunInfo, layer: LayerInfo, index: int) -> None:
+    """NotFoundError that names the range unless the layer has a channel of this index."""
+    if not 0 <= index < layer.channels:
+        hint = f"in layer {layer.name!r} of run {run.name!r}, which has channels 0 to {layer.channels - 1}"
+        raise NotFoundError("channel", str(index), (), hint)
+
+
+def find_class(run: RunInfo, name: str) -> ClassInfo:
+    """The class that `name` is the name, key or index of.
+
+    Raises:
+        NotFoundError: No class goes by it; the error has near names.
+        AmbiguousError: Several do; the error lists them as "index (key, name)".
+    """
+    way, _, rest = name.partition(":")
+    found = _called(run, name, _WAYS)
+    if not found and way in _WAYS:
+        found = _called(run, rest, (way,))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        candidates = [f"index:{entry.class_id} ({entry.key}, {entry.name})" for entry in found]
+        raise AmbiguousError("class", name, candidates)
+    known = [text for entry in run.classes.values() for text in (entry.name, entry.key)]
+    raise NotFoundError("class", name, known, f"in run {run.name!r}")
+
+
+def _called(run: RunInfo, name: str, ways: Sequence[str]) -> list[ClassInfo]:
+    """The classes that go by `name` in any of the ways, each once, by index."""
+    found = {entry.class_id: entry for way in ways for entry in run.classes_called.get((way, name), ())}
+    return [found[class_id] for class_id in sorted(found)]

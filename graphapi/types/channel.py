@@ -1,0 +1,293 @@
+"""GraphQL types of channels: what they support, feed, are fed by, and localize."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import strawberry
+
+from evigraph.graphapi.files import addresses
+from evigraph.graphapi.questions import context as context_labels
+from evigraph.graphapi.questions import support
+from evigraph.graphapi.questions.verification import methods_of_channel
+from evigraph.graphapi.store.catalog import LayerInfo, RunInfo
+from evigraph.graphapi.store.names import find_class
+from evigraph.graphapi.store.sql import Row
+from evigraph.graphapi.types.base import (
+    UNSET,
+    After,
+    ClassName,
+    Connection,
+    DecisionRole,
+    First,
+    Info,
+    NodeInterface,
+    Outcome,
+    Role,
+    SupportOrder,
+    described,
+    given,
+    listed,
+    role_of,
+)
+from evigraph.graphapi.types.context import ContextLabelSupport, context_label_node
+from evigraph.graphapi.types.image import Decision, Image, decision_node, image_node
+from evigraph.graphapi.types.layers_classes import Class, Layer, class_by_id, layer_node
+from evigraph.graphapi.types.loaders import Rows
+from evigraph.graphapi.types.verification import VerificationCounts, VerificationMethod, counts_by_method, counts_node
+from evigraph.schema.tables.rollups import ALL_CLASSES
+
+
+@strawberry.type(description="A channel of a layer, over the whole dataset.")
+class Channel(NodeInterface):
+    run: strawberry.Private[RunInfo]
+    layer_info: strawberry.Private[LayerInfo]
+    index: int
+    layer: Layer
+
+    @described("max_c N_c / sum_c N_c over edges of rank < 3 of predicted roots; null where there are none.")
+    async def discriminative_degree(self, info: Info) -> float | None:
+        rows = await info.context.degrees.load(self._key())
+        return rows[0].discriminative_degree if rows else None
+
+    @described("The classes that it supports, most first.")
+    async def support(
+        self,
+        info: Info,
+        role: Role = DecisionRole.PREDICTED,
+        outcome: Outcome | None = UNSET,
+        order_by: SupportOrder | None = SupportOrder.DECISIONS,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[ChannelSupport]:
+        def nodes(rows: Rows) -> list[ChannelSupport]:
+            return [support_node(self.run, row, *arguments[:2]) for row in rows]
+
+        arguments = (role_of(role), outcome_of(outcome), order_of(order_by))
+        return await listed(info.context, support.classes_of_channel, arguments, self._key(), first, after, nodes)
+
+    @described("The context labels that its masks overlap best, most edges first.")
+    async def context_labels(
+        self,
+        info: Info,
+        class_: ClassName = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[ContextLabelSupport]:
+        class_id, wanted_role = class_id_of(self.run, class_), role_of(role)
+
+        parent = (*self._key(), ALL_CLASSES if class_id is None else class_id)
+        build = context_labels.context_labels
+        page: Connection[Any] = await listed(info.context, build, (wanted_role,), parent, first, after, list)
+        if page.items:
+            every_edge = sum(row.edges for row in await info.context.support.load((*parent, wanted_role)))
+            page.items = [
+                context_label_node(self.run, row, every_edge, class_id, wanted_role, None) for row in page.items
+            ]
+        return page
+
+    @described("Lower channels that feed it, most decisions first.")
+    async def supporters(
+        self,
+        info: Info,
+        class_: ClassName = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[ChannelEdge]:
+        return await self._edges(info, "target", class_, role, first, after)
+
+    @described("Upper channels that it feeds, most decisions first.")
+    async def supports(
+        self,
+        info: Info,
+        class_: ClassName = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[ChannelEdge]:
+        return await self._edges(info, "source", class_, role, first, after)
+
+    @described("Images and places where it contributes most; the largest are kept.")
+    async def peaks(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Peak]:
+        def nodes(rows: Rows) -> list[Peak]:
+            return [peak_node(self.run, row) for row in rows]
+
+        return await listed(info.context, support.peaks, (), self._key(), first, after, nodes)
+
+    @described("How often decisions changed without it, by method; empty where the run did not test it.")
+    async def verification(
+        self,
+        info: Info,
+        class_: ClassName = UNSET,
+        method: VerificationMethod | None = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        outcome: Outcome | None = Outcome.WRONG,
+    ) -> list[VerificationCounts]:
+        wanted = given(method)
+        class_id = class_id_of(self.run, class_)
+        stored = None if wanted is None else str(wanted.value)
+        return await counts_by_method(
+            info.context, methods_of_channel, self._key(), class_id, stored, role_of(role), outcome_of(outcome)
+        )
+
+    def id_parts(self) -> tuple[str | int, ...]:
+        return (self.run.name, self.layer_info.name, self.index)
+
+    def _key(self) -> tuple[int, int, int]:
+        return (self.run.run_id, self.layer_info.layer_id, self.index)
+
+    async def _edges(
+        self, info: Info, end: str, class_: str | None, role: DecisionRole | None, first: Any, after: Any
+    ) -> Connection[ChannelEdge]:
+        def nodes(rows: Rows) -> list[ChannelEdge]:
+            return [channel_edge_node(self.run, row, end, roots) for row in rows]
+
+        class_id, wanted_role = class_id_of(self.run, class_), role_of(role)
+        roots = self.run.roots(class_id, wanted_role, None)
+        arguments = (end, class_id is not None, wanted_role)
+        parent = self._key() if class_id is None else (*self._key(), class_id)
+        return await listed(info.context, support.channel_edges, arguments, parent, first, after, nodes)
+
+
+@strawberry.type(description="A channel whose evidence was tested.")
+class VerifiedChannel:
+    channel: Channel
+    counts: VerificationCounts
+
+
+@strawberry.type(description="One channel's support for one class, or for all (class is null).")
+class ChannelSupport:
+    channel: Channel
+    class_: Class | None = strawberry.field(name="class")
+    decisions: int = strawberry.field(description="Roots of that class whose hierarchy holds the channel.")
+    rate: float = strawberry.field(description="decisions / all roots of that class, same role and outcome.")
+    edges: int = strawberry.field(description="Edges into the channel from those roots.")
+    mean_share: float = strawberry.field(description="Share, over edges.")
+    mean_importance: float = strawberry.field(description="Importance, per supporting root.")
+
+
+@strawberry.type(description="Evidence that flows from one channel to another, over the whole dataset.")
+class ChannelEdge:
+    channel: Channel = strawberry.field(description="The other end, as seen from the channel that was asked.")
+    target: Channel = strawberry.field(description="The upper channel, which is explained.")
+    source: Channel = strawberry.field(description="The lower channel, its evidence.")
+    decisions: int = strawberry.field(description="Roots whose hierarchy holds such an edge.")
+    rate: float = strawberry.field(description="decisions / all roots of the class, same role.")
+    edges: int
+    mean_share: float = strawberry.field(description="Share, over edges.")
+    mean_importance: float = strawberry.field(description="Importance, per root that holds such an edge.")
+
+
+@strawberry.type(description="A place of an image where a channel contributes much.")
+class Peak:
+    run: strawberry.Private[RunInfo]
+    row: strawberry.Private[Row]
+    y: int
+    x: int
+    contribution: float = strawberry.field(description="The largest of all edges into the channel there.")
+    share: float
+    feature: float
+    activation: float
+
+    @strawberry.field
+    async def image(self, info: Info) -> Image:
+        (row,) = await info.context.images.load((self.run.run_id, self.row.image_id))
+        return image_node(self.run, row)
+
+    @described("The root that this contribution belongs to.")
+    async def decision(self, info: Info) -> Decision:
+        (row,) = await info.context.decisions.load((self.run.run_id, self.row.decision_id))
+        return decision_node(self.run, row)
+
+    @described(
+        "Path of a PNG of its receptive field in the image; null where the run keeps no thumbnails.", name="cropUrl"
+    )
+    def crop_url(self) -> str | None:
+        return addresses.crop_url(self.run, self.row.image_id, self.row.layer_id, self.y, self.x)
+
+    @described(
+        "Path of a picture of what guided backpropagation finds in the receptive field; null where the run keeps none.",
+        name="guidedUrl",
+    )
+    async def guided_url(self, info: Info) -> str | None:
+        if self.run.pictures is None or self.run.pictures.guided is None:
+            return None
+        place = (self.row.layer_id, self.row.channel, self.row.image_id, self.y, self.x)
+        kept = await info.context.guided_crops.load((self.run.run_id, *place))
+        return addresses.guided_url(self.run, *place) if kept else None
+
+
+def outcome_of(outcome: Outcome | None) -> str | None:
+    """The outcome as stored; None for any."""
+    outcome = given(outcome)
+    return None if outcome is None else outcome.value
+
+
+def order_of(order_by: SupportOrder | None) -> str:
+    """The column to sort by; DECISIONS where none is given."""
+    column: str = (given(order_by) or SupportOrder.DECISIONS).value
+    return column
+
+
+def class_id_of(run: RunInfo, name: str | None) -> int | None:
+    """The id of a class by name, key or index; None where none is named."""
+    name = given(name)
+    return None if name is None else find_class(run, name).class_id
+
+
+def channel_node(run: RunInfo, layer_id: int, index: int) -> Channel:
+    """The GraphQL object of a channel."""
+    layer = run.layer(layer_id)
+    return Channel(run=run, layer_info=layer, index=index, layer=layer_node(run, layer))
+
+
+def support_node(run: RunInfo, row: Row, role: str, outcome: str | None) -> ChannelSupport:
+    """The GraphQL object of a row of a channel-support listing of this role and outcome."""
+    return ChannelSupport(
+        channel=channel_node(run, row.layer_id, row.channel),
+        class_=class_by_id(run, row.class_id),
+        decisions=row.decisions,
+        rate=row.decisions / run.roots(row.class_id, role, outcome),
+        edges=row.edges,
+        mean_share=row.share_sum / row.edges,
+        mean_importance=row.importance_sum / row.decisions,
+    )
+
+
+def verified_node(run: RunInfo, row: Row) -> VerifiedChannel:
+    """The GraphQL object of a row of a verified-channel listing."""
+    return VerifiedChannel(channel=channel_node(run, row.layer_id, row.channel), counts=counts_node(row))
+
+
+def channel_edge_node(run: RunInfo, row: Row, end: str, roots: int) -> ChannelEdge:
+    """The GraphQL object of a channel-edge row; `end` is the end that was asked, "target" or "source"; `roots` are all
+    of the class and role.
+    """
+    target = channel_node(run, row.target_layer, row.target_channel)
+    source = channel_node(run, row.source_layer, row.source_channel)
+    return ChannelEdge(
+        channel=source if end == "target" else target,
+        target=target,
+        source=source,
+        decisions=row.decisions,
+        rate=row.decisions / roots,
+        edges=row.edges,
+        mean_share=row.share_sum / row.edges,
+        mean_importance=row.importance_sum / row.decisions,
+    )
+
+
+def peak_node(run: RunInfo, row: Row) -> Peak:
+    """The GraphQL object of a row of `channel_peak`."""
+    return Peak(
+        run=run,
+        row=row,
+        y=row.y,
+        x=row.x,
+        contribution=row.contribution,
+        share=row.share,
+        feature=row.feature,
+        activation=row.activation,
+    )

@@ -1,0 +1,239 @@
+"""GraphQL types of images, their decisions (roots), and the evidence of a decision."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+
+from evigraph.graphapi.files import addresses
+from evigraph.graphapi.questions.evidence import Graph
+from evigraph.graphapi.store.catalog import RunInfo
+from evigraph.graphapi.store.sql import Row
+from evigraph.graphapi.types.base import UNSET, DecisionRole, Info, NodeInterface, described, given
+from evigraph.graphapi.types.layers_classes import Class, class_by_id, class_node
+from evigraph.graphapi.types.loaders import EvidenceKey
+from evigraph.graphapi.types.overlap import OverlapMember, members_of_edge
+from evigraph.graphapi.types.verification import Verification, tests_of_edge
+from evigraph.schema.errors import UsageError
+
+
+@strawberry.type(description="A node of the hierarchy: a channel at a place. Places are in the layer's map.")
+class EvidenceNode:
+    layer: str
+    channel: int
+    y: int
+    x: int
+    feature: float | None = strawberry.field(description="The map's value at the place; of the root, the logit.")
+    importance: float = strawberry.field(
+        description="1 at the root; else the sum over all incoming edges of the whole hierarchy."
+    )
+
+
+@strawberry.type(description="A kept channel of one decomposition. target and source are indices into nodes.")
+class EvidenceEdge:
+    target: int = strawberry.field(description="The upper node, which is explained.")
+    source: int = strawberry.field(description="The lower node, its evidence.")
+    contribution: float
+    share: float
+    rank: int
+    activation: float
+    importance: float = strawberry.field(description="Importance of the target node times the share.")
+    context_label: str | None
+    context_iou: float | None
+    run: strawberry.Private[RunInfo]
+    row: strawberry.Private[Row]
+
+    @described("What the network decides without it, by method; empty where the run did not test this edge.")
+    async def verification(self, info: Info) -> list[Verification]:
+        return await tests_of_edge(info.context, self.run, self.row)
+
+    @described(
+        "Channels that the source stands for, since their masks overlap its own (IoU > 0.9), the largest contribution "
+        "first; empty where the run was made without --overlaps."
+    )
+    async def overlaps(self, info: Info) -> list[OverlapMember]:
+        return await members_of_edge(info.context, self.run.run_id, self.row)
+
+    @described(
+        "Path of a PNG of the activation map over the image; null where the run does not keep this edge's map.",
+        name="mapUrl",
+    )
+    async def map_url(self, info: Info) -> str | None:
+        if self.run.pictures is None or self.run.pictures.maps is None:
+            return None
+        row = self.row
+        kept = await info.context.kept_maps.load((self.run.run_id, row.decision_id))
+        edge = addresses.edge_of(row)
+        return addresses.map_url(self.run, row.decision_id, edge) if edge in map(addresses.edge_of, kept) else None
+
+
+@strawberry.type(description="The evidence graph of one decision; node 0 is the root.")
+class Evidence:
+    nodes: list[EvidenceNode]
+    edges: list[EvidenceEdge]
+    truncated: bool = strawberry.field(description="Whether maxDepth, top or the size bound left edges out.")
+
+
+@strawberry.type(description="A root: one logit of one image.")
+class Decision(NodeInterface):
+    run: strawberry.Private[RunInfo]
+    row: strawberry.Private[Row]
+    role: DecisionRole
+    logit: float
+    probability: float
+    cut_node_count: int = strawberry.field(
+        description="Nodes, over all layers, that the run's maxNodes left undecomposed: no edge leads on from them."
+    )
+    cut_importance: float = strawberry.field(description="The sum of the importance of those nodes, in 0..1.")
+
+    @described("The class that is explained.", name="class")
+    def class_(self) -> Class:
+        return class_node(self.run, self.run.classes[self.row.class_id])
+
+    @strawberry.field
+    async def image(self, info: Info) -> Image:
+        (row,) = await info.context.images.load((self.run.run_id, self.row.image_id))
+        return image_node(self.run, row)
+
+    @described("The hierarchy below this root, from its own edges.")
+    async def evidence(
+        self,
+        info: Info,
+        max_depth: Annotated[
+            int | None, strawberry.argument(description="Layers below the root; all if null.")
+        ] = UNSET,
+        top: Annotated[
+            int | None, strawberry.argument(description="Edges of each decomposition; all kept ones if null.")
+        ] = UNSET,
+    ) -> Evidence:
+        key = EvidenceKey(
+            run_id=self.run.run_id,
+            root_layer=self.run.layers[-1].layer_id,
+            max_depth=_at_least_one("maxDepth", given(max_depth)),
+            top=_at_least_one("top", given(top)),
+            decision_id=self.row.decision_id,
+            class_id=self.row.class_id,
+            logit=self.row.logit,
+        )
+        return _evidence(self.run, await info.context.evidence.load(key))
+
+    def id_parts(self) -> tuple[str | int, ...]:
+        return (self.run.name, self.row.decision_id)
+
+
+@strawberry.type(description="An indexed image; its uri is relative to the data's root.")
+class Image(NodeInterface):
+    run: strawberry.Private[RunInfo]
+    row: strawberry.Private[Row]
+    index: int = strawberry.field(description="Its position in the sorted listing of the data.")
+    uri: str
+    probability: float = strawberry.field(description="Of the predicted class.")
+
+    @strawberry.field
+    def label(self) -> Class | None:
+        return class_by_id(self.run, self.row.label_id)
+
+    @strawberry.field
+    def predicted(self) -> Class:
+        return class_node(self.run, self.run.classes[self.row.predicted_id])
+
+    @described("Whether the prediction is the label; null where there is no label.")
+    def correct(self) -> bool | None:
+        return None if self.row.label_id is None else bool(self.row.label_id == self.row.predicted_id)
+
+    @described("Path of a picture of what the network saw; null where the run keeps none.", name="thumbnailUrl")
+    def thumbnail_url(self) -> str | None:
+        return addresses.image_url(self.run, self.row.image_id)
+
+    @described("Of the predicted class, and of the label where it differs.")
+    async def decisions(self, info: Info) -> list[Decision]:
+        rows = await info.context.decisions_of_image.load((self.run.run_id, self.row.image_id))
+        return [decision_node(self.run, row) for row in rows]
+
+    def id_parts(self) -> tuple[str | int, ...]:
+        return (self.run.name, self.row.image_id)
+
+
+@strawberry.type(description="An image that could not be used, and why.")
+class SkippedImage:
+    uri: str
+    reason: str
+
+
+@strawberry.type(description="Images of one label that were predicted as another class.")
+class Confusion:
+    label: Class
+    predicted: Class
+    images: int
+    rate: float = strawberry.field(description="Of all images with that label.")
+
+
+def image_node(run: RunInfo, row: Row) -> Image:
+    """The GraphQL object of a row of `image`."""
+    return Image(run=run, row=row, index=row.image_id, uri=row.uri, probability=row.probability)
+
+
+def decision_node(run: RunInfo, row: Row) -> Decision:
+    """The GraphQL object of a row of `decision`."""
+    role = DecisionRole(row.role)
+    return Decision(
+        run=run,
+        row=row,
+        role=role,
+        logit=row.logit,
+        probability=row.probability,
+        cut_node_count=row.cut_node_count,
+        cut_importance=row.cut_importance,
+    )
+
+
+def confusion_node(run: RunInfo, row: Row) -> Confusion:
+    """The GraphQL object of a row of `confusion`."""
+    label, predicted = run.classes[row.label_id], run.classes[row.predicted_id]
+    return Confusion(
+        label=class_node(run, label),
+        predicted=class_node(run, predicted),
+        images=row.images,
+        rate=row.images / label.image_count,
+    )
+
+
+def _at_least_one(name: str, value: int | None) -> int | None:
+    if value is not None and value < 1:
+        raise UsageError(f"{name}: {value} is below 1; leave it out for all")
+    return value
+
+
+def _evidence(run: RunInfo, graph: Graph) -> Evidence:
+    names = {layer.layer_id: layer.name for layer in run.layers}
+    return Evidence(
+        nodes=[
+            EvidenceNode(
+                layer=names[node.key[0]],
+                channel=node.key[1],
+                y=node.key[2],
+                x=node.key[3],
+                feature=node.feature,
+                importance=node.importance,
+            )
+            for node in graph.nodes
+        ],
+        edges=[
+            EvidenceEdge(
+                target=target,
+                source=source,
+                contribution=row.contribution,
+                share=row.share,
+                rank=row.rank,
+                activation=row.activation,
+                importance=row.importance,
+                context_label=None if row.context_label_id is None else run.context_labels[row.context_label_id],
+                context_iou=row.context_iou,
+                run=run,
+                row=row,
+            )
+            for target, source, row in graph.edges
+        ],
+        truncated=graph.truncated,
+    )

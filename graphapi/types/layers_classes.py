@@ -1,0 +1,155 @@
+"""GraphQL types of what a run consists of: layers and classes, both held in memory."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import strawberry
+
+from evigraph.graphapi.questions.degrees import DegreeKey, require_sensible
+from evigraph.graphapi.questions.profiles import key_of
+from evigraph.graphapi.store.catalog import ClassInfo, LayerInfo, RunInfo
+from evigraph.graphapi.store.names import find_class
+from evigraph.graphapi.types.base import (
+    UNSET,
+    After,
+    ClassName,
+    Connection,
+    DecisionRole,
+    First,
+    Info,
+    NodeInterface,
+    Outcome,
+    Role,
+    described,
+    given,
+    role_of,
+)
+from evigraph.graphapi.types.context import ContextLabelSupport, ContextOrder, LayerName, labels_of_class
+from evigraph.graphapi.types.degree import DegreeDistribution, degree_node
+from evigraph.graphapi.types.profile import LayerProfile, PositiveProfile, positive_node, profile_node
+
+
+@strawberry.type(description="A feature map that was decomposed; lengths in input pixels.")
+class Layer(NodeInterface):
+    run: strawberry.Private[RunInfo]
+    index: int = strawberry.field(description="0 is the lowest; the highest is `logits`.")
+    name: str
+    module: str
+    channels: int
+    height: int
+    width: int
+    stride: int | None
+    receptive_field: int | None
+
+    @described(
+        "The distribution of its channels' discriminative degree max_c N_c / sum_c N_c, over edges of rank < 3 of "
+        "predicted roots."
+    )
+    async def discriminative_degree(
+        self,
+        info: Info,
+        quantiles: Annotated[
+            list[float] | None, strawberry.argument(description="Points in 0..1; 0.1, 0.25, 0.5, 0.75, 0.9 if null.")
+        ] = UNSET,
+        bins: Annotated[int, strawberry.argument(description="Of the histogram.")] = 10,
+        threshold: Annotated[float, strawberry.argument(description="Channels above it are counted.")] = 0.5,
+        min_edges: Annotated[
+            int, strawberry.argument(description="Channels with fewer edges that count are left out: one edge gives 1.")
+        ] = 1,
+    ) -> DegreeDistribution:
+        points = given(quantiles)
+        points = [0.1, 0.25, 0.5, 0.75, 0.9] if points is None else points
+        key = DegreeKey(tuple(points), bins, threshold, min_edges, self.run.run_id, self.index)
+        return degree_node(await info.context.layer_degrees.load(require_sensible(key)))
+
+    @described("How the evidence of this layer's decompositions in the layer below falls off with rank.")
+    async def profile(
+        self,
+        info: Info,
+        class_: ClassName = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        outcome: Outcome | None = UNSET,
+    ) -> LayerProfile:
+        name = given(class_)
+        class_id = None if name is None else find_class(self.run, name).class_id
+        key = key_of(class_id, role_of(role), _stored(outcome), self.run.run_id, self.index)
+        return profile_node(await info.context.layer_profiles.load(key))
+
+    @described("How many channels of the layer below are positive in this layer's decompositions, how many overlap.")
+    async def positive_profile(
+        self, info: Info, role: Role = DecisionRole.PREDICTED, outcome: Outcome | None = UNSET
+    ) -> PositiveProfile:
+        key = key_of(None, role_of(role), _stored(outcome), self.run.run_id, self.index)
+        return positive_node(await info.context.positive_profiles.load(key))
+
+    def id_parts(self) -> tuple[str | int, ...]:
+        return (self.run.name, self.name)
+
+
+def _stored(outcome: Outcome | None) -> str | None:
+    """The outcome as stored; None for any."""
+    outcome = given(outcome)
+    return None if outcome is None else outcome.value
+
+
+def layer_node(run: RunInfo, layer: LayerInfo) -> Layer:
+    """The GraphQL object of a layer."""
+    return Layer(
+        run=run,
+        index=layer.layer_id,
+        name=layer.name,
+        module=layer.module,
+        channels=layer.channels,
+        height=layer.height,
+        width=layer.width,
+        stride=layer.stride,
+        receptive_field=layer.receptive_field,
+    )
+
+
+@strawberry.type(description="An output of the network. `key` is what folder names are matched to.")
+class Class(NodeInterface):
+    run: strawberry.Private[RunInfo]
+    correct_count: strawberry.Private[int]
+    index: int
+    key: str | None
+    name: str
+    image_count: int = strawberry.field(description="Images whose label it is.")
+
+    @described("Rightly predicted images of those with this label; null where there are none.")
+    def accuracy(self) -> float | None:
+        return self.correct_count / self.image_count if self.image_count else None
+
+    @described("The context labels that the evidence of its roots lies on, most edges first.")
+    async def context_labels(
+        self,
+        info: Info,
+        layer: LayerName = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        outcome: Outcome | None = UNSET,
+        order_by: ContextOrder | None = ContextOrder.EDGES,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[ContextLabelSupport]:
+        return await labels_of_class(info, self.run, self.index, layer, role, outcome, order_by, first, after)
+
+    def id_parts(self) -> tuple[str | int, ...]:
+        return (self.run.name, self.index)
+
+
+def class_node(run: RunInfo, entry: ClassInfo) -> Class:
+    """The GraphQL object of a class."""
+    return Class(
+        run=run,
+        correct_count=entry.correct_count,
+        index=entry.class_id,
+        key=entry.key,
+        name=entry.name,
+        image_count=entry.image_count,
+    )
+
+
+def class_by_id(run: RunInfo, class_id: Any) -> Class | None:
+    """The class of a nullable column; None for null and for the row over all classes."""
+    return None if class_id is None or class_id < 0 else class_node(run, run.classes[class_id])

@@ -1,0 +1,26 @@
+"""GraphQL type of the channels that a kept one stands for, since their masks overlap (Sec. 4.1)."""
+
+from __future__ import annotations
+
+import strawberry
+
+from evigraph.graphapi.store.sql import Row
+from evigraph.graphapi.types.loaders import Context
+
+
+@strawberry.type(
+    description="A channel of smaller contribution to the same decision whose mask overlaps the kept one's."
+)
+class OverlapMember:
+    channel: int = strawberry.field(description="Of the edge's source layer.")
+    contribution: float
+    iou: float = strawberry.field(description="Of the two masks; above 0.9.")
+
+
+async def members_of_edge(context: Context, run_id: int, edge: Row) -> list[OverlapMember]:
+    """The group that an edge's source represents, without itself; one statement for all decisions of a request."""
+    groups = await context.overlaps.load((run_id, edge.root_class_id, edge.decision_id))
+    key = (edge.target_layer, edge.target_channel, edge.target_y, edge.target_x, edge.source_channel)
+    return [
+        OverlapMember(channel=row.member, contribution=row.contribution, iou=row.iou) for row in groups.get(key, [])
+    ]

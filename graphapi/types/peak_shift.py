@@ -1,0 +1,205 @@
+"""GraphQL types of paired runs: how the peak features of important channels changed between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
+
+import strawberry
+from strawberry.dataloader import DataLoader
+
+from evigraph.graphapi.questions import peak_shift
+from evigraph.graphapi.store.catalog import RunInfo
+from evigraph.graphapi.store.names import find_class, find_layer, find_run
+from evigraph.graphapi.store.sql import Row
+from evigraph.graphapi.types.base import UNSET, After, Connection, First, Info, Outcome, described, given, listed
+from evigraph.graphapi.types.image import Image, image_node
+from evigraph.graphapi.types.layers_classes import Class, class_node
+from evigraph.graphapi.types.loaders import Context, Rows
+from evigraph.schema.errors import UsageError
+
+TrueClass = Annotated[
+    str | None,
+    strawberry.argument(name="class", description="Pairs of this true class, by name, key or index; all if null."),
+]
+OtherOutcome = Annotated[
+    Outcome | None,
+    strawberry.argument(description="Whether the other run predicts the true class; pairs of both kinds if null."),
+]
+TopChannels = Annotated[
+    int | None,
+    strawberry.argument(description="Only so many channels of each class, the most important ones; all if null."),
+]
+
+
+class Question(NamedTuple):
+    """What is compared: two runs, the layer's id in each, and how many channels of each side count."""
+
+    runs: tuple[int, int]
+    layers: tuple[int, int]
+    true_id: int | None
+    outcome: str | None
+    top: int | None
+
+
+@strawberry.type(description="Peak features of a class's important channels in both images of a pair.")
+class PeakChange:
+    channels: int = strawberry.field(description="Channels in the class's evidence at the layer.")
+    matched: int = strawberry.field(
+        description="Those of them that are evidence in both images; the others are left out."
+    )
+    before: float | None = strawberry.field(description="Mean feature at the peaks, in this run; null if none matched.")
+    after: float | None = strawberry.field(description="The same in the other run.")
+    change: float | None = strawberry.field(description="after - before.")
+
+
+@strawberry.type(description="Peak changes averaged over images, each image counting alike.")
+class MeanPeakChange:
+    images: int = strawberry.field(description="Pairs whose class has evidence at the layer.")
+    matched_images: int = strawberry.field(description="Those with a matched channel, which the means are over.")
+    channels: int
+    matched: int
+    before: float | None
+    after: float | None
+    change: float | None
+    standard_error: float | None = strawberry.field(description="Of change, over images; null below two.")
+    rose: int = strawberry.field(description="Images whose mean peak feature rose.")
+
+
+@strawberry.type(description="One image in both runs.")
+class PeakShiftPair:
+    run: strawberry.Private[RunInfo]
+    other_run: strawberry.Private[RunInfo]
+    row: strawberry.Private[Row]
+    changes: strawberry.Private[DataLoader[Any, Any]]
+
+    @strawberry.field
+    async def image(self, info: Info) -> Image:
+        (row,) = await info.context.images.load((self.run.run_id, self.row.image_id))
+        return image_node(self.run, row)
+
+    @strawberry.field
+    async def other_image(self, info: Info) -> Image:
+        (row,) = await info.context.images.load((self.other_run.run_id, self.row.other_image_id))
+        return image_node(self.other_run, row)
+
+    @described("The label, or of an unlabelled image what this run predicted.")
+    def true_class(self) -> Class:
+        return class_node(self.run, self.run.classes[self.row.true_id])
+
+    @described("What the other run predicted; null where that is the true class.")
+    def wrong_class(self) -> Class | None:
+        if self.row.other_predicted_id == self.row.true_id:
+            return None
+        return class_node(self.run, self.run.classes[self.row.other_predicted_id])
+
+    @described("Of the channels in the true class's evidence in this run.", name="true")
+    async def true_(self) -> PeakChange | None:
+        return _change((await self.changes.load(self.row)).get("true"))
+
+    @described("Of the channels in the wrong class's evidence in the other run.")
+    async def wrong(self) -> PeakChange | None:
+        return _change((await self.changes.load(self.row)).get("wrong"))
+
+
+@strawberry.type(description="Change of peak features between two runs of one network, over images of the same uri.")
+class PeakShift:
+    run: strawberry.Private[RunInfo]
+    other_run: strawberry.Private[RunInfo]
+    question: strawberry.Private[Question]
+    averages: strawberry.Private[DataLoader[Any, Any]]
+
+    @described("In the data's order.")
+    async def pairs(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[PeakShiftPair]:
+        q, context = self.question, info.context
+        changes = DataLoader(load_fn=_loader(context, q))
+
+        def nodes(rows: Rows) -> list[PeakShiftPair]:
+            return [PeakShiftPair(run=self.run, other_run=self.other_run, row=row, changes=changes) for row in rows]
+
+        arguments = (q.runs[1], q.true_id, q.outcome)
+        return await listed(context, peak_shift.pairs, arguments, (self.run.run_id,), first, after, nodes)
+
+    @described("Of the channels in the true class's evidence in this run, over all pairs.", name="true")
+    async def true_(self) -> MeanPeakChange | None:
+        return _mean((await self.averages.load(None)).get("true"))
+
+    @described("Of the channels in the wrong class's evidence in the other run, over all pairs.")
+    async def wrong(self) -> MeanPeakChange | None:
+        return _mean((await self.averages.load(None)).get("wrong"))
+
+
+def peak_shift_node(
+    info: Info,
+    run: RunInfo,
+    other: str,
+    layer: str,
+    class_: str | None,
+    outcome: Outcome | None,
+    top: int | None,
+) -> PeakShift:
+    """The GraphQL object; arguments as the client gave them.
+
+    Raises:
+        NotFoundError: no such run, layer or class.
+        UsageError: the runs are of different networks, or `top` is below 1.
+    """
+    other_run = find_run(info.context.session.runs, other)
+    if other_run.weights_sha256 != run.weights_sha256:
+        raise UsageError(
+            f"runs {run.name!r} and {other!r} are of different weights, so their channels are not the same; "
+            "index both sets with one network"
+        )
+    top, outcome, class_name = given(top), given(outcome), given(class_)
+    if top is not None and top < 1:
+        raise UsageError(f"top: {top} is below 1; leave it out for all channels")
+    of_class = None if class_name is None else find_class(run, class_name).class_id
+    # Edges are found by the layer that they explain, one above that of the channels.
+    layers = tuple(find_layer(one, layer).layer_id + 1 for one in (run, other_run))
+    if layers[0] == len(run.layers):
+        raise UsageError("layer: logits are explained by evidence and are none; name a layer below")
+    said = None if outcome is None else str(outcome.value)
+    question = Question((run.run_id, other_run.run_id), (layers[0], layers[1]), of_class, said, top)
+    context = info.context
+
+    async def averages(keys: list[None]) -> Sequence[dict[str, Row]]:
+        rows = await context.session.rows(peak_shift.average(*question))
+        return [{row.side: row for row in rows}] * len(keys)
+
+    return PeakShift(run=run, other_run=other_run, question=question, averages=DataLoader(load_fn=averages))
+
+
+def _loader(context: Context, question: Question) -> Any:
+    async def load(pairs: list[Row]) -> Sequence[dict[str, Row]]:
+        classes = {c for row in pairs for c in (row.true_id, row.predicted_id, row.other_predicted_id)}
+        ids = [(row.image_id, row.other_image_id) for row in pairs]
+        q = question
+        rows = await context.session.rows(peak_shift.of_images(q.runs, q.layers, ids, sorted(classes), q.top))
+        found: dict[int, dict[str, Row]] = {}
+        for row in rows:
+            found.setdefault(row.image_id, {})[row.side] = row
+        return [found.get(row.image_id, {}) for row in pairs]
+
+    return load
+
+
+def _change(row: Row | None) -> PeakChange | None:
+    if row is None:
+        return None
+    return PeakChange(channels=row.channels, matched=row.matched, before=row.before, after=row.after, change=row.change)
+
+
+def _mean(row: Row | None) -> MeanPeakChange | None:
+    if row is None:
+        return None
+    return MeanPeakChange(
+        images=row.images,
+        matched_images=row.matched_images,
+        channels=row.channels,
+        matched=row.matched,
+        before=row.before,
+        after=row.after,
+        change=row.change,
+        standard_error=row.standard_error,
+        rose=row.rose,
+    )

@@ -1,0 +1,78 @@
+"""The root of all queries: runs, and any object by its global id."""
+
+from __future__ import annotations
+
+import strawberry
+
+from evigraph.graphapi.store.names import check_channel, find_layer, find_run
+from evigraph.graphapi.types import ids
+from evigraph.graphapi.types.base import (
+    UNSET,
+    After,
+    Connection,
+    First,
+    Info,
+    NodeInterface,
+    described,
+    given,
+    listed_here,
+)
+from evigraph.graphapi.types.channel import channel_node
+from evigraph.graphapi.types.image import decision_node, image_node
+from evigraph.graphapi.types.layers_classes import class_node, layer_node
+from evigraph.graphapi.types.loaders import Context
+from evigraph.graphapi.types.run import Run, run_node
+from evigraph.schema.errors import NotFoundError
+
+
+@strawberry.type
+class Query:
+    @described("Any object by its id.")
+    async def node(self, info: Info, id: strawberry.ID) -> NodeInterface | None:
+        type_name, parts = ids.decode(str(id))
+        run = find_run(info.context.session.runs, parts[0])
+        if type_name == "Run":
+            return run_node(run)
+        if type_name == "Layer":
+            return layer_node(run, find_layer(run, parts[1]))
+        if type_name == "Class":
+            index = ids.number(parts[1], id)
+            if index not in run.classes:
+                raise NotFoundError("class", str(index), (), f"in run {run.name!r}")
+            return class_node(run, run.classes[index])
+        if type_name == "Channel":
+            layer, index = find_layer(run, parts[1]), ids.number(parts[2], id)
+            check_channel(run, layer, index)
+            return channel_node(run, layer.layer_id, index)
+        return await _row_node(info.context, type_name, run.run_id, ids.number(parts[1], id))
+
+    @described("The newest first.")
+    def runs(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Run]:
+        nodes = [run_node(run) for run in info.context.session.runs]
+        return listed_here(info.context, "runs", nodes, _age, first, after)
+
+    @described("The run of this name; the newest where no name is given.")
+    def run(self, info: Info, name: str | None = UNSET) -> Run | None:
+        runs = info.context.session.runs
+        name = given(name)
+        if name is None:
+            return run_node(runs[0]) if runs else None
+        return run_node(find_run(runs, name))
+
+
+def _age(run: Run) -> tuple[int, int]:
+    """Ascending from the newest, and unchanged when runs are added or removed."""
+    return -round(run.created_at.timestamp() * 1e6), -run.run.run_id
+
+
+async def _row_node(context: Context, type_name: str, run_id: int, row_id: int) -> NodeInterface:
+    run = context.session.version.run(run_id)
+    if type_name == "Image":
+        rows = await context.images.load((run_id, row_id))
+        if rows:
+            return image_node(run, rows[0])
+    else:
+        rows = await context.decisions.load((run_id, row_id))
+        if rows:
+            return decision_node(run, rows[0])
+    raise NotFoundError(type_name.lower(), str(row_id), (), f"in run {run.name!r}")

@@ -1,0 +1,303 @@
+"""The GraphQL type of a run: the way in to everything that was indexed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+
+from evigraph.graphapi.questions import support
+from evigraph.graphapi.questions.verification import methods_of_layer, verified_channels
+from evigraph.graphapi.store.catalog import RunInfo
+from evigraph.graphapi.store.names import check_channel, find_layer
+from evigraph.graphapi.types.base import (
+    UNSET,
+    After,
+    BigInt,
+    ClassName,
+    Connection,
+    DecisionRole,
+    First,
+    Info,
+    NodeInterface,
+    Outcome,
+    Role,
+    SupportOrder,
+    described,
+    given,
+    listed,
+    listed_here,
+    role_of,
+)
+from evigraph.graphapi.types.channel import (
+    Channel,
+    ChannelSupport,
+    VerifiedChannel,
+    channel_node,
+    class_id_of,
+    order_of,
+    outcome_of,
+    support_node,
+    verified_node,
+)
+from evigraph.graphapi.types.class_graph import ClassGraph, class_graph
+from evigraph.graphapi.types.context import ContextLabelSupport, ContextOrder, LayerName, labels_of_class
+from evigraph.graphapi.types.contrast import (
+    CohortInput,
+    ContrastConnection,
+    ContrastItem,
+    Items,
+    MinCount,
+    contrast_page,
+)
+from evigraph.graphapi.types.failures import Failure, Top, failures_page
+from evigraph.graphapi.types.image import Confusion, Image, SkippedImage, confusion_node, image_node
+from evigraph.graphapi.types.layers_classes import Class, Layer, class_node, layer_node
+from evigraph.graphapi.types.loaders import Rows
+from evigraph.graphapi.types.modes import FailureModes, MaxModes, MinSize, failure_modes_answer
+from evigraph.graphapi.types.peak_shift import OtherOutcome, PeakShift, TopChannels, TrueClass, peak_shift_node
+from evigraph.graphapi.types.verification import VerificationCounts, VerificationMethod, counts_by_method
+from evigraph.schema.tables.rollups import ALL_CLASSES
+
+
+@strawberry.type(description="One dataset indexed with one network and one set of settings.")
+class Run(NodeInterface):
+    run: strawberry.Private[RunInfo]
+    name: str
+    model: str
+    weights_sha256: str = strawberry.field(name="weightsSha256")
+    dataset: str
+    dataset_sha256: str = strawberry.field(name="datasetSha256")
+    top_n: int
+    max_nodes: int | None = strawberry.field(
+        description="Nodes decomposed of each root in each layer, the most important ones; null where all were."
+    )
+    mask_threshold: float
+    image_count: int = strawberry.field(description="Images that were indexed.")
+    skipped_count: int = strawberry.field(description="Images that could not be used.")
+    decision_count: int
+    edge_count: BigInt
+    created_at: datetime
+    finished_at: datetime
+    indexer_version: str
+
+    @described("Rightly predicted images of those with a label; null where none has one.")
+    def accuracy(self) -> float | None:
+        return self.run.correct_count / self.run.labelled_count if self.run.labelled_count else None
+
+    @described("The lowest first; the last is `logits`.")
+    def layers(self) -> list[Layer]:
+        return [layer_node(self.run, layer) for layer in self.run.layers]
+
+    @described("By index.")
+    def classes(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Class]:
+        nodes = [class_node(self.run, entry) for entry in self.run.classes.values()]
+        return listed_here(info.context, "classes", nodes, lambda node: (node.index,), first, after)
+
+    @described("A layer goes by its name or its module path.")
+    def channel(self, layer: str, index: int) -> Channel | None:
+        found = find_layer(self.run, layer)
+        check_channel(self.run, found, index)
+        return channel_node(self.run, found.layer_id, index)
+
+    @described("The channels of a layer that support a class, or all classes, most first.")
+    async def channel_support(
+        self,
+        info: Info,
+        layer: str,
+        class_: ClassName = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        outcome: Outcome | None = UNSET,
+        order_by: SupportOrder | None = SupportOrder.DECISIONS,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[ChannelSupport]:
+        def nodes(rows: Rows) -> list[ChannelSupport]:
+            return [support_node(self.run, row, *arguments[:2]) for row in rows]
+
+        class_id = class_id_of(self.run, class_)
+        arguments = (role_of(role), outcome_of(outcome), order_of(order_by))
+        layer_id = find_layer(self.run, layer).layer_id
+        parent = (self.run.run_id, layer_id, ALL_CLASSES if class_id is None else class_id)
+        return await listed(info.context, support.channels_of_class, arguments, parent, first, after, nodes)
+
+    @described("The context labels that the evidence of a class, or of all classes, lies on, most edges first.")
+    async def context_labels(
+        self,
+        info: Info,
+        class_: ClassName = UNSET,
+        layer: LayerName = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        outcome: Outcome | None = UNSET,
+        order_by: ContextOrder | None = ContextOrder.EDGES,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[ContextLabelSupport]:
+        class_id = class_id_of(self.run, class_)
+        wanted = ALL_CLASSES if class_id is None else class_id
+        return await labels_of_class(info, self.run, wanted, layer, role, outcome, order_by, first, after)
+
+    @described("What the decisions for one class have in common: channels, and the evidence between them.")
+    async def evidence_graph(
+        self,
+        info: Info,
+        class_: Annotated[str, strawberry.argument(name="class", description="A class by name, key or index.")],
+        role: Role = DecisionRole.PREDICTED,
+        outcome: Outcome | None = UNSET,
+        min_rate: Annotated[
+            float, strawberry.argument(description="Channels and edges that fewer of the roots hold are left out.")
+        ] = 0.1,
+        max_nodes_per_layer: Annotated[
+            int, strawberry.argument(description="Channels of each layer, those that most roots hold.")
+        ] = 20,
+    ) -> ClassGraph:
+        wanted = (role_of(role), outcome_of(outcome), min_rate, max_nodes_per_layer)
+        return await class_graph(info.context.session, self.run, class_, *wanted)
+
+    @described("In the data's order. label and predicted are classes by name, key or index.")
+    async def images(
+        self,
+        info: Info,
+        label: str | None = UNSET,
+        predicted: str | None = UNSET,
+        outcome: Outcome | None = UNSET,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[Image]:
+        def nodes(rows: Rows) -> list[Image]:
+            return [image_node(self.run, row) for row in rows]
+
+        arguments = (class_id_of(self.run, label), class_id_of(self.run, predicted), outcome_of(outcome))
+        return await listed(info.context, support.images, arguments, (self.run.run_id,), first, after, nodes)
+
+    @described("In the data's order.")
+    async def skipped_images(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[SkippedImage]:
+        def nodes(rows: Rows) -> list[SkippedImage]:
+            return [SkippedImage(uri=row.uri, reason=row.reason) for row in rows]
+
+        return await listed(info.context, support.skipped_images, (), (self.run.run_id,), first, after, nodes)
+
+    @described("Wrongly predicted images per label and predicted class, most first.")
+    async def confusions(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Confusion]:
+        def nodes(rows: Rows) -> list[Confusion]:
+            return [confusion_node(self.run, row) for row in rows]
+
+        return await listed(info.context, support.confusions, (), (self.run.run_id,), first, after, nodes)
+
+    @described("Wrong decisions in the data's order, with a layer's evidence for the predicted and the true class.")
+    async def failures(
+        self,
+        info: Info,
+        layer: str,
+        label: str | None = UNSET,
+        predicted: str | None = UNSET,
+        top: Top = 5,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[Failure]:
+        return await failures_page(info.context, self.run, layer, label, predicted, top, first, after)
+
+    @described("Wrong decisions in groups that share an evidence signature at a layer.")
+    async def failure_modes(
+        self,
+        info: Info,
+        layer: str,
+        label: str | None = UNSET,
+        predicted: str | None = UNSET,
+        max_modes: MaxModes = 6,
+        min_size: MinSize = 3,
+    ) -> FailureModes:
+        return await failure_modes_answer(info.context, self.run, layer, label, predicted, max_modes, min_size)
+
+    @described("What sets cohort a of decisions apart from cohort b, by what evidence of a layer they have.")
+    async def contrast(
+        self,
+        info: Info,
+        layer: str,
+        a: CohortInput,
+        b: CohortInput,
+        of: Items = ContrastItem.CHANNELS,
+        min_count: MinCount = 2,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> ContrastConnection:
+        return await contrast_page(info.context, self.run, layer, a, b, of, min_count, first, after)
+
+    @described("The channels of a layer whose evidence was tested, those that corrected most failures first.")
+    async def verified_channels(
+        self,
+        info: Info,
+        layer: str,
+        method: VerificationMethod | None = VerificationMethod.REMOVE,
+        class_: ClassName = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        outcome: Outcome | None = Outcome.WRONG,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[VerifiedChannel]:
+        def nodes(rows: Rows) -> list[VerifiedChannel]:
+            return [verified_node(self.run, row) for row in rows]
+
+        wanted = (given(method) or VerificationMethod.REMOVE).value
+        arguments = (class_id_of(self.run, class_), wanted, role_of(role), outcome_of(outcome))
+        parent = (self.run.run_id, find_layer(self.run, layer).layer_id)
+        return await listed(info.context, verified_channels, arguments, parent, first, after, nodes)
+
+    @described(
+        "How often decisions changed without evidence of a layer, by method: a decision counts once, however many "
+        "channels of it were tested. Empty where the run tested none."
+    )
+    async def verification(
+        self,
+        info: Info,
+        layer: str,
+        class_: ClassName = UNSET,
+        method: VerificationMethod | None = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        outcome: Outcome | None = Outcome.WRONG,
+    ) -> list[VerificationCounts]:
+        wanted = given(method)
+        stored = None if wanted is None else str(wanted.value)
+        parent = (self.run.run_id, find_layer(self.run, layer).layer_id)
+        class_id = class_id_of(self.run, class_)
+        return await counts_by_method(
+            info.context, methods_of_layer, parent, class_id, stored, role_of(role), outcome_of(outcome)
+        )
+
+    @described("Change of peak features from this run's images to another's, paired by uri (clean and attacked, say).")
+    def peak_shift(
+        self,
+        info: Info,
+        other: str,
+        layer: str,
+        class_: TrueClass = UNSET,
+        outcome: OtherOutcome = Outcome.WRONG,
+        top: TopChannels = UNSET,
+    ) -> PeakShift:
+        return peak_shift_node(info, self.run, other, layer, class_, outcome, top)
+
+    def id_parts(self) -> tuple[str | int, ...]:
+        return (self.run.name,)
+
+
+def run_node(run: RunInfo) -> Run:
+    """The GraphQL object of a run."""
+    return Run(
+        run=run,
+        name=run.name,
+        model=run.model,
+        weights_sha256=run.weights_sha256,
+        dataset=run.dataset,
+        dataset_sha256=run.dataset_sha256,
+        top_n=run.top_n,
+        max_nodes=run.max_nodes,
+        mask_threshold=run.mask_threshold,
+        image_count=run.image_count,
+        skipped_count=run.skipped_count,
+        decision_count=run.decision_count,
+        edge_count=BigInt(run.edge_count),
+        created_at=run.created_at,
+        finished_at=run.finished_at,
+        indexer_version=run.indexer_version,
+    )

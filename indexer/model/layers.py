@@ -1,0 +1,220 @@
+"""Which feature maps of a network are its layers S1..SL, and what they are called.
+
+By default a layer is the last post-activation map of each spatial resolution that all information passes through: a map
+that a shortcut bypasses holds only part of the evidence (in ResNet-50 the last ReLU at 56 x 56 is inside layer2's first
+block; the stage's map is layer1). Two more cases need a rule:
+
+    the class map    a map whose spatial mean or maximum is the logits (SqueezeNet's) is already the decision
+    near resolutions maps less than 1.25 times apart (147 and 149 pixels: convolutions without padding) are one stage
+
+Where a network has no such map in (batch, channels, height, width) layout (ConvNeXt), the last map of each resolution
+that all information passes through is taken.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from evigraph.indexer.model.graph import Graph, cuts, frozen, reachable_from
+from evigraph.indexer.model.naming import family_names
+from evigraph.indexer.model.operations import Geometry, geometry, is_activation, permutes_to_channels_last, rearranges
+from evigraph.schema.errors import ModelError, NotFoundError, UsageError
+
+_SAME_STAGE = 1.25
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """A feature map of a network: a candidate for a layer.
+
+    Attributes:
+        module: dotted path of the module whose output it is, or of the traced operation.
+        name: what the field calls it.
+        aliases: every path that stands for it.
+        channels, height, width: its shape at the run's input size.
+        post_activation: whether its values come out of an activation function.
+        cut: whether all information from the input to the logits passes through it.
+        class_map: whether its spatial mean or maximum is the logits.
+        stride, receptive_field: in input pixels; None where the network could not be traced.
+        node: the traced operation; None where the network could not be traced.
+        exact_stride: down and across, not rounded; None likewise.
+        centre: the middle of the receptive field of the place (0, 0), in input pixels; None likewise.
+    """
+
+    module: str
+    name: str
+    aliases: tuple[str, ...]
+    channels: int
+    height: int
+    width: int
+    post_activation: bool
+    cut: bool
+    class_map: bool = False
+    stride: int | None = None
+    receptive_field: int | None = None
+    node: fx.Node | None = field(default=None, compare=False)
+    exact_stride: tuple[float, float] | None = None
+    centre: tuple[float, float] | None = None
+
+
+def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[FeatureMap]:
+    """Every map of a traced network that may be a layer, lowest first.
+
+    Args:
+        graph: the traced network.
+        model: the network it was traced from; its class tells how the field names its layers.
+        pixels: (1, 3, height, width), any input of the run's size: the network is run on it once.
+    """
+    survey = _Survey(graph)
+    with frozen(model), torch.no_grad():
+        logits = graph.execute(pixels, survey.visit)
+    check_logits(logits, 1)
+    names, passed_by_all = family_names(model, graph), cuts(graph.nodes)
+    found = []
+    for node, value in survey.maps.items():
+        paths = graph.outputs.get(node, ()) or (graph.names[node],)
+        # The whole block rather than its last operation, but not all of `features`.
+        path = next((path for path in reversed(paths) if "." in path), paths[0])
+        where = survey.geometry[node]
+        found.append(
+            FeatureMap(
+                module=path,
+                name=names.get(node, path),
+                aliases=(*paths, graph.names[node]),
+                channels=value.shape[1],
+                height=value.shape[2],
+                width=value.shape[3],
+                post_activation=node in survey.post_activation,
+                cut=node in passed_by_all,
+                class_map=_is_class_map(value, logits),
+                stride=round(where.stride[0]),
+                receptive_field=round(where.field[0]),
+                node=node,
+                exact_stride=where.stride,
+                centre=where.centre,
+            )
+        )
+    return found
+
+
+def default_layers(maps: Sequence[FeatureMap]) -> list[FeatureMap]:
+    """The last post-activation map of each spatial resolution, lowest first."""
+    whole = [m for m in maps if m.cut and not m.class_map]
+    candidates = [m for m in whole if m.post_activation] or [m for m in whole if m.height * m.width > 1]
+    last: dict[tuple[int, int], int] = {}
+    for index, candidate in enumerate(candidates):
+        last[candidate.height, candidate.width] = index
+    stages: list[FeatureMap] = []
+    for index in sorted(last.values()):
+        layer = candidates[index]
+        if stages and stages[-1].height < _SAME_STAGE * layer.height and stages[-1].width < _SAME_STAGE * layer.width:
+            stages.pop()
+        stages.append(layer)
+    if not stages:
+        raise ModelError("the network has no feature map of 4 dimensions; evigraph decomposes convolutional networks")
+    return stages
+
+
+def choose_layers(maps: Sequence[FeatureMap], names: Sequence[str]) -> list[FeatureMap]:
+    """The layers of these names or module paths, which must run upwards.
+
+    Raises:
+        NotFoundError: a name stands for no map; near matches are given.
+        UsageError: a layer is given twice, or does not depend on the one before it.
+    """
+    by_name = {alias: m for m in maps for alias in m.aliases} | {m.name: m for m in maps}
+    chosen: list[FeatureMap] = []
+    for name in names:
+        if name not in by_name:
+            offered = ", ".join(m.name for m in default_layers(maps))
+            raise NotFoundError("layer", name, by_name, f"(the default layers are {offered})")
+        chosen.append(by_name[name])
+    for lower, upper in itertools.pairwise(chosen):
+        if lower == upper:
+            raise UsageError(f"--layers names {upper.name!r} twice; give each layer once")
+        if not depends_on(upper, lower, maps):
+            raise UsageError(
+                f"--layers is out of order: {upper.name!r} does not depend on {lower.name!r}; list layers lowest first"
+            )
+    return chosen
+
+
+def find_layers(layers: Sequence[FeatureMap], names: Sequence[str], what: str) -> frozenset[int]:
+    """Which of a run's layers these names or module paths stand for, as places in `layers`.
+
+    Raises:
+        NotFoundError: a name stands for none of them; `what` is what it was to be.
+    """
+    by_name = {alias: i for i, m in enumerate(layers) for alias in m.aliases} | {
+        m.name: i for i, m in enumerate(layers)
+    }
+    for name in names:
+        if name not in by_name:
+            taken = ", ".join(m.name for m in layers)
+            raise NotFoundError(what, name, by_name, f"(the run's layers are {taken}; choose them with --layers)")
+    return frozenset(by_name[name] for name in names)
+
+
+def depends_on(upper: FeatureMap, lower: FeatureMap, maps: Sequence[FeatureMap]) -> bool:
+    """Whether values of `upper` are computed from `lower`; by order of execution where it was not traced."""
+    if upper.node is not None and lower.node is not None:
+        return upper.node in reachable_from([lower.node])
+    return maps.index(upper) > maps.index(lower)
+
+
+def check_logits(logits: Any, batch: int) -> None:
+    """Raise ModelError unless the network's output is one row of class values an image."""
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != batch:
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ModelError(
+            f"the network's output is {got}; evigraph needs logits of shape (batch, classes): "
+            "wrap it in a module that returns them and give that as package.module:factory"
+        )
+
+
+def _is_class_map(value: Tensor, logits: Tensor) -> bool:
+    if value.shape[1] != logits.shape[1]:
+        return False
+    pooled = (value.mean((2, 3)), value.amax((2, 3)))
+    slack = 1e-4 * float(logits.abs().max())
+    return any(torch.allclose(p, logits, rtol=1e-3, atol=slack) for p in pooled)
+
+
+class _Survey:
+    """Watches one run of a traced network: its NCHW maps, which are post-activation, and their geometry."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.maps: dict[fx.Node, Tensor] = {}
+        self.values: dict[fx.Node, Tensor] = {}
+        self.post_activation: set[fx.Node] = set()
+        self.geometry: dict[fx.Node, Geometry] = {}
+        self._channels_last: set[fx.Node] = set()
+        self._settled: set[fx.Node] = set()
+
+    def visit(self, node: fx.Node, value: Any) -> Any:
+        inputs = node.all_input_nodes
+        settled = [source in self._settled for source in inputs]
+        if is_activation(node, self.graph.module) or (rearranges(node, self.graph.module) and any(settled)):
+            self._settled.add(node)
+        turn = permutes_to_channels_last(node)
+        if turn or (turn is None and any(source in self._channels_last for source in inputs)):
+            self._channels_last.add(node)
+        known = [self.geometry[source] for source in inputs if source in self.geometry]
+        if isinstance(value, Tensor) and value.ndim == 4:
+            source = next((self.values[s] for s in inputs if s in self.values), None)
+            self.geometry[node] = geometry(node, self.graph.module, known or [Geometry()], source, value)
+            self.values[node] = value
+            if node not in self._channels_last and node.op != "placeholder":
+                self.maps[node] = value
+                if node in self._settled:
+                    self.post_activation.add(node)
+        elif known:
+            self.geometry[node] = known[0]
+        return value

@@ -1,0 +1,149 @@
+"""Building the database file of the next version, and reading it back before it is served."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
+
+from evigraph.indexer.publish import load
+from evigraph.indexer.shards.folder import RunFolder
+from evigraph.migrations import migrate
+from evigraph.schema.checks.checks import CheckResult, check_rollups, check_tables
+from evigraph.schema.database import REVISIONS, revision_of, run_ids_of
+from evigraph.schema.errors import DatabaseError, InvariantError
+from evigraph.schema.rollups.filling import build_rollups
+from evigraph.schema.tables import BASE_TABLES, ROLLUP_TABLES
+from evigraph.schema.tables.base import columns_of, quoted
+
+CHECKED_EDGES = 500_000
+"""Of a run of more edges `publish` checks a sample of about so many; `evigraph check` checks all."""
+Progress = Callable[[str, int, int], None]
+"""Called as (stage, done, total) before each step: verify, copy, load, rollups, checks, scan, swap."""
+
+
+def build(
+    building: Path,
+    served: Path | None,
+    folders: Sequence[RunFolder],
+    report: Progress,
+    without: Collection[str] = (),
+    memory_limit: str | None = None,
+) -> tuple[int, int]:
+    """Make the new database file, closed and without a log; gives the images and edges loaded.
+
+    It holds the runs of `served`, but for those named in `without`, and the runs of `folders`. Where all runs of
+    `served` stay, its file is copied as it is, which costs what the disk takes; where one goes, the others are
+    inserted anew, so that nothing of it is left.
+    """
+    names = [folder.description.name for folder in folders]
+    old = {} if served is None else run_ids_of(served)
+    stays = all(name not in without and name not in names for name in old)
+    if served is not None and stays:
+        report("copy", 0, 1)
+        shutil.copyfile(_of_this_revision(served, building, report), building)
+    with _writing(building) as connection:
+        if memory_limit is not None:
+            connection.exec_driver_sql(f"SET memory_limit = '{memory_limit}'")
+        migrate(connection)
+        connection.commit()
+        # A run that is published again keeps its id; in ascending order of run, as the file is ordered.
+        free = itertools.count(max(old.values(), default=0) + 1)
+        new = {old.get(name) or next(free): folder for name, folder in zip(names, folders, strict=True)}
+        kept = {run_id for name, run_id in old.items() if name not in without and name not in names}
+        if served is not None and not stays:
+            load.attach(connection, _of_this_revision(served, building, report))
+        for run_id in sorted(new if stays else kept | new.keys()):
+            if run_id in new:
+                load.load_run(connection, new[run_id], run_id, lambda done, total: report("load", done, total))
+            else:
+                report("copy", run_id, len(kept))
+                load.copy_run(connection, run_id)
+            connection.commit()
+        _require_all(check_tables(connection, runs=new, sample_edges=CHECKED_EDGES), report)
+        for run_id in sorted(new):
+            build_rollups(connection, run_id, lambda done, total: report("rollups", done, total))
+            connection.commit()
+        _require_all(check_rollups(connection, runs=new, sample_edges=CHECKED_EDGES), report)
+        if served is not None and not stays:
+            load.detach(connection)
+        counts = connection.exec_driver_sql(
+            "SELECT coalesce(sum(image_count), 0)::BIGINT, coalesce(sum(edge_count), 0)::BIGINT "
+            "FROM run WHERE list_contains($ids, run_id)",
+            {"ids": list(new)},
+        ).one()
+        connection.commit()
+        connection.exec_driver_sql("CHECKPOINT")
+    return int(counts[0]), int(counts[1])
+
+
+def _require_all(results: Iterable[CheckResult], report: Progress) -> None:
+    report("checks", 0, 1)  # the first result takes most of the time
+    for done, result in enumerate(results, start=1):
+        report("checks", done, done)
+        if not result.ok:
+            raise InvariantError(
+                f"not published, as invariant {result.name} is broken: {result.detail}; "
+                "index again, or report this as a bug"
+            )
+
+
+def _of_this_revision(served: Path, building: Path, report: Progress) -> Path:
+    """The served version, or a copy of it brought up to this program's revision, its rollups made anew."""
+    if revision_of(served) == REVISIONS[-1]:
+        return served
+    copy = building.with_name(building.name + ".old")
+    shutil.copyfile(served, copy)
+    with _writing(copy) as connection:
+        migrate(connection)
+        connection.commit()
+        for run_id in connection.exec_driver_sql("SELECT run_id FROM run ORDER BY run_id").scalars().all():
+            build_rollups(connection, run_id, lambda done, total: report("rollups", done, total))
+            connection.commit()
+        connection.exec_driver_sql("CHECKPOINT")
+    return copy
+
+
+@contextmanager
+def _writing(file: Path) -> Iterator[Connection]:
+    """The one connection to a database that is being built; closed, with its engine, at the end."""
+    engine = create_engine(URL.create("duckdb", database=str(file)), poolclass=NullPool)
+    connection = engine.connect()
+    try:
+        yield connection
+    except BaseException:
+        # Not rolled back: after a failed write DuckDB refuses even that, which would hide the first error.
+        connection.invalidate()
+        raise
+    finally:
+        connection.close()
+        engine.dispose()
+
+
+def scan(building: Path, report: Progress) -> None:
+    """Read every block of the closed file: DuckDB finds a damaged one only when it is read."""
+    wal = building.with_name(building.name + ".wal")
+    if wal.exists():
+        raise DatabaseError(f"DuckDB left {wal.name} behind; publish again")
+    tables = BASE_TABLES + ROLLUP_TABLES
+    with _reading(building) as connection:
+        for done, table in enumerate(tables):
+            report("scan", done, len(tables))
+            columns = quoted(columns_of(table))
+            connection.execute(f'SELECT bit_xor(hash({columns})) FROM "{table}"').fetchall()
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    connection = duckdb.connect(str(file), read_only=True)
+    try:
+        yield connection
+    finally:
+        connection.close()

@@ -1,0 +1,91 @@
+"""Publishing: run folders become the next version of a database, or nothing changes.
+
+1. The run folders are verified: every shard is there and is as it was written, by the settings of run.json.
+2. The next version is built: Alembic's schema, the runs of the served version, the new runs, rollups, invariants.
+3. It takes the place of the served one (`indexer.publish.replacement`).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from evigraph.indexer.publish.build import Progress, build
+from evigraph.indexer.publish.replacement import replace, served_version, silent
+from evigraph.indexer.shards.folder import RunFolder
+from evigraph.schema.errors import UsageError
+
+
+@dataclass(frozen=True)
+class PublishReport:
+    """What a publish did."""
+
+    db: Path
+    version: Path
+    runs: tuple[str, ...]
+    """Names of the runs published now; the database may hold more."""
+    image_count: int
+    edge_count: int
+    """Both over the runs published now."""
+    size_bytes: int
+    seconds: float
+
+
+def publish(
+    run_dirs: Sequence[Path], db: Path, progress: Progress | None = None, memory_limit: str | None = None
+) -> PublishReport:
+    """Publish finished runs to `db`; a run of a name that is there already is replaced and keeps its id.
+
+    Args:
+        run_dirs: the run folders.
+        db: the pointer.
+        progress: told of each step.
+        memory_limit: how much DuckDB may hold in memory, as "2GB"; beyond it sorts on the disk beside `db`. None
+            for DuckDB's own limit. Some 300 MB of a run folder's rows come on top.
+
+    Raises:
+        UsageError: no run folder is given, two bear one name, or the memory limit is none.
+        RunFolderError: a run folder is unfinished, damaged or in use.
+        DatabaseError: `db` is foreign, newer or being published to, the disk is full, or
+            (InvariantError) the new version breaks an invariant. The served version is as it was.
+    """
+    started = time.monotonic()
+    if memory_limit is not None and not re.fullmatch(r"\d+(\.\d+)? ?([KMGT]i?)?B", memory_limit, re.ASCII):
+        raise UsageError(f"memory limit {memory_limit!r} is no size; give one such as 2GB or 512MiB")
+    report = progress or silent
+    with ExitStack() as stack:
+        folders = [stack.enter_context(RunFolder.open_for_reading(Path(path))) for path in run_dirs]
+        _require_distinct_names(folders)
+        served_version(db)  # reading the shards takes long: a foreign file is refused before
+        for folder in folders:
+            folder.require_whole(lambda done, total: report("verify", done, total))
+        version, (image_count, edge_count) = replace(
+            db, lambda building, served: build(building, served, folders, report, memory_limit=memory_limit), report
+        )
+    return PublishReport(
+        db=db,
+        version=version,
+        runs=tuple(folder.description.name for folder in folders),
+        image_count=image_count,
+        edge_count=edge_count,
+        size_bytes=version.stat().st_size,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _require_distinct_names(folders: list[RunFolder]) -> None:
+    if not folders:
+        raise UsageError("no run folder given; name at least one that `evigraph index` made")
+    by_name: dict[str, Path] = {}
+    for folder in folders:
+        name = folder.description.name
+        if name in by_name:
+            raise UsageError(
+                f"run folders {by_name[name]} and {folder.path} both hold a run named {name!r}; "
+                "publish one of them, or index one again with another --name"
+            )
+        by_name[name] = folder.path

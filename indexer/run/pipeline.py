@@ -1,0 +1,227 @@
+"""`evigraph index`: from a folder of images to a run folder of shards.
+
+1. The network is loaded and its layers found, the data listed, and both written down as the run's description.
+2. Shard by shard, what is missing is made: images are decoded in worker processes, the network runs on a batch and is
+   recorded, its roots are decomposed down to the lowest layer, and the rows are written.
+3. When every shard is there the run is declared finished. A killed run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Protocol, Self
+
+import torch
+
+from evigraph.indexer.data.classes import ClassList, read_classes
+from evigraph.indexer.data.loader import default_workers, iterate_chunks
+from evigraph.indexer.data.preprocess import Preprocessing
+from evigraph.indexer.data.samples import DataSource
+from evigraph.indexer.data.sources import open_source
+from evigraph.indexer.engine.network import Network, prepare
+from evigraph.indexer.model.graph import frozen
+from evigraph.indexer.model.layers import find_layers
+from evigraph.indexer.model.loading import LoadedModel, load_model
+from evigraph.indexer.pictures.guided import make_guided
+from evigraph.indexer.pictures.thumbnails import Pictures
+from evigraph.indexer.run.attack import Attacker
+from evigraph.indexer.run.batch import PRECISIONS, BatchIndexer, precision
+from evigraph.indexer.run.report import IndexReport, report_of
+from evigraph.indexer.run.rows import ShardRows
+from evigraph.indexer.run.settings import IndexSettings, describe
+from evigraph.indexer.shards.folder import RunFolder
+from evigraph.indexer.verify.means import MEAN_BATCH, MEAN_IMAGES, channel_means, sample_ids
+from evigraph.indexer.verify.verifier import Verifier, VerifySettings
+from evigraph.schema.errors import DataError, ModelError, UsageError
+
+
+class Progress(Protocol):
+    """Is told how indexing goes on."""
+
+    def start(self, total: int, done: int) -> None:
+        """Images of the listing, and of those already indexed."""
+
+    def advance(self, images: int, skipped: int) -> None:
+        """Images just finished, and how many of them were skipped."""
+
+
+def index(settings: IndexSettings, progress: Progress | None = None) -> IndexReport:
+    """Index a dataset into a run folder, or go on with one.
+
+    Raises:
+        EvidenceError: the model, weights, data, layers or run folder cannot be used; the message says why.
+    """
+    device = _device(settings.device)
+    loaded = load_model(settings.model, settings.weights)
+    preprocessing = loaded.preprocessing.with_options(**settings.preprocessing)
+    model = loaded.model.to(device, PRECISIONS.get(settings.precision))
+    with precision(settings.precision, device):
+        network = prepare(model, preprocessing.crop, settings.layers)
+        return _index(settings, loaded, preprocessing, network, device, progress)
+
+
+def _index(
+    settings: IndexSettings,
+    loaded: LoadedModel,
+    preprocessing: Preprocessing,
+    network: Network,
+    device: torch.device,
+    progress: Progress | None,
+) -> IndexReport:
+    source = open_source(settings.data, _classes(settings, loaded, network), network.class_count)
+    context_layers = _context_layers(settings, network, source)
+    verify_layers = _verify_layers(settings, network)
+    description = describe(settings, loaded, preprocessing, network, source)
+    pictures = settings.pictures(network, preprocessing)
+    attacker = None
+    if settings.attack:
+        attacker = Attacker(network.model, settings.attack, preprocessing, network.class_count)
+    started = time.perf_counter()
+    indexer = BatchIndexer(
+        network,
+        source,
+        settings.top_n,
+        settings.mask_threshold,
+        settings.max_nodes,
+        device,
+        settings.precision,
+        context_layers,
+        settings.overlap_settings,
+    )
+    with RunFolder.open_for_writing(settings.run, description) as folder, frozen(network.model):
+        indexer.attacker = attacker
+        if pictures:
+            indexer.pictures = Pictures(pictures, preprocessing)
+        if settings.verify:
+            indexer.verifier = _verifier(settings.verify, verify_layers, indexer, folder, preprocessing)
+        batch_size = settings.batch_size or indexer.automatic_batch_size(preprocessing.crop)
+        workers = default_workers() if settings.workers is None else settings.workers
+        pending = folder.pending_shards()
+        total = description.image_total
+        waiting = sum(len(folder.image_range(shard)) for shard in pending)
+        if progress:
+            progress.start(total, total - waiting)
+        chunks = [(shard, ids) for shard in pending for ids in _batches(folder.image_range(shard), batch_size)]
+        batches = iterate_chunks(
+            source,
+            preprocessing,
+            [ids for _, ids in chunks],
+            workers=workers,
+            pin_memory=device.type == "cuda",
+        )
+        with _Writer(folder) as writer:
+            rows = ShardRows(source)
+            for (shard, ids), batch in zip(chunks, batches, strict=True):
+                indexer.add(batch, rows)
+                if progress:
+                    progress.advance(len(ids), len(batch.skipped))
+                if ids.stop == folder.image_range(shard).stop:
+                    writer.write(shard, rows)
+                    rows = ShardRows(source)
+        if pictures and pictures.guided:
+            make_guided(folder, network, source, preprocessing, pictures, indexer.inputs, workers)
+        folder.finish()
+        report = report_of(folder, indexer, waiting, batch_size, time.perf_counter() - started)
+    _require_some(report, settings.data)
+    return report
+
+
+def _require_some(report: IndexReport, data: str) -> None:
+    """Refuse a run without a single image: who runs `index` in a script would take it for done."""
+    if sum(report.skipped.values()) == report.image_total:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in report.skipped.items())
+        raise DataError(
+            f"none of the {report.image_total} images of {data} could be used ({reasons}); mend or replace them, and "
+            "index into a new run folder"
+        )
+
+
+def _batches(ids: range, batch_size: int) -> list[range]:
+    """A shard's image ids in batches; none spans two shards, so that a shard depends on its own images alone."""
+    return [ids[start : start + batch_size] for start in range(0, len(ids), batch_size)]
+
+
+class _Writer:
+    """Writes shards on a thread of its own, one at a time, while the next one is computed."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="shards")
+        self._last: Future[None] | None = None
+
+    def write(self, shard: int, rows: ShardRows) -> None:
+        """Begin to write a shard; waits for the one before, and raises what went wrong with it."""
+        self._settle()
+        self._last = self._pool.submit(lambda: self._folder.write_shard(shard, rows.tables()))
+
+    def _settle(self) -> None:
+        if self._last is not None:
+            self._last.result()
+            self._last = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._settle()
+        finally:
+            self._pool.shutdown()
+
+
+def _device(name: str) -> torch.device:
+    if name not in {"cpu", "cuda"}:
+        raise UsageError(f"unknown device {name!r}; give cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ModelError("no CUDA device can be used here; give --device cpu, or install its driver")
+    return torch.device(name)
+
+
+def _context_layers(settings: IndexSettings, network: Network, source: DataSource) -> frozenset[int] | None:
+    """The layers where edges get context labels, as places in the network's layers; None for all."""
+    if settings.context_layers is None:
+        return None
+    if not source.has_maps:
+        raise UsageError(
+            f"--context-layers is given, but the data {settings.data!r} has no semantic maps; leave it out, or give "
+            "data with maps, such as scenes:DIR"
+        )
+    return find_layers(network.layers, settings.context_layers, "context layer")
+
+
+def _verify_layers(settings: IndexSettings, network: Network) -> frozenset[int] | None:
+    """The layers whose evidence is tested, as places in the network's layers; None for all."""
+    if settings.verify is None or settings.verify.layers is None:
+        return None
+    return find_layers(network.layers, settings.verify.layers, "layer to verify")
+
+
+def _verifier(
+    settings: VerifySettings,
+    layers: frozenset[int] | None,
+    indexer: BatchIndexer,
+    folder: RunFolder,
+    preprocessing: Preprocessing,
+) -> Verifier | None:
+    """What tests the evidence; None where every shard is there already."""
+    if not folder.pending_shards():
+        return None
+    # Of the data as they are, attacked or not, and in batches of one size: so that the means never differ.
+    chunks = _batches(range(MEAN_IMAGES), MEAN_BATCH)
+    ids = sample_ids(folder.description.image_total)
+    batches = iterate_chunks(indexer.source, preprocessing, [ids[c.start : c.stop] for c in chunks if ids[c.start :]])
+    means = channel_means(indexer.network, batches, indexer.device, PRECISIONS[indexer.precision])
+    return Verifier(indexer.network, settings, layers, means)
+
+
+def _classes(settings: IndexSettings, loaded: LoadedModel, network: Network) -> ClassList | None:
+    if settings.classes is not None:
+        return read_classes(settings.classes, network.class_count)
+    if loaded.class_names is not None and len(loaded.class_names) == network.class_count:
+        return ClassList.from_names(loaded.class_names)
+    return None

@@ -1,0 +1,336 @@
+"""Run folders: Parquet shards that a killed indexer resumes from.
+
+    RUN/run.json                     the run's description, written when the folder is made
+    RUN/shards/00003.edge.parquet    the columns of evigraph.schema.tables less run_id; so too for the other tables
+    RUN/shards/00003.json            the shard's manifest entry, written last: bytes and SHA-256 of each file,
+                                     and digests of the description and inputs that it was made with
+    RUN/finished.json                written when every shard is there
+    RUN/lock                         held while a process works on the folder
+
+A shard holds a range of image ids and depends on nothing but those images and the run's settings, so any
+worker may make any shard in any order. A shard without a true manifest entry is not there, and is made again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evigraph.indexer.shards import durable
+from evigraph.indexer.shards.description import ClassRow, ContextLabelRow, LayerRow, RunDescription
+from evigraph.indexer.shards.files import OPTIONAL, SHARD_SCHEMAS, ShardTables, fault_in_files, shard_file, write_files
+from evigraph.schema.errors import InvariantError, RunFolderError
+
+__all__ = [
+    "SHARD_SCHEMAS",
+    "ClassRow",
+    "ContextLabelRow",
+    "LayerRow",
+    "RunDescription",
+    "RunFolder",
+    "ShardTables",
+]
+
+FORMAT = 2
+"""Version of the folder's layout; a folder of another version is refused."""
+_READERS = 2
+"""Threads that read shards to compare them with their manifest entries."""
+
+
+class RunFolder:
+    """A run folder, locked while it is open; use it as a context manager."""
+
+    def __init__(self, path: Path, description: RunDescription, created_at: datetime, lock: int) -> None:
+        self.path, self.description, self.created_at = path, description, created_at
+        self._lock: int | None = lock
+        self._digest = description.digest()
+
+    @classmethod
+    def open_for_writing(cls, path: Path, description: RunDescription) -> Self:
+        """Make the folder, or go on with one of the same description.
+
+        Raises:
+            RunFolderError: another process holds it, its settings are others, or it cannot be written.
+        """
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            _refuse_foreign(path)
+            lock = durable.lock(path / "lock")
+        except OSError as error:
+            raise RunFolderError(
+                f"run folder {path} cannot be written: {_reason(error)}; give another --run folder"
+            ) from error
+        if lock is None:
+            raise RunFolderError(f"run folder {path} is in use by another process; wait for it or stop it")
+        try:
+            if (path / "run.json").exists():
+                found, created_at = _read_description(path)
+                _refuse_other_settings(path, found, description)
+            else:
+                created_at = datetime.now(UTC)
+                (path / "shards").mkdir(exist_ok=True)
+                record = {"format": FORMAT, "created_at": created_at.isoformat(), **description.to_json()}
+                durable.write_bytes(path / "run.json", _json_bytes(record))
+            for leftover in (path / "shards").glob(f"*{durable.TEMPORARY_SUFFIX}"):
+                leftover.unlink()
+        except OSError as error:
+            os.close(lock)
+            raise RunFolderError(f"run folder {path} cannot be written: {_reason(error)}") from error
+        except BaseException:
+            os.close(lock)
+            raise
+        return cls(path, description, created_at, lock)
+
+    @classmethod
+    def open_for_reading(cls, path: Path) -> Self:
+        """Open a folder that no indexer is working on.
+
+        Raises:
+            RunFolderError: there is none, an indexer holds it, or its description cannot be read.
+        """
+        if not (path / "run.json").is_file():
+            raise RunFolderError(f"{path} is no run folder (it has no run.json); name one that `index` made")
+        try:
+            lock = durable.lock(path / "lock", shared=True)
+        except OSError as error:
+            raise RunFolderError(f"run folder {path} cannot be read: {_reason(error)}") from error
+        if lock is None:
+            raise RunFolderError(f"run folder {path} is being written by `evigraph index`; wait for it to end")
+        try:
+            description, created_at = _read_description(path)
+        except BaseException:
+            os.close(lock)
+            raise
+        return cls(path, description, created_at, lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the lock; closing twice is harmless."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def shard_count(self) -> int:
+        """Number of shards that make the run whole."""
+        return -(-self.description.image_total // self.description.shard_size)
+
+    def image_range(self, shard: int) -> range:
+        """The image ids of a shard."""
+        size, total = self.description.shard_size, self.description.image_total
+        return range(shard * size, min((shard + 1) * size, total))
+
+    def shard_file(self, shard: int, table: str) -> Path:
+        """Where a shard keeps a table."""
+        return shard_file(self.path / "shards", shard, table)
+
+    def read(self, shard: int, table: str, columns: list[str] | None = None) -> pa.Table:
+        """Rows of a shard that has the table; `pq.read_table` looks for a dataset first, which takes as long."""
+        with pq.ParquetFile(self.shard_file(shard, table)) as file:
+            return file.read(columns, use_threads=False)
+
+    def files(self, table: str) -> list[Path]:
+        """The files of a table, of the shards that have one."""
+        entries = ((shard, self.manifest(shard) or {}) for shard in range(self.shard_count))
+        return [self.shard_file(shard, table) for shard, entry in entries if table in entry.get("files", {})]
+
+    def manifest(self, shard: int) -> dict[str, Any] | None:
+        """The shard's manifest entry, or None where there is none that can be read."""
+        with suppress(OSError, ValueError):
+            entry = json.loads(self._manifest_file(shard).read_bytes())
+            return entry if isinstance(entry, dict) else None
+        return None
+
+    def fault(self, shard: int) -> str | None:
+        """What is wrong with a shard; None where its entry and every file are as they were written."""
+        entry = self.manifest(shard)
+        images = self.image_range(shard)
+        name = f"shard {self._manifest_file(shard).name}"
+        if entry is None:
+            return f"{name} is missing or cannot be read"
+        if entry.get("description") != self._digest:
+            return f"{name} was made with {self._other_provenance(entry)}"
+        other = f"{name} is not a manifest entry of images {images.start} to {images.stop - 1}"
+        try:
+            files = set(entry["files"]) | set(OPTIONAL)
+            if entry["images"] != [images.start, images.stop] or files != SHARD_SCHEMAS.keys():
+                return other
+            return fault_in_files(self.path / "shards", shard, entry["files"])
+        except (KeyError, TypeError, AttributeError):  # JSON, but of another shape
+            return other
+
+    def _other_provenance(self, entry: dict[str, Any]) -> str:
+        """How a shard that was made by another description differs from run.json."""
+        made_of = entry.get("provenance")
+        for name, stated in self.description.provenance().items():
+            if isinstance(made_of, dict) and made_of.get(name, stated) != stated:
+                return f"{name} = {_brief(made_of[name])}, where run.json says {_brief(stated)}"
+        return "other settings than run.json"
+
+    def pending_shards(self) -> list[int]:
+        """The shards still to be made: those that are missing or not as they were written."""
+        return [shard for shard in range(self.shard_count) if self.fault(shard) is not None]
+
+    def require_whole(self, progress: Callable[[int, int], None]) -> None:
+        """Read every shard and compare it with its manifest entry; `progress` gets (done, total).
+
+        Raises:
+            RunFolderError: shards are missing, or one is not as it was written.
+        """
+        missing = sum(not self._manifest_file(shard).exists() for shard in range(self.shard_count))
+        if missing or not self.is_finished():
+            raise RunFolderError(
+                f"run folder {self.path} is unfinished: {missing} of {self.shard_count} shards are missing; "
+                "run the same `evigraph index` command again to complete it"
+            )
+        threads = ThreadPoolExecutor(_READERS)
+        try:
+            for shard, fault in enumerate(threads.map(self.fault, range(self.shard_count))):
+                progress(shard, self.shard_count)
+                if fault is not None:
+                    raise RunFolderError(
+                        f"run folder {self.path}: {fault}; run the same `evigraph index` command again to remake it, "
+                        "or index into a new folder"
+                    )
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+    def is_finished(self) -> bool:
+        """Whether `finish` was called and no shard was written since."""
+        return (self.path / "finished.json").is_file()
+
+    def finished_at(self) -> datetime:
+        """When the last shard was done.
+
+        Raises:
+            RunFolderError: the run is not finished.
+        """
+        try:
+            record = json.loads((self.path / "finished.json").read_bytes())
+            return datetime.fromisoformat(record["finished_at"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunFolderError(
+                f"run folder {self.path} is not finished; run the same `evigraph index` command again"
+            ) from error
+
+    def write_shard(self, shard: int, tables: ShardTables) -> None:
+        """Write a shard: its files, then its manifest entry.
+
+        Raises:
+            RunFolderError: the rows are not those of the shard's images, or the disk is full or broken.
+        """
+        images = self.image_range(shard)
+        ids = sorted(tables.image["image_id"].to_pylist() + tables.skipped_image["image_id"].to_pylist())
+        if ids != list(images):
+            raise RunFolderError(
+                f"shard {shard} must hold images {images.start} to {images.stop - 1} once each, "
+                f"but got {len(ids)} of them; report this as a bug"
+            )
+        try:
+            (self.path / "finished.json").unlink(missing_ok=True)
+            files = write_files(self.path / "shards", shard, tables)
+            entry = {
+                "description": self._digest,
+                "provenance": self.description.provenance(),
+                "images": [images.start, images.stop],
+                "files": files,
+            }
+            durable.write_bytes(self._manifest_file(shard), _json_bytes(entry))
+        except (pa.ArrowException, KeyError, InvariantError) as error:
+            raise RunFolderError(
+                f"the rows of shard {shard} are not of its tables: {_reason(error)}; report this as a bug"
+            ) from error
+        except OSError as error:
+            raise RunFolderError(
+                f"shard {shard} of {self.path} could not be written: {_reason(error)}; "
+                "what is there is kept: make room and run the same command again"
+            ) from error
+
+    def finish(self) -> None:
+        """Declare the run whole; again on a finished run it changes nothing.
+
+        Raises:
+            RunFolderError: shards are still pending.
+        """
+        pending = self.pending_shards()
+        if pending:
+            raise RunFolderError(
+                f"run folder {self.path} still misses {len(pending)} of {self.shard_count} shards; "
+                "run the same `evigraph index` command again"
+            )
+        if self.is_finished():
+            return
+        entries = [self.manifest(shard) or {} for shard in range(self.shard_count)]
+        counts = {
+            table: sum(entry["files"].get(table, {"rows": 0})["rows"] for entry in entries) for table in SHARD_SCHEMAS
+        }
+        record = {"finished_at": datetime.now(UTC).isoformat(), "rows": counts}
+        try:
+            durable.write_bytes(self.path / "finished.json", _json_bytes(record))
+        except OSError as error:
+            raise RunFolderError(f"run folder {self.path} cannot be finished: {_reason(error)}") from error
+
+    def _manifest_file(self, shard: int) -> Path:
+        return self.path / "shards" / f"{shard:05d}.json"
+
+
+def _read_description(path: Path) -> tuple[RunDescription, datetime]:
+    try:
+        record = json.loads((path / "run.json").read_bytes())
+        if record["format"] != FORMAT:
+            raise RunFolderError(
+                f"run folder {path} has format {record['format']}, this program reads {FORMAT}; index into a new folder"
+            )
+        return RunDescription.from_json(record), datetime.fromisoformat(record["created_at"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(
+            f"{path / 'run.json'} cannot be read as a run's description ({type(error).__name__}: {error}); "
+            "index into a new folder"
+        ) from error
+
+
+def _refuse_other_settings(path: Path, found: RunDescription, wanted: RunDescription) -> None:
+    difference = found.difference(wanted)
+    if difference is not None:
+        name, old, new = difference
+        raise RunFolderError(
+            f"run folder {path} was made with {name} = {_brief(old)}, not {_brief(new)}; "
+            "give the settings it was made with, or another --run folder"
+        )
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse a folder of other things. One where making the folder was cut short is taken up again."""
+    begun = {"lock", "shards", f"run.json{durable.TEMPORARY_SUFFIX}"}
+    if not (path / "run.json").exists() and any(entry.name not in begun for entry in path.iterdir()):
+        raise RunFolderError(f"{path} is not empty and is no run folder; name a new or empty folder")
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _reason(error: BaseException) -> str:
+    return (getattr(error, "strerror", None) or str(error)).splitlines()[0]
+
+
+def _json_bytes(record: dict[str, Any]) -> bytes:
+    return (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()

@@ -1,0 +1,301 @@
+"""Is the evidence really the cause? Decisions made again without it, as in Fig. 10.
+
+1. In each layer take the K channels of largest importance in a decision's hierarchy; of each the most important edge
+   into it, whose peak says where in the image it came from.
+2. `occlude`: hide the peak's receptive field, by the mean colour or by blurring, and run the network on that.
+3. `remove`: set the channel's map to the channel's mean over the dataset (`means`), and run the network from
+   there on.
+4. Note the new prediction, and how the logits of the decision's class and of the label changed.
+5. Do the same to the test's control (`controls`): to another channel, and to another region of the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evigraph.indexer.engine.network import Network
+from evigraph.indexer.engine.windowed import WindowedRecorder
+from evigraph.indexer.evidence.decisions import occurrences
+from evigraph.indexer.evidence.hierarchy import LevelEdges
+from evigraph.indexer.evidence.record import Record
+from evigraph.indexer.model.fields import Box, Fields, gradient_boxes
+from evigraph.indexer.run.rows import Columns, Decided
+from evigraph.indexer.verify.controls import control_box, control_channels
+from evigraph.indexer.verify.disturb import NO_CHANNEL, Disturber, Tried, some_at_a_time
+from evigraph.schema.errors import UsageError
+
+WHICH = ("wrong", "all")
+OCCLUSIONS = ("grey", "blur")
+
+
+@dataclass(frozen=True)
+class VerifySettings:
+    """Which evidence is tested, and how. All of it determines rows.
+
+    Attributes:
+        which: "wrong": the predicted class of images whose label is another; "all": every decision, the labels' too.
+        layers: names or module paths of the layers whose channels are tested; None for all.
+        top: channels tested of each decision in each layer.
+        occlude: what hides a region: "grey", the preprocessing's mean, or "blur".
+    """
+
+    which: str
+    layers: Sequence[str] | None = None
+    top: int = 1
+    occlude: str = "grey"
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            UsageError: one cannot be used.
+        """
+        if self.which not in WHICH:
+            raise UsageError(f"--verify {self.which!r} is unknown; give one of {', '.join(WHICH)}")
+        if self.occlude not in OCCLUSIONS:
+            raise UsageError(f"--occlude {self.occlude!r} is unknown; give one of {', '.join(OCCLUSIONS)}")
+        if self.top < 1:
+            raise UsageError(f"--verify-top {self.top} is too small; give 1 or more")
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, for the run's settings."""
+        layers = None if self.layers is None else list(self.layers)
+        # `controls` tells these runs from those of before there were any, which cannot be gone on with.
+        return {"which": self.which, "layers": layers, "top": self.top, "occlude": self.occlude, "controls": True}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Evidence to test, (tests,) columns: the edge, by rows of its level, and its root."""
+
+    level: LevelEdges
+    edge: Tensor
+    root: Tensor
+
+    def __len__(self) -> int:
+        return len(self.root)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the network said of the decisions tested, with all their evidence: (tests,) columns.
+
+    Attributes:
+        image: rows of the batch.
+        decision_id: of the run.
+        class_id: of the decision.
+        label: the image's; -1 where it has none.
+        predicted: the image's.
+        logits: (tests, classes).
+        right: the right classes of each image.
+    """
+
+    image: Tensor
+    decision_id: Tensor
+    class_id: Tensor
+    label: Tensor
+    predicted: Tensor
+    logits: Tensor
+    right: Sequence[tuple[int, ...]]
+
+    @classmethod
+    def of(cls, root: Tensor, record: Record, decided: Decided, right: Sequence[tuple[int, ...]]) -> Said:
+        """Of the decisions `root`, (tests,) rows of the batch's; `right` is of each of its images."""
+        image, class_id = decided.roots.image[root], decided.roots.class_id[root]
+        predicted = decided.predicted[image]
+        decision_id = 2 * decided.image_ids[image] + (class_id != predicted).long()
+        of_test = [right[i] for i in image.tolist()]
+        logits = record.logits.float()[image]
+        return cls(image, decision_id, class_id, decided.labels[image], predicted, logits, of_test)
+
+    def outcome(self, tried: Tried, prefix: str = "") -> Columns:
+        """What is said now: columns of `verification`, masked where nothing was taken away, or where no label is."""
+        predicted, change = tried.logits.argmax(1), tried.logits - self.logits
+        now_and_was = zip(predicted.tolist(), self.predicted.tolist(), self.right, strict=True)
+        columns = {
+            "predicted_id": predicted,
+            "logit": tried.logits.gather(1, self.class_id[:, None])[:, 0],
+            "logit_change": change.gather(1, self.class_id[:, None])[:, 0],
+            "label_logit_change": change.gather(1, self.label.clamp(min=0)[:, None])[:, 0],
+            # Of several right classes any will do.
+            "corrected": torch.tensor([now in right and was not in right for now, was, right in now_and_was]),
+            "disturbance": tried.disturbance,
+        }
+        none, unlabelled = ~tried.there.cpu().numpy(), (self.label < 0).cpu().numpy()
+        of_label = ("label_logit_change", "corrected")
+        return {
+            prefix + name: np.ma.array(column.cpu().numpy(), mask=none | unlabelled if name in of_label else none)
+            for name, column in columns.items()
+        }
+
+
+class Verifier:
+    """Tests the evidence of batches of one run."""
+
+    def __init__(
+        self, network: Network, settings: VerifySettings, levels: frozenset[int] | None, means: Sequence[Tensor]
+    ) -> None:
+        """Take a network in evaluation mode.
+
+        Args:
+            network: of the run.
+            settings: what to test.
+            levels: places in the network's layers of those tested; None for all.
+            means: per layer, (channels,), what `remove` sets a channel to.
+        """
+        self.network, self.settings, self._levels, self._means = network, settings, levels, means
+        self._disturber = Disturber(network, means, settings.occlude)
+        self._fields: Fields | None = None
+
+    @torch.no_grad()
+    def columns(
+        self,
+        pixels: Tensor,
+        record: Record,
+        decided: Decided,
+        levels: Sequence[LevelEdges],
+        right: Sequence[tuple[int, ...]],
+    ) -> Columns:
+        """The rows of `verification` for a batch, by decision, the highest layer first, then by importance.
+
+        Args:
+            pixels: (images, 3, side, side), the network's input.
+            record: of these.
+            decided: what the network said.
+            levels: the decisions' hierarchies.
+            right: the right classes of each image; none where it is unlabelled.
+        """
+        roots = decided.roots
+        labels = decided.labels[roots.image]
+        wanted = torch.ones_like(roots.image, dtype=torch.bool)
+        if self.settings.which == "wrong":
+            wanted = (roots.class_id == decided.predicted[roots.image]) & (labels >= 0) & (labels != roots.class_id)
+        parts = []
+        for level in levels:
+            if self._levels is None or level.source_layer in self._levels:
+                channels = record.features[level.source_layer].shape[1]
+                tests = strongest(level, channels, wanted, self.settings.top)
+                if len(tests):
+                    parts.append(self._of_level(tests, pixels, record, decided, right))
+        if not parts:
+            return {}
+        columns = {name: np.ma.hstack([part[name] for part in parts]) for name in parts[0]}
+        # Stable, so within a decision and layer the order is that of importance, and of a test that of the methods.
+        order = np.lexsort((-columns["source_layer"], columns["decision_id"]))
+        return {name: values[order] for name, values in columns.items()}
+
+    def _of_level(
+        self, tests: Chosen, pixels: Tensor, record: Record, decided: Decided, right: Sequence[tuple[int, ...]]
+    ) -> Columns:
+        said = Said.of(tests.root, record, decided, right)
+        methods = {
+            "occlude": self._occluded(tests, pixels, said),
+            "remove": self._removed(tests, pixels, record, said),
+        }
+        of_edge = _edge_columns(tests)
+        parts = [
+            of_edge
+            | {"decision_id": said.decision_id.cpu().numpy(), "class_id": said.class_id.cpu().numpy()}
+            | {"method": np.full(len(tests), method), **found}
+            for method, found in methods.items()
+        ]
+        return {name: np.ma.stack([part[name] for part in parts], axis=1).ravel() for name in parts[0]}
+
+    def _occluded(self, tests: Chosen, pixels: Tensor, said: Said) -> Columns:
+        """What became of the decisions without the regions of their evidence, and without other regions."""
+        size = (pixels.shape[2], pixels.shape[3])
+        channel = tests.level.evidence.channel[tests.edge].tolist()
+        boxes = self._boxes(tests, pixels, said.image)
+        others = [
+            control_box(box, size, decision, tests.level.source_layer, k)
+            for box, decision, k in zip(boxes, said.decision_id.tolist(), channel, strict=True)
+        ]
+        area = [(bottom - top) * (right - left) / (size[0] * size[1]) for top, bottom, left, right in boxes]
+        none = np.array([box is None for box in others])
+        return {
+            "area": np.ma.array(area),
+            "control_top": np.ma.array([0 if box is None else box[0] for box in others], mask=none),
+            "control_left": np.ma.array([0 if box is None else box[2] for box in others], mask=none),
+            "control_channel": _nulls(len(tests)),
+            **said.outcome(self._disturber.without_regions(pixels, said.image, boxes)),
+            **said.outcome(self._disturber.without_regions(pixels, said.image, others), "control_"),
+        }
+
+    def _removed(self, tests: Chosen, pixels: Tensor, record: Record, said: Said) -> Columns:
+        """What became of the decisions without the channels of their evidence, and without other channels."""
+        layer, channel = tests.level.source_layer, tests.level.evidence.channel[tests.edge]
+        other = control_channels(
+            record.features[layer], self._means[layer], tests.level, said.image, tests.root, channel
+        )
+        return {
+            **dict.fromkeys(("area", "control_top", "control_left"), _nulls(len(tests))),
+            "control_channel": np.ma.masked_equal(other.cpu().numpy(), NO_CHANNEL),
+            **said.outcome(self._disturber.without_channels(record, pixels, said.image, layer, channel)),
+            **said.outcome(self._disturber.without_channels(record, pixels, said.image, layer, other), "control_"),
+        }
+
+    def _boxes(self, tests: Chosen, pixels: Tensor, image: Tensor) -> list[Box]:
+        """The receptive field of each test's evidence at its peak."""
+        layer, e = self.network.layers[tests.level.source_layer], tests.level.evidence
+        channel, y, x = e.channel[tests.edge], e.y[tests.edge], e.x[tests.edge]
+        recorder = self.network.recorder
+        if isinstance(recorder, WindowedRecorder) and layer.node is not None:
+            if self._fields is None:
+                self._fields = Fields(recorder.graph, pixels[:1])
+            return [self._fields.box(layer.node, *place) for place in zip(y.tolist(), x.tolist(), strict=True)]
+        found = []
+        for rows in some_at_a_time(torch.arange(len(tests), device=image.device), len(pixels)):
+            part = pixels[image[rows]]
+            found += gradient_boxes(self.network.model, layer.module, part, channel[rows], y[rows], x[rows])
+        return found
+
+
+def strongest(level: LevelEdges, channels: int, wanted: Tensor, top: int) -> Chosen:
+    """The most important channels of each root in the lower layer, each with its most important edge.
+
+    Args:
+        level: the edges of one pair of layers.
+        channels: of the lower layer.
+        wanted: (roots,) bool, whose evidence is tested.
+        top: how many channels of each root; among equals the lower ones.
+    """
+    root = level.target.root[level.node]
+    keys, of_edge = torch.unique(root * channels + level.evidence.channel, return_inverse=True)
+    total = torch.zeros(len(keys), dtype=torch.float64, device=keys.device)
+    total.index_add_(0, of_edge, level.importance)
+    # Each sort is stable; edges of equal importance stay in the order of their targets and ranks.
+    order = torch.argsort(level.importance, descending=True, stable=True)
+    order = order[torch.argsort(of_edge[order], stable=True)]
+    edge_of_key = order[occurrences(of_edge[order]) == 0]
+    root_of_key = keys // channels
+    by_total = torch.argsort(total, descending=True, stable=True)
+    by_total = by_total[torch.argsort(root_of_key[by_total], stable=True)]
+    ranked = root_of_key[by_total]
+    chosen = by_total[(occurrences(ranked) < top) & wanted[ranked]]
+    return Chosen(level, edge_of_key[chosen], root_of_key[chosen])
+
+
+def _edge_columns(tests: Chosen) -> Columns:
+    level, e, node = tests.level, tests.level.evidence, tests.level.node[tests.edge]
+    columns = {
+        "target_channel": level.target.channel[node],
+        "target_y": level.target.y[node],
+        "target_x": level.target.x[node],
+        "source_channel": e.channel[tests.edge],
+        "source_y": e.y[tests.edge],
+        "source_x": e.x[tests.edge],
+    }
+    return {name: column.cpu().numpy() for name, column in columns.items()} | {
+        "target_layer": np.full(len(tests), level.source_layer + 1),
+        "source_layer": np.full(len(tests), level.source_layer),
+    }
+
+
+def _nulls(count: int) -> Any:
+    return np.ma.array(np.zeros(count, dtype=np.int64), mask=True)

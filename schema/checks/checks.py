@@ -1,0 +1,217 @@
+"""Checking a database: the rules on its base tables, then each rollup computed again and compared.
+
+A rule on edges is asked of one part of a run after the other (`parts`). Of a large run the rollups are computed
+again for a sample: those by class for some classes, the others for some channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from evigraph.schema.checks.invariants import INVARIANTS
+from evigraph.schema.checks.parts import Part, parts
+from evigraph.schema.database import one_line
+from evigraph.schema.errors import DatabaseError
+from evigraph.schema.rollups.rollups import ROLLUPS, Whole, edges_of, whole
+from evigraph.schema.tables import ROLLUP_TABLES
+from evigraph.schema.tables.base import columns_of, quoted
+from evigraph.schema.tables.rollups import ALL_CLASSES
+
+EDGES_PER_PART = 2_000_000
+"""About how many edges a rule is asked of at a time; a part of so many takes some 400 MB."""
+SAMPLE_EDGES = 4_000_000
+"""Of a run of more edges the rollups are compared for a sample of about so many."""
+
+_FEWER_CHANNELS = 8
+"""A sample of channels is so much smaller than one of classes: its edges lie scattered, so it costs more."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The outcome of one check; `detail` says what broke it, with an example."""
+
+    name: str
+    ok: bool
+    violations: int
+    detail: str
+
+
+def run_checks(connection: Connection, progress: Progress | None = None) -> list[CheckResult]:
+    """Check everything; the connection may be read-only. `progress` gets (done, total).
+
+    Raises:
+        DatabaseError: a check could not be carried out, as on a damaged file.
+    """
+    total = len(INVARIANTS) + len(ROLLUP_TABLES)
+    results = []
+    for check in (check_tables, check_rollups):
+        for result in check(connection):
+            results.append(result)
+            if progress is not None:
+                progress(len(results), total)
+    return results
+
+
+def check_tables(
+    connection: Connection, *, runs: Collection[int] | None = None, sample_edges: int | None = None
+) -> Iterator[CheckResult]:
+    """The rules on the base tables, one result each.
+
+    Args:
+        connection: may be read-only; a temporary table is made and dropped.
+        runs: whose edges to check; None for all runs. Rules that are not on edges hold of all runs.
+        sample_edges: of a run of more edges, only parts of together about so many are checked; None for all edges.
+    """
+    found: dict[str, list[tuple[int, str | None]]] = {rule.name: [] for rule in INVARIANTS}
+    for rule in INVARIANTS:
+        if not rule.by_parts:
+            found[rule.name].append(_count(connection, rule.name, rule.sql))
+    for part in _checked_parts(connection, runs, sample_edges):
+        _keep(connection, "part_edge", f"SELECT * FROM edge WHERE {part.condition('root_class_id')}")
+        for rule in INVARIANTS:
+            if rule.by_parts:
+                found[rule.name].append(_count(connection, rule.name, _of_part(rule.sql, part)))
+    _execute(connection, "DROP TABLE IF EXISTS temp.part_edge")
+    for rule in INVARIANTS:
+        violations = sum(count for count, _ in found[rule.name])
+        example = next((example for _, example in found[rule.name] if example), None)
+        yield CheckResult(rule.name, not violations, violations, _detail(violations, rule.broken, example))
+
+
+def _checked_parts(connection: Connection, runs: Collection[int] | None, sample_edges: int | None) -> Iterator[Part]:
+    for run_id, edge_count in _runs(connection, runs):
+        if sample_edges is None or edge_count <= sample_edges:
+            yield from parts(connection, run_id, EDGES_PER_PART)
+            continue
+        # Parts of a quarter of the sample, spread evenly over the classes.
+        every = list(parts(connection, run_id, max(1, sample_edges // 4)))
+        yield from every[:: -(-len(every) // 4)]
+
+
+def _of_part(sql: str, part: Part) -> str:
+    for table in ("decomposition", "decision", "overlap"):
+        sql = sql.replace(f"{{{table}}}", f"(SELECT * FROM {table} WHERE {part.condition()})")
+    return sql.replace("{edge}", "part_edge").replace("$run_id", str(part.run_id))
+
+
+def check_rollups(
+    connection: Connection, *, runs: Collection[int] | None = None, sample_edges: int = SAMPLE_EDGES
+) -> Iterator[CheckResult]:
+    """Each rollup against its own SELECT, in both directions, one result each; of a sample where a run is larger."""
+    found: dict[str, list[tuple[int, str | None]]] = {table: [] for table in ROLLUP_TABLES}
+    for run_id, edge_count in _runs(connection, runs):
+        every = max(1, -(-edge_count // max(1, sample_edges)))
+        # The same sample serves every rollup of its kind, so that the edges are read once for each.
+        for kind in ("class", "channel"):
+            some = _classes(connection, run_id, every) if kind == "class" else _channels(connection, run_id, every)
+            key = "root_class_id" if kind == "class" else "(source_layer, source_channel)"
+            condition = "TRUE" if every == 1 else f"{key} {some}"
+            _keep(connection, "checked_edge", edges_of(run_id, condition=condition))
+            for table in ROLLUP_TABLES:
+                if _kind(table) == kind:
+                    for sql in _differences(table, run_id, every, some):
+                        found[table].append(_count(connection, f"rollup-{table}", sql))
+    _execute(connection, "DROP TABLE IF EXISTS temp.checked_edge")
+    for table in ROLLUP_TABLES:
+        violations = sum(count for count, _ in found[table])
+        example = next((example for _, example in found[table] if example), None)
+        broken = f"{table} rows that its SELECT does not give, or the reverse"
+        yield CheckResult(f"rollup-{table}", not violations, violations, _detail(violations, broken, example))
+
+
+def _kind(table: str) -> str:
+    """Whether a rollup is compared for some classes or for some channels."""
+    by_class = "class_id" in columns_of(table) or isinstance(ROLLUPS[table], Whole)
+    return "class" if by_class else "channel"
+
+
+def _classes(connection: Connection, run_id: int, every: int) -> str:
+    """SQL of one class in `every`, as a list."""
+    sql = "SELECT class_id FROM class WHERE run_id = $run_id ORDER BY class_id"
+    classes = connection.exec_driver_sql(sql, {"run_id": run_id}).scalars().all()
+    return f"IN ({', '.join(map(str, classes[::every])) or 'NULL'})"
+
+
+def _channels(connection: Connection, run_id: int, every: int) -> str:
+    """SQL of a sample of (layer, channel), as a list: of a list DuckDB computes nothing for the other edges."""
+    sql = "SELECT layer_id, unnest(range(channels)) AS channel FROM layer WHERE run_id = $run_id ORDER BY ALL"
+    channels = connection.exec_driver_sql(sql, {"run_id": run_id}).all()
+    step = min(_FEWER_CHANNELS * every, len(channels))
+    channels = channels[step // 2 :: step]
+    return f"IN ({', '.join(f'({layer}, {channel})' for layer, channel in channels) or '(NULL, NULL)'})"
+
+
+def _differences(table: str, run_id: int, every: int, some: str) -> list[str]:
+    """SELECTs of the rows that are only stored or only computed; of a sample, those of its classes or channels."""
+    names = columns_of(table)
+    stored = f'SELECT {quoted(names)} FROM "{table}" WHERE run_id = {run_id}'
+    computed = whole(table, "checked_edge", run_id)
+    if every == 1 or isinstance(ROLLUPS[table], Whole):
+        return [_difference(names, stored, computed)]
+    if _kind(table) == "channel":
+        channel = "(source_layer, source_channel)" if "source_layer" in names else "(layer_id, channel)"
+        return [_difference(names, f"{stored} AND {channel} {some}", computed)]
+    computed = f"SELECT * FROM ({computed}) WHERE class_id <> {ALL_CLASSES}"
+    return [_difference(names, f"{stored} AND class_id {some}", computed), _total_difference(table, run_id, names)]
+
+
+def _total_difference(table: str, run_id: int, names: Sequence[str]) -> str:
+    """Rows over all classes that are not the sum of the rows by class; each of those is rounded to 7 or 8 places."""
+    measures = [name for name in names if name in ("decisions", "edges") or name.endswith("_sum")]
+    keys = [name for name in names if name not in measures and name != "class_id"]
+    sums = ", ".join(f"sum({name}) AS {name}" for name in measures)
+    differ = " OR ".join(f"abs(a.{name} - b.{name}) > 1e-7 * b.edges" for name in measures)
+    return f"""
+        WITH a AS (SELECT * FROM "{table}" WHERE run_id = {run_id} AND class_id = {ALL_CLASSES}),
+             b AS (SELECT {quoted(keys)}, {sums} FROM "{table}"
+                   WHERE run_id = {run_id} AND class_id <> {ALL_CLASSES} GROUP BY ALL)
+        SELECT * FROM a FULL JOIN b USING ({quoted(keys)}) WHERE a.run_id IS NULL OR b.edges IS NULL OR {differ}
+    """
+
+
+def _difference(names: Sequence[str], stored: str, computed: str) -> str:
+    """Rows that one of two SELECTs gives more often than the other; each is carried out once."""
+    columns = quoted(names)
+    return f"""
+        SELECT CASE WHEN sum(side) > 0 THEN 'stored' ELSE 'computed' END AS side, {columns}
+        FROM (SELECT 1 AS side, {columns} FROM ({stored}) UNION ALL SELECT -1, {columns} FROM ({computed}))
+        GROUP BY {columns} HAVING sum(side) <> 0
+    """
+
+
+def _runs(connection: Connection, runs: Collection[int] | None) -> list[tuple[int, int]]:
+    """(run_id, edge_count) of the runs to check."""
+    every = connection.exec_driver_sql("SELECT run_id, edge_count FROM run ORDER BY run_id").all()
+    return [(run_id, edge_count) for run_id, edge_count in every if runs is None or run_id in runs]
+
+
+def _keep(connection: Connection, table: str, select: str) -> None:
+    """A temporary table, committed: DuckDB has statistics of such rows alone, by which it groups twice as fast."""
+    _execute(connection, f"CREATE OR REPLACE TEMP TABLE {table} AS {select}")
+    connection.commit()
+
+
+def _execute(connection: Connection, sql: str) -> None:
+    try:
+        connection.exec_driver_sql(sql)
+    except DBAPIError as error:
+        raise DatabaseError(f"the edges could not be read: {one_line(error)}") from error
+
+
+def _count(connection: Connection, name: str, sql: str) -> tuple[int, str | None]:
+    """How many rows a SELECT gives, and the first of them in order, as text."""
+    try:
+        row = connection.exec_driver_sql(f"SELECT count(*), min(CAST(broken AS VARCHAR)) FROM ({sql}) AS broken").one()
+    except DBAPIError as error:
+        raise DatabaseError(f"check {name} could not be carried out: {one_line(error)}") from error
+    return int(row[0]), row[1]
+
+
+def _detail(violations: int, broken: str, example: str | None) -> str:
+    return f"{violations} {broken}, such as {example}" if violations else ""
