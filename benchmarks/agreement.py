@@ -32,8 +32,8 @@ import torch
 from torch import nn
 
 from benchmarks.report import Report
+from evigraph.indexer.engine.hooked import HookedRecorder
 from evigraph.indexer.engine.network import Network, prepare
-from evigraph.indexer.evidence.record import HookedRecorder
 from evigraph.indexer.run import batch, pipeline
 from evigraph.indexer.run.pipeline import index
 from evigraph.indexer.run.settings import IndexSettings

@@ -17,14 +17,10 @@ import typer.main
 
 from evigraph.cli import app
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("schema", "migrations", "indexer", "graphapi", "evigraph")
-MODULES = sorted(
-    path
-    for package in PACKAGES
-    for path in (ROOT / package).rglob("*.py")
-    if not path.is_relative_to(ROOT / "evigraph")
-) + sorted(path for folder in ("", "commands") for path in (ROOT / "evigraph" / folder).glob("*.py"))
+# The other packages lie in evigraph/ as links, and are themselves beside it.
+MODULES = sorted({path.resolve() for package in PACKAGES for path in (ROOT / package).rglob("*.py")})
 
 OURS = {
     "schema": {"schema"},

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from benchmarks.index.timing import Clock, TimedSegment
 from evigraph.indexer.engine.network import Network, prepare
-from evigraph.indexer.evidence.hierarchy import LevelEdges, Roots, explain
+from evigraph.indexer.evidence.hierarchy import LevelEdges, explain
+from evigraph.indexer.evidence.roots import Roots
 from evigraph.indexer.model.graph import frozen
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}

@@ -12,12 +12,11 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, fx, nn
 
-from evigraph.indexer.engine.folding import Convolution, affine, module_of
+from evigraph.indexer.engine.folding import Convolution, affine
 from evigraph.indexer.engine.rules import Flatten, Gate, Join, Linear, Pass, Pointwise, Rule, Scale, Shuffle, Take
 from evigraph.indexer.engine.spatial import Convolve, Pool, Resample
-from evigraph.indexer.engine.windows import Pair
-from evigraph.indexer.model.graph import Graph
-from evigraph.indexer.model.operations import ACTIVATION_MODULES, is_activation, is_relu, pair
+from evigraph.indexer.model.graph import Graph, module_of
+from evigraph.indexer.model.operations import ACTIVATION_MODULES, Pair, is_activation, is_relu, pair
 from evigraph.schema.errors import ModelError
 
 Shapes = dict[fx.Node, tuple[int, ...]]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from evigraph.indexer.model.graph import Graph
+from evigraph.indexer.model.graph import Graph, module_of
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,3 @@ def affine(norm: Any) -> tuple[Tensor, Tensor]:
         scale = scale * norm.weight.detach()
     shift = -norm.running_mean * scale
     return scale, shift if norm.bias is None else shift + norm.bias.detach()
-
-
-def module_of(graph: Graph, node: fx.Node) -> Any:
-    """The module that an operation calls; None for one that calls none."""
-    return graph.module.get_submodule(str(node.target)) if node.op == "call_module" else None

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from evigraph.indexer.engine.hooked import HookedRecorder
 from evigraph.indexer.engine.windowed import WindowedRecorder
-from evigraph.indexer.evidence.record import HookedRecorder, Recorder
+from evigraph.indexer.evidence.record import Recorder
 from evigraph.indexer.model.graph import frozen, trace
 from evigraph.indexer.model.layers import FeatureMap, check_logits, choose_layers, default_layers, feature_maps
 from evigraph.indexer.model.operations import ACTIVATION_MODULES

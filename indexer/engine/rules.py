@@ -24,7 +24,8 @@ import torch
 from torch import Tensor, fx
 
 from evigraph.indexer.engine.products import product
-from evigraph.indexer.engine.windows import Frame, Pair, Windows, whole
+from evigraph.indexer.engine.windows import Frame, Windows, whole
+from evigraph.indexer.model.operations import Pair
 
 Values = dict[fx.Node, Tensor]
 

@@ -16,7 +16,8 @@ from torch import Tensor, fx
 
 from evigraph.indexer.engine.products import product
 from evigraph.indexer.engine.rules import OneChannel, Rule, Values
-from evigraph.indexer.engine.windows import Frame, Pair, Span, Windows, whole
+from evigraph.indexer.engine.windows import Frame, Span, Windows, whole
+from evigraph.indexer.model.operations import Pair
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,14 @@ from torch import Tensor, fx, nn
 from evigraph.indexer.engine.blocks import Buffers, Collect
 from evigraph.indexer.engine.builder import NotLocalError, Shapes, space
 from evigraph.indexer.engine.compile import SegmentPlan, compile_segment
-from evigraph.indexer.engine.folding import Convolution, fold, module_of
+from evigraph.indexer.engine.folding import Convolution, fold
+from evigraph.indexer.engine.hooked import AutogradSegment
 from evigraph.indexer.engine.products import linear
 from evigraph.indexer.engine.rules import OneChannel, Values
 from evigraph.indexer.engine.windows import Frame, Windows
 from evigraph.indexer.evidence.decisions import ActivationMaps, Decisions, Segment
-from evigraph.indexer.evidence.record import AutogradSegment, Record
-from evigraph.indexer.model.graph import Graph, between, is_input
+from evigraph.indexer.evidence.record import Record
+from evigraph.indexer.model.graph import Graph, between, is_input, module_of
 from evigraph.indexer.model.layers import FeatureMap, check_logits
 from evigraph.indexer.model.operations import is_relu
 

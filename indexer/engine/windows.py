@@ -15,8 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from evigraph.indexer.evidence.decisions import Decisions
-
-Pair = tuple[int, int]
+from evigraph.indexer.model.operations import Pair
 
 
 @dataclass(frozen=True)

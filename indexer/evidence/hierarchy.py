@@ -18,14 +18,7 @@ from evigraph.indexer.evidence.decisions import Decisions, occurrences
 from evigraph.indexer.evidence.decompose import Decomposed, Evidence, Labeller, decompose
 from evigraph.indexer.evidence.overlaps import Duplicates, OverlapSettings
 from evigraph.indexer.evidence.record import Record
-
-
-@dataclass(frozen=True)
-class Roots:
-    """The logits to explain: image (roots,) int64 rows of the batch, class_id (roots,) int64. Sorted by image."""
-
-    image: Tensor
-    class_id: Tensor
+from evigraph.indexer.evidence.roots import Roots
 
 
 @dataclass(frozen=True)

@@ -3,24 +3,18 @@
     1. The network runs once on a batch, and the maps of its layers are kept.
     2. `Record.features[l]` is F^l; `Record.segments[l]` decomposes values of layer l + 1 over layer l.
 
-`engine.windowed` records a network that torch.fx can trace. Any other is recorded here, by hooks at the modules whose
-outputs its layers are: at each layer the map is cut off, and what follows sees a copy that begins a new autograd graph,
-so that a gradient never runs further down than the layer below.
+`engine.windowed` records a network that torch.fx can trace, `engine.hooked` any other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from evigraph.indexer.evidence.decisions import ActivationMaps, Decisions, Segment, WholeMaps, occurrences
-from evigraph.indexer.model.layers import FeatureMap, check_logits
-from evigraph.schema.errors import ModelError
+from evigraph.indexer.evidence.decisions import Segment
 
 
 @dataclass(frozen=True)
@@ -44,67 +38,3 @@ class Recorder(Protocol):
     def record(self, pixels: Tensor) -> Record:
         """Record the pass of a batch (batch, 3, height, width)."""
         ...
-
-
-class AutogradSegment:
-    """Decomposes by backward passes over whole maps: exact for any differentiable operations.
-
-    One pass carries one decision of every image of the batch, since in evaluation mode images do not mix.
-    """
-
-    def __init__(self, source: Tensor, target: Tensor) -> None:
-        """Keep the ends of a segment.
-
-        Args:
-            source: (batch, channels, height, width), the leaf that the segment begins with.
-            target: (batch, channels', height', width') or (batch, classes), computed from it.
-        """
-        self.source = source
-        self.target = target if target.ndim == 4 else target[:, :, None, None]
-
-    def held(self) -> tuple[Tensor, ...]:
-        """The ends of the segment; autograd keeps about as much again of what lies between."""
-        return self.source, self.target
-
-    def activation_maps(self, decisions: Decisions) -> Iterator[ActivationMaps]:
-        features = self.source.detach()
-        turn = occurrences(decisions.image)
-        for current in range(int(turn.max()) + 1 if len(turn) else 0):
-            rows = torch.nonzero(turn == current)[:, 0]
-            d = decisions.at(rows)
-            seed = torch.zeros_like(self.target)
-            seed[d.image, d.channel, d.y, d.x] = d.sign.to(seed.dtype)
-            (gradient,) = torch.autograd.grad(self.target, self.source, seed, retain_graph=True, materialize_grads=True)
-            maps = gradient.mul_(features)
-            yield WholeMaps(rows, maps if len(rows) == len(maps) else maps[d.image])
-
-
-class HookedRecorder:
-    """Records a network that was not traced, by forward hooks on the modules whose outputs its layers are."""
-
-    def __init__(self, model: nn.Module, layers: Sequence[FeatureMap]) -> None:
-        self.model = model
-        self._level = {layer.module: level for level, layer in enumerate(layers)}
-
-    def record(self, pixels: Tensor) -> Record:
-        targets: dict[int, Tensor] = {}
-        sources: dict[int, Tensor] = {}
-        with ExitStack() as hooks, torch.enable_grad():
-            for path, level in self._level.items():
-
-                def cut(_module: nn.Module, _args: Any, output: Tensor, level: int = level) -> Tensor:
-                    targets[level] = output
-                    sources[level] = output.detach().requires_grad_()
-                    # A copy goes on, since code between modules may write into it.
-                    return sources[level].clone()
-
-                hooks.callback(self.model.get_submodule(path).register_forward_hook(cut).remove)
-            logits = self.model(pixels)
-        check_logits(logits, len(pixels))
-        for path, level in self._level.items():
-            if level not in sources:
-                raise ModelError(f"layer {path} was not reached in this forward pass; leave it out of --layers")
-        levels = range(len(self._level))
-        uppers = [*(targets[level] for level in levels[1:]), logits]
-        segments = [AutogradSegment(sources[level], upper) for level, upper in zip(levels, uppers, strict=True)]
-        return Record([sources[level].detach() for level in levels], logits.detach(), segments)

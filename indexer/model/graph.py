@@ -178,6 +178,11 @@ def frozen(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
+def module_of(graph: Graph, node: fx.Node) -> Any:
+    """The module that an operation calls; None for one that calls none."""
+    return graph.module.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
 def reachable_from(sources: Iterable[fx.Node]) -> set[fx.Node]:
     """Every node that depends on one of `sources`, themselves included."""
     found = set(sources)

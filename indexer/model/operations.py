@@ -11,8 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from evigraph.indexer.engine.windows import Pair
 from evigraph.indexer.model.graph import Graph
+
+Pair = tuple[int, int]
+"""Of a height and a width."""
 
 ACTIVATION_MODULES = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish,

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from evigraph.indexer.evidence.hierarchy import LevelEdges, Roots, shared_decisions
+from evigraph.indexer.evidence.hierarchy import LevelEdges, shared_decisions
 from evigraph.indexer.evidence.record import Record
+from evigraph.indexer.evidence.roots import Roots
 from evigraph.schema.pictures import encoded_map
 
 

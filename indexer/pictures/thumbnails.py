@@ -16,8 +16,9 @@ from torch import Tensor
 
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.engine.network import Network
-from evigraph.indexer.evidence.hierarchy import LevelEdges, Roots
+from evigraph.indexer.evidence.hierarchy import LevelEdges
 from evigraph.indexer.evidence.record import Record
+from evigraph.indexer.evidence.roots import Roots
 from evigraph.indexer.pictures.maps import kept_maps
 from evigraph.indexer.shards.files import SHARD_SCHEMAS
 from evigraph.schema.pictures import LayerGeometry, PictureSettings

@@ -16,10 +16,12 @@ from evigraph.indexer.evidence.context import ContextMaps, shown_labels
 from evigraph.indexer.evidence.hierarchy import LevelEdges, explain
 from evigraph.indexer.evidence.overlaps import OverlapSettings
 from evigraph.indexer.evidence.record import Record
+from evigraph.indexer.evidence.roots import Decided, decide, settle_labels
 from evigraph.indexer.pictures.thumbnails import Pictures
 from evigraph.indexer.run.attack import Attacker
 from evigraph.indexer.run.memory import automatic_batch_size, is_out_of_memory
-from evigraph.indexer.run.rows import Columns, Decided, ShardRows, decide, settle_labels
+from evigraph.indexer.run.rows import ShardRows
+from evigraph.indexer.shards.files import Columns
 from evigraph.indexer.verify.verifier import Verifier
 from evigraph.schema.errors import ModelError, UsageError
 

@@ -24,6 +24,9 @@ _ARROW_TYPES: tuple[tuple[type[sa.types.TypeEngine[Any]], pa.DataType], ...] = (
     (sa.LargeBinary, pa.binary()),
 )
 
+Columns = dict[str, Any]
+"""Columns of a table by name, one length each: arrays, masked ones or lists."""
+
 
 def arrow_schema(table: str) -> pa.Schema:
     """The columns of a table of `schema.tables`, less run_id."""

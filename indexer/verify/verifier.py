@@ -24,8 +24,9 @@ from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.decisions import occurrences
 from evigraph.indexer.evidence.hierarchy import LevelEdges
 from evigraph.indexer.evidence.record import Record
+from evigraph.indexer.evidence.roots import Decided
 from evigraph.indexer.model.fields import Box, Fields, gradient_boxes
-from evigraph.indexer.run.rows import Columns, Decided
+from evigraph.indexer.shards.files import Columns
 from evigraph.indexer.verify.controls import control_box, control_channels
 from evigraph.indexer.verify.disturb import NO_CHANNEL, Disturber, Tried, some_at_a_time
 from evigraph.schema.errors import UsageError

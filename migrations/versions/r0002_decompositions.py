@@ -14,6 +14,8 @@ Revision ID: 0002
 Revises: 0001
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -166,7 +168,7 @@ def _create(table: str, columns: tuple[str, ...], sums: tuple[str, ...] = (), op
     """A rollup table; layers and ranks are 16 bits wide, role and outcome text, all else 32 bits."""
     kinds = {name: sa.String() for name in ("role", "outcome", "method")} | {"rank": sa.SmallInteger()}
 
-    def kind(name: str) -> sa.types.TypeEngine:
+    def kind(name: str) -> sa.types.TypeEngine[Any]:
         return kinds.get(name) or (sa.SmallInteger() if "layer" in name else sa.Integer())
 
     op.create_table(
@@ -192,7 +194,7 @@ def downgrade() -> None:
         "thumbnail", "activation_map", "guided_crop", "overlap", "verification", "channel_verification",
     ):  # fmt: skip
         op.drop_table(table)
-    sums = (
+    sums: tuple[sa.Column[float], ...] = (
         sa.Column("share_sum", sa.Double(), nullable=False),
         sa.Column("importance_sum", sa.Double(), nullable=False),
     )

@@ -15,6 +15,8 @@ Revision ID: 0003
 Revises: 0002
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -25,7 +27,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-_OF_A_TEST = (
+_OF_A_TEST: tuple[tuple[str, sa.types.TypeEngine[Any]], ...] = (
     ("disturbance", sa.REAL()),
     ("control_top", sa.SmallInteger()),
     ("control_left", sa.SmallInteger()),
@@ -36,7 +38,7 @@ _OF_A_TEST = (
     ("control_label_logit_change", sa.REAL()),
     ("control_corrected", sa.Boolean()),
 )
-_OF_A_CHANNEL = (
+_OF_A_CHANNEL: tuple[tuple[str, sa.types.TypeEngine[Any]], ...] = (
     ("control_tested", sa.Integer()),
     ("control_corrected", sa.Integer()),
     ("control_flipped", sa.Integer()),
@@ -59,8 +61,8 @@ _FAST_RANKS = "unnest(CASE len(evidence) WHEN 3 THEN [0::BIGINT, 1, 2] ELSE rang
 
 
 def upgrade() -> None:
-    for table, columns in _PLACES.items():
-        for column, places in columns.items():
+    for table, places_of in _PLACES.items():
+        for column, places in places_of.items():
             op.alter_column(table, column, type_=sa.Numeric(18, places))
     op.execute(f"CREATE OR REPLACE VIEW edge AS {EDGE.replace(_RANKS, _FAST_RANKS)}")
     for name, kind in _OF_A_TEST:
@@ -72,8 +74,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table, columns in _PLACES.items():
-        for column in columns:
+    for table, places_of in _PLACES.items():
+        for column in places_of:
             op.alter_column(table, column, type_=sa.Numeric(18, 9))
     op.execute(f"CREATE OR REPLACE VIEW edge AS {EDGE}")
     for table, columns in (("verification", _OF_A_TEST), ("channel_verification", _OF_A_CHANNEL)):

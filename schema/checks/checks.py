@@ -1,6 +1,6 @@
 """Checking a database: the rules on its base tables, then each rollup computed again and compared.
 
-A rule on edges is asked of one part of a run after the other (`parts`). Of a large run the rollups are computed
+A rule on edges is asked of one part of a run after the other (`schema.parts`). Of a large run the rollups are computed
 again for a sample: those by class for some classes, the others for some channels.
 """
 
@@ -13,9 +13,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from evigraph.schema.checks.invariants import INVARIANTS
-from evigraph.schema.checks.parts import Part, parts
 from evigraph.schema.database import one_line
 from evigraph.schema.errors import DatabaseError
+from evigraph.schema.parts import Part, parts
 from evigraph.schema.rollups.rollups import ROLLUPS, Whole, edges_of, whole
 from evigraph.schema.tables import ROLLUP_TABLES
 from evigraph.schema.tables.base import columns_of, quoted

@@ -1,6 +1,6 @@
 """What holds of the edges of every decision.
 
-Each rule holds within one root, so it is asked of a part of the run at a time (`parts`): `{edge}` stands for
+Each rule holds within one root, so it is asked of a part of the run at a time (`schema.parts`): `{edge}` stands for
 the edges of such a part, `{decomposition}` and `{decision}` for its other rows. That keeps memory bounded however large
 the database is.
 """

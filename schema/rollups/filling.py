@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from evigraph.schema.checks.parts import Part, parts
+from evigraph.schema.parts import Part, parts
 from evigraph.schema.rollups.rollups import (
     MEASURES,
     ROLLUPS,

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from evigraph.schema.checks.checks import check_rollups, check_tables, run_checks
 from evigraph.schema.checks.invariants import INVARIANTS
-from evigraph.schema.checks.parts import parts
+from evigraph.schema.parts import parts
 from evigraph.schema.rollups.filling import build_rollups
 from evigraph.schema.rollups.rollups import ROLLUPS
 from evigraph.schema.tables import ROLLUP_TABLES

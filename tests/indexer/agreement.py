@@ -6,7 +6,8 @@ from collections import defaultdict
 
 import torch
 
-from evigraph.indexer.evidence.hierarchy import LevelEdges, Roots
+from evigraph.indexer.evidence.hierarchy import LevelEdges
+from evigraph.indexer.evidence.roots import Roots
 from tests.indexer.reference import Reference
 
 TOLERANCE = 1e-3

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 import evigraph.indexer.engine.windowed
+from evigraph.indexer.engine.hooked import AutogradSegment
 from evigraph.indexer.engine.network import prepare
 from evigraph.indexer.evidence.hierarchy import LevelEdges, explain
-from evigraph.indexer.evidence.record import AutogradSegment, Record
+from evigraph.indexer.evidence.record import Record
 from evigraph.indexer.model.graph import frozen
 from tests.indexer.agreement import roots_of
 from tests.indexer.exactness import assert_exact, autograd_maps, engine_maps, everywhere, recorder_of, small

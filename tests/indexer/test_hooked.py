@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from evigraph.indexer.engine.hooked import HookedRecorder
 from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.hierarchy import LevelEdges, explain
-from evigraph.indexer.evidence.record import HookedRecorder
 from evigraph.indexer.model.graph import frozen
 from tests.indexer.agreement import roots_of
 from tests.support import tiny

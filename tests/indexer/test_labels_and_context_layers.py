@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from evigraph.indexer.evidence.roots import decide, settle_labels
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.rows import decide, settle_labels
 from evigraph.indexer.run.settings import IndexSettings
 from evigraph.schema.errors import UsageError
 from tests.conftest import Cli

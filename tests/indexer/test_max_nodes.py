@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from evigraph.indexer.evidence.hierarchy import LevelEdges, Nodes, Roots, bounded, explain
+from evigraph.indexer.evidence.hierarchy import LevelEdges, Nodes, bounded, explain
+from evigraph.indexer.evidence.roots import Roots
 from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run.pipeline import index

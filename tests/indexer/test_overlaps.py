@@ -15,11 +15,13 @@ import torch
 from torch import Tensor, nn
 
 import evigraph.indexer.evidence.overlaps
+from evigraph.indexer.engine.hooked import AutogradSegment, HookedRecorder
 from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.decisions import WholeMaps
-from evigraph.indexer.evidence.hierarchy import LevelEdges, Roots, explain
+from evigraph.indexer.evidence.hierarchy import LevelEdges, explain
 from evigraph.indexer.evidence.overlaps import OverlapSettings, overlap_groups, suppress
-from evigraph.indexer.evidence.record import AutogradSegment, HookedRecorder, Recorder
+from evigraph.indexer.evidence.record import Recorder
+from evigraph.indexer.evidence.roots import Roots
 from evigraph.indexer.model.graph import frozen, trace
 from evigraph.indexer.model.layers import choose_layers, feature_maps
 from evigraph.indexer.publish.publish import publish

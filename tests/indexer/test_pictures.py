@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.engine.network import prepare
-from evigraph.indexer.evidence.hierarchy import LevelEdges, Roots, explain
+from evigraph.indexer.evidence.hierarchy import LevelEdges, explain
+from evigraph.indexer.evidence.roots import Roots
 from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.pictures.guided import GuidedActivations, drawn, guided_gradients
 from evigraph.indexer.pictures.maps import kept_maps

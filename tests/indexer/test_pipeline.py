@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
+from evigraph.indexer.evidence.roots import decide
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.rows import decide
 from evigraph.indexer.run.settings import IndexSettings
 from evigraph.schema.errors import ModelError, UsageError
 from tests.support import tiny
