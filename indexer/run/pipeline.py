@@ -23,7 +23,7 @@ from evigraph.indexer.data.sources import open_source
 from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.model.layers import find_layers
-from evigraph.indexer.model.loading import LoadedModel, load_model
+from evigraph.indexer.model.loading import LoadedModel, importable_here, load_model
 from evigraph.indexer.pictures.guided import make_guided
 from evigraph.indexer.pictures.thumbnails import Pictures
 from evigraph.indexer.run.attack import Attacker
@@ -57,7 +57,7 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
     loaded = load_model(settings.model, settings.weights)
     preprocessing = loaded.preprocessing.with_options(**settings.preprocessing)
     model = loaded.model.to(device, PRECISIONS.get(settings.precision))
-    with precision(settings.precision, device):
+    with importable_here(), precision(settings.precision, device):
         network = prepare(model, preprocessing.crop, settings.layers)
         return _index(settings, loaded, preprocessing, network, device, progress)
 

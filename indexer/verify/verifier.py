@@ -20,15 +20,13 @@ import torch
 from torch import Tensor
 
 from evigraph.indexer.engine.network import Network
-from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.decisions import occurrences
 from evigraph.indexer.evidence.hierarchy import LevelEdges
-from evigraph.indexer.evidence.record import Record
+from evigraph.indexer.evidence.record import Box, Record
 from evigraph.indexer.evidence.roots import Decided
-from evigraph.indexer.model.fields import Box, Fields, gradient_boxes
 from evigraph.indexer.shards.files import Columns
 from evigraph.indexer.verify.controls import control_box, control_channels
-from evigraph.indexer.verify.disturb import NO_CHANNEL, Disturber, Tried, some_at_a_time
+from evigraph.indexer.verify.disturb import NO_CHANNEL, Disturber, Tried
 from evigraph.schema.errors import UsageError
 
 WHICH = ("wrong", "all")
@@ -152,7 +150,6 @@ class Verifier:
         """
         self.network, self.settings, self._levels, self._means = network, settings, levels, means
         self._disturber = Disturber(network, means, settings.occlude)
-        self._fields: Fields | None = None
 
     @torch.no_grad()
     def columns(
@@ -243,18 +240,9 @@ class Verifier:
 
     def _boxes(self, tests: Chosen, pixels: Tensor, image: Tensor) -> list[Box]:
         """The receptive field of each test's evidence at its peak."""
-        layer, e = self.network.layers[tests.level.source_layer], tests.level.evidence
-        channel, y, x = e.channel[tests.edge], e.y[tests.edge], e.x[tests.edge]
-        recorder = self.network.recorder
-        if isinstance(recorder, WindowedRecorder) and layer.node is not None:
-            if self._fields is None:
-                self._fields = Fields(recorder.graph, pixels[:1])
-            return [self._fields.box(layer.node, *place) for place in zip(y.tolist(), x.tolist(), strict=True)]
-        found = []
-        for rows in some_at_a_time(torch.arange(len(tests), device=image.device), len(pixels)):
-            part = pixels[image[rows]]
-            found += gradient_boxes(self.network.model, layer.module, part, channel[rows], y[rows], x[rows])
-        return found
+        layer, e = tests.level.source_layer, tests.level.evidence
+        where = (e.channel[tests.edge], e.y[tests.edge], e.x[tests.edge])
+        return self.network.recorder.receptive_fields(layer, pixels, image, *where)
 
 
 def strongest(level: LevelEdges, channels: int, wanted: Tensor, top: int) -> Chosen:
