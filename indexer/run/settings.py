@@ -11,7 +11,7 @@ from typing import Any
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.samples import DataSource
 from evigraph.indexer.engine.network import Network
-from evigraph.indexer.evidence.overlaps import OverlapSettings
+from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.model.loading import LoadedModel
 from evigraph.indexer.pictures.thumbnails import picture_settings
 from evigraph.indexer.run.attack import AttackSettings
@@ -99,11 +99,9 @@ class IndexSettings:
             raise UsageError(f"--mask-threshold {self.mask_threshold} is out of range; give 0 or more and less than 1")
 
     @property
-    def overlap_settings(self) -> OverlapSettings | None:
-        """How overlapping channels are found; None where they are not."""
-        if not (self.overlaps or self.merge_overlaps):
-            return None
-        return OverlapSettings(self.mask_threshold, self.merge_overlaps)
+    def method(self) -> Method:
+        """How decisions are decomposed."""
+        return Method(self.top_n, self.mask_threshold, self.max_nodes, self.overlaps, self.merge_overlaps)
 
     def pictures(self, network: Network, preprocessing: Preprocessing) -> PictureSettings | None:
         """Which pictures are kept; None for none."""
@@ -141,7 +139,7 @@ def describe(
             "limit": settings.limit,
             "max_nodes": settings.max_nodes,
             "context_layers": list(settings.context_layers) if settings.context_layers is not None else None,
-            "overlaps": settings.overlap_settings is not None,
+            "overlaps": settings.method.finds_overlaps,
             "merge_overlaps": settings.merge_overlaps,
             "precision": settings.precision,
             "preprocessing": preprocessing.to_settings(),

@@ -237,7 +237,7 @@ class RunFolder:
             RunFolderError: the rows are not those of the shard's images, or the disk is full or broken.
         """
         images = self.image_range(shard)
-        ids = sorted(tables.image["image_id"].to_pylist() + tables.skipped_image["image_id"].to_pylist())
+        ids = sorted(tables["image"]["image_id"].to_pylist() + tables["skipped_image"]["image_id"].to_pylist())
         if ids != list(images):
             raise RunFolderError(
                 f"shard {shard} must hold images {images.start} to {images.stop - 1} once each, "

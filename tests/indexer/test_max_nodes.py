@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from evigraph.indexer.evidence.hierarchy import LevelEdges, Nodes, bounded, explain
+from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.evidence.roots import Roots
 from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.publish.publish import publish
@@ -87,7 +88,7 @@ def hierarchy(network: Prepared, top_n: int, max_nodes: int | None) -> tuple[lis
     with frozen(network.model):
         record = network.recorder.record(network.pixels)
         roots = roots_of(record.logits)
-        return explain(record, roots, top_n, max_nodes=max_nodes), roots
+        return explain(record, roots, Method(top_n, max_nodes=max_nodes)), roots
 
 
 def edges_of(level: LevelEdges) -> dict[tuple[int, Place], list[tuple[Place, float, float, float]]]:

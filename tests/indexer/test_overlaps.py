@@ -14,12 +14,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import evigraph.indexer.evidence.overlaps
+import evigraph.indexer.evidence.groups
 from evigraph.indexer.engine.hooked import AutogradSegment, HookedRecorder
 from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.decisions import WholeMaps
+from evigraph.indexer.evidence.groups import overlap_groups, suppress
 from evigraph.indexer.evidence.hierarchy import LevelEdges, explain
-from evigraph.indexer.evidence.overlaps import OverlapSettings, overlap_groups, suppress
+from evigraph.indexer.evidence.method import Method
+from evigraph.indexer.evidence.overlaps import GroupObserver
 from evigraph.indexer.evidence.record import Recorder
 from evigraph.indexer.evidence.roots import Roots
 from evigraph.indexer.model.graph import frozen, trace
@@ -100,7 +102,7 @@ def test_groups_equal_the_plain_ones(
     size: tuple[int, int], threshold: float, chunk: int, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Decisions one at a time, some at a time, all at once; the last one has no positive channel."""
-    monkeypatch.setitem(evigraph.indexer.evidence.overlaps.CHUNK_BYTES, device, chunk)
+    monkeypatch.setitem(evigraph.indexer.evidence.groups.CHUNK_BYTES, device, chunk)
     maps = blocks(7, 40, *size)
     maps[-1] = -maps[-1].abs() - 0.1
     part = WholeMaps(torch.arange(7, device=device), maps.to(device))
@@ -181,11 +183,9 @@ def recorder(network: Staged, pixels: Tensor, *, hooked: bool) -> Recorder:
 
 def duplicates_of(level: LevelEdges) -> dict[int, dict[tuple[int, int], tuple[float, float]]]:
     """Node -> (representative, member) -> (contribution, IoU)."""
-    d = level.duplicates
-    assert d is not None
-    assert level.duplicate_node is not None
+    d = level.noted.rows["overlap"]
     found: dict[int, dict[tuple[int, int], tuple[float, float]]] = defaultdict(dict)
-    columns = (level.duplicate_node, d.representative, d.member, d.contribution, d.iou)
+    columns = (d[name] for name in ("target", "representative", "member", "contribution", "iou"))
     for node, representative, member, contribution, iou in zip(*(c.tolist() for c in columns), strict=True):
         found[node][representative, member] = (contribution, iou)
     return found
@@ -197,10 +197,9 @@ def assert_levels_are_plain(
     """Assert every decomposition of a hierarchy; return how many duplicates were counted and how many stored."""
     counted = stored = 0
     for level in levels:
-        assert level.overlap_count is not None
         own, t = duplicates_of(level), level.target
-        assert level.duplicate_node is not None
-        assert level.duplicate_node.tolist() == sorted(level.duplicate_node.tolist())
+        nodes = level.noted.rows["overlap"]["target"].tolist()
+        assert nodes == sorted(nodes)
         for node, (root, *place) in enumerate(
             zip(t.root.tolist(), t.channel.tolist(), t.y.tolist(), t.x.tolist(), strict=True)
         ):
@@ -214,7 +213,7 @@ def assert_levels_are_plain(
             assert float(level.positive_sum[node]) == pytest.approx(positive, rel=1e-4)
             shares = [expected.alpha[k] / positive for k in kept]
             assert level.evidence.share[rows].tolist() == pytest.approx(shares, rel=1e-4)
-            assert int(level.overlap_count[node]) == len(expected.duplicates)
+            assert int(level.noted.target["overlap_count"][node]) == len(expected.duplicates)
             assert set(own[node]) == expected.stored(kept)
             for (representative, member), (contribution, iou) in own[node].items():
                 assert contribution == pytest.approx(expected.alpha[member], rel=1e-4)
@@ -242,14 +241,14 @@ def test_hierarchies_equal_the_plain_ones(
         fallbacks = [isinstance(segment, AutogradSegment) for segment in record.segments]
         assert fallbacks == ([True] * 4 if hooked else [False, True, False, False])
         roots = roots_of(record.logits)
-        settings = OverlapSettings(threshold, merge)
-        levels = explain(record, roots, 3, max_nodes=max_nodes, overlaps=settings)
-        other = explain(record, roots, 3, max_nodes=max_nodes)
+        method = Method(3, threshold, max_nodes, overlaps=True, merge_overlaps=merge)
+        levels = explain(record, roots, method, [[GroupObserver()]] * 4)
+        other = explain(record, roots, Method(3, threshold, max_nodes))
     counted, stored = assert_levels_are_plain(levels, roots, references, 3, threshold, merge)
     assert counted > stored > 0
     kept, without = ([level.evidence.channel.tolist() for level in found] for found in (levels, other))
     assert (kept == without) != merge
-    assert all(level.overlap_count is None and level.duplicates is None for level in other)
+    assert all(not level.noted.target and not level.noted.rows for level in other)
 
 
 def wide_network(num_classes: int = 4) -> nn.Module:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.engine.network import prepare
 from evigraph.indexer.evidence.hierarchy import LevelEdges, explain
+from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.evidence.roots import Roots
 from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.pictures.guided import GuidedActivations, drawn, guided_gradients
@@ -118,7 +119,7 @@ def explained(count: int) -> tuple[nn.Module, Any, Roots, list[LevelEdges], dict
     with frozen(model):
         record = network.recorder.record(inputs(3))
         roots = Roots(torch.tensor([0, 1, 1, 2]), torch.tensor([0, 1, 2, 3]))
-        levels = explain(record, roots, 3)
+        levels = explain(record, roots, Method(3))
         rows = kept_maps(record, roots, levels, count)
     return model, record, roots, levels, rows
 
