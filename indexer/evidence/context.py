@@ -3,9 +3,9 @@
 1. The mask of an edge is A[k] > threshold * max(A[k]), at the layer's resolution.
 2. It is brought to the semantic map's resolution by nearest neighbour. Every pixel of the map then lies in one cell of
    the layer's grid, so it is enough to count, once an image, the pixels of each label in each cell. Only an image's own
-   labels are counted: few even where a dataset has hundreds.
-3. The region of a label is all its pixels; void is none. The label with the largest IoU is the edge's, the lower id
-   among equals.
+   labels are counted: a handful even where a data set has hundreds.
+3. The region of a label is all its pixels; void is not a region. The label with the largest IoU is the edge's, the
+   lower id among equals.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class ContextMaps:
         """Context labels of edges.
 
         Args:
-            image: (edges,) int64 rows of the batch.
+            image: (edges,) int64, the image of each in the batch.
             maps: (edges, height, width) activation windows.
             top: (edges,) int64, the row of the layer's grid where each window begins.
             left: (edges,) int64, its column.

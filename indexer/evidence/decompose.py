@@ -23,7 +23,7 @@ from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.evidence.observe import Kept, Noted, Observer, Part, joined, observed
 
 _FEW = 8
-"""Up to so many channels are found one by one."""
+"""Up to this many channels, repeated argmax is faster than a sort."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def largest(alpha: Tensor, count: int) -> tuple[Tensor, Tensor]:
         # A stable sort keeps the lower channel first, which topk does not promise.
         values, channels = torch.sort(alpha, dim=1, descending=True, stable=True)
         return values[:, :count], channels[:, :count]
-    # argmax gives the first of equal maxima; a few of them cost less than a sort.
+    # argmax gives the first of equal maxima; up to `_FEW` of them cost less than a sort.
     rest = alpha.clone()
     picked = []
     for _ in range(count):

@@ -70,9 +70,9 @@ def overlap_groups(part: ActivationMaps, alpha: Tensor, mask_threshold: float) -
         channels = order[rows, :most]
         present = torch.arange(most, device=alpha.device) < positive[rows, None]
         masks = _masks(part, rows, channels, present, mask_threshold)
-        place, found = suppress(masks, present)
+        place, shared = suppress(masks, present)
         representative[rows[:, None], channels] = torch.where(present, channels.gather(1, place), -1)
-        iou[rows[:, None], channels] = torch.where(present, found, 0.0)
+        iou[rows[:, None], channels] = torch.where(present, shared, 0.0)
     return Groups(representative, iou)
 
 
@@ -81,7 +81,7 @@ def suppress(masks: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         masks: (decisions, candidates, cells) float32 of 0 and 1, the largest contribution first.
-        present: (decisions, candidates) bool; what stands behind a decision's last candidate is none.
+        present: (decisions, candidates) bool; False behind a decision's last candidate.
 
     Returns:
         (decisions, candidates) int64, the place of each one's representative, its own where it is one, and float32,
@@ -105,10 +105,10 @@ def suppress(masks: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     place = torch.arange(count, device=masks.device)
     # Of the chosen ones that it overlaps the first: they count down from `count`, all else is 0.
     nearness = overlap.mul_((chosen * (count - place))[:, :, None]).amax(1)
-    found = torch.where(nearness > 0, count - nearness.long(), place)
-    between = common.gather(1, found[:, None])[:, 0]
-    iou = between / (size.gather(1, found) + size - between)
-    return found, torch.where(nearness > 0, iou, 1.0)
+    chosen_place = torch.where(nearness > 0, count - nearness.long(), place)
+    between = common.gather(1, chosen_place[:, None])[:, 0]
+    iou = between / (size.gather(1, chosen_place) + size - between)
+    return chosen_place, torch.where(nearness > 0, iou, 1.0)
 
 
 def _chunks(part: ActivationMaps, positive: Tensor) -> Iterator[tuple[Tensor, int]]:

@@ -125,7 +125,7 @@ class HostLevel:
     Attributes:
         source_layer: the lower layer.
         node: (nodes,) columns of the decomposed nodes, what was noted of them too.
-        edge: (edges,) columns, likewise; `node` is the row of the target.
+        edge: (edges,) columns, with what was noted of them; `node` is the row of the target.
         rows: by table, what was noted; `target` is the row of a node.
     """
 

@@ -1,6 +1,6 @@
 """Which channels overlap, as rows: how many do in each decomposition, and the members of the groups of kept channels.
 
-The groups themselves are found by `groups`.
+`groups` finds the groups themselves.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ def picture_settings(
         network: whose layers say where their places lie.
         side: of the network's input, in pixels.
         thumbnails: as `schema.pictures.PictureSettings` has it.
-        maps: likewise.
-        guided: likewise.
+        maps: as there.
+        guided: as there.
     """
     if thumbnails is None and maps is None and guided is None:
         return None

@@ -28,7 +28,7 @@ class Run:
     """What measurements are made of.
 
     Attributes:
-        settings: of the run.
+        settings: what `index` was asked to do.
         network: on the device of `arithmetic`.
         source: the listing.
         preprocessing: of its images.

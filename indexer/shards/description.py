@@ -111,14 +111,14 @@ def _digest(value: Any) -> str:
 def _first_difference(name: str, mine: Any, other: Any) -> tuple[str, Any, Any] | None:
     if isinstance(mine, dict) and isinstance(other, dict):
         for key in sorted(mine.keys() | other.keys()):
-            found = _first_difference(f"{name}.{key}" if name else key, mine.get(key), other.get(key))
-            if found is not None:
-                return found
+            difference = _first_difference(f"{name}.{key}" if name else key, mine.get(key), other.get(key))
+            if difference is not None:
+                return difference
         return None
     if isinstance(mine, list) and isinstance(other, list) and len(mine) == len(other):
         for index, pair in enumerate(zip(mine, other, strict=True)):
-            found = _first_difference(f"{name}[{index}]", *pair)
-            if found is not None:
-                return found
+            difference = _first_difference(f"{name}[{index}]", *pair)
+            if difference is not None:
+                return difference
         return None
     return None if mine == other else (name, mine, other)

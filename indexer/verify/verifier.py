@@ -88,9 +88,9 @@ class Baseline:
     """What the network said of the decisions tested while all their evidence was there: (tests,) columns.
 
     Attributes:
-        image: rows of the batch.
-        decision_id: of the run.
-        class_id: of the decision.
+        image: the image of each, by its place in the batch.
+        decision_id: its id in the database.
+        class_id: the class of its root.
         label: the image's class label; -1 where it has none.
         predicted: the image's predicted class.
         logits: (tests, classes).
@@ -116,7 +116,7 @@ class Baseline:
         return cls(image, ids, class_id, decided.labels[image], predicted, batch.record.logits.float()[image], right)
 
     def outcome(self, tried: Tried, prefix: str = "") -> Columns:
-        """What is said now: columns of `verification`, masked where nothing was taken away, or where no label is."""
+        """What the network says now: columns of `verification`, null where nothing was taken away or no label is."""
         predicted, change = tried.logits.argmax(1), tried.logits - self.logits
         now_and_was = zip(predicted.tolist(), self.predicted.tolist(), self.right, strict=True)
         columns = {
@@ -151,7 +151,7 @@ class Verification(Measurement):
         """Take a network in evaluation mode.
 
         Args:
-            network: of the run.
+            network: whose decisions are tested.
             settings: what to test.
             levels: places in the network's layers of those tested; None for all.
             means: gives per layer (channels,), what `remove` sets a channel to; asked once, by the first batch.
@@ -251,11 +251,11 @@ class Verification(Measurement):
             if self._fields is None:
                 self._fields = Fields(recorder.graph, pixels[:1])
             return [self._fields.box(layer.node, *place) for place in zip(y.tolist(), x.tolist(), strict=True)]
-        found = []
+        boxes: list[Box] = []
         for rows in some_at_a_time(torch.arange(len(tests), device=image.device), len(pixels)):
             part = pixels[image[rows]]
-            found += gradient_boxes(self.network.model, layer.module, part, channel[rows], y[rows], x[rows])
-        return found
+            boxes += gradient_boxes(self.network.model, layer.module, part, channel[rows], y[rows], x[rows])
+        return boxes
 
 
 def strongest(level: LevelEdges, channels: int, wanted: Tensor, top: int) -> Tests:
