@@ -138,13 +138,20 @@ class HostLevel:
 def in_order(levels: Sequence[Columns]) -> Columns:
     """The rows of all levels by decision, the highest layer first, and within a layer as they were.
 
-    A column that a level without rows lacks is no column of its own.
+    A column that only some levels have, such as context labels of some layers, is null in the others: -1 or nan.
     """
-    names = dict.fromkeys(name for level in levels for name in level)
-    columns = {name: np.concatenate([level[name] for level in levels if name in level]) for name in names}
+    kinds = {name: values.dtype for level in levels for name, values in level.items()}
+    columns = {name: np.concatenate([_values(level, name, kind) for level in levels]) for name, kind in kinds.items()}
     layer = columns["target_layer" if "target_layer" in columns else "layer_id"]
     order = np.lexsort((-layer, columns["decision_id"]))
     return {name: values[order] for name, values in columns.items()}
+
+
+def _values(level: Columns, name: str, kind: np.dtype[Any]) -> NDArray[Any]:
+    if name in level:
+        values: NDArray[Any] = level[name]
+        return values
+    return np.full(len(level["decision_id"]), np.nan if kind.kind == "f" else -1, dtype=kind)
 
 
 def _host_level(level: LevelEdges) -> HostLevel:
