@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -77,7 +77,7 @@ class LevelEdges:
     importance: Tensor
     positive_sum: Tensor
     positive_count: Tensor
-    noted: Noted
+    noted: Noted = field(default_factory=Noted)
 
 
 def explain(
