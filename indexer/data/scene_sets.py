@@ -24,6 +24,7 @@ from evigraph.indexer.data.context_labels import ContextLabels, read_label_list,
 from evigraph.indexer.data.listing import image_uris, subfolders
 from evigraph.indexer.data.request import DataRequest
 from evigraph.indexer.data.samples import DataSource, Sample, sorted_samples
+from evigraph.indexer.data.sources import layout
 from evigraph.indexer.data.tables import read_text
 from evigraph.schema.errors import DataError, NotFoundError
 
@@ -36,6 +37,7 @@ _COCO_MAPS = (
 """Where the maps of COCO-Stuff are unpacked, relative to its folder."""
 
 
+@layout("ade20k", "DIR", options=("split",))
 def open_ade20k(request: DataRequest) -> DataSource:
     """List ADE20K's scene parsing set (ADEChallengeData2016); the option is split."""
     root = request.place
@@ -51,6 +53,7 @@ def open_ade20k(request: DataRequest) -> DataSource:
     return _source(request, root, wanted, maps, tags, labels)
 
 
+@layout("coco-stuff", "DIR", options=("split",))
 def open_coco_stuff(request: DataRequest) -> DataSource:
     """List COCO under COCO-Stuff's maps; the option is split."""
     root = request.place

@@ -22,6 +22,7 @@ from evigraph.indexer.data.context_labels import ContextLabels, read_class_file,
 from evigraph.indexer.data.listing import file_uris, image_uris, subfolders
 from evigraph.indexer.data.request import DataRequest
 from evigraph.indexer.data.samples import DataSource, Sample, sorted_samples
+from evigraph.indexer.data.sources import layout
 from evigraph.indexer.data.tables import read_text
 from evigraph.schema.errors import AmbiguousError, DataError, NotFoundError, UsageError
 
@@ -48,6 +49,7 @@ _CONTEXT_SETS = {
 }
 
 
+@layout("voc", "DIR", options=("split", "year"))
 def open_voc(request: DataRequest) -> DataSource:
     """List a VOC folder; options are year and split."""
     root = _find_root(request.place, request.options.get("year"))
@@ -60,6 +62,7 @@ def open_voc(request: DataRequest) -> DataSource:
     return _source(request, root, uris, maps, labels, None)
 
 
+@layout("pascal-context", "DIR", options=("images", "labels", "split", "year"))
 def open_pascal_context(request: DataRequest) -> DataSource:
     """List VOC's images under PASCAL-Context's maps; options are images, labels, year and split."""
     images = Path(request.options.get("images", request.place)).expanduser()
@@ -88,7 +91,7 @@ def _context_set(request: DataRequest) -> _ContextSet:
     given = request.options.get("labels")
     if given is not None:
         if given not in _CONTEXT_SETS:
-            raise UsageError(f"data {request.spec!r}: labels={given} is none of {', '.join(_CONTEXT_SETS)}")
+            raise UsageError(f"data {request.spec!r}: unknown labels={given}; give {' or '.join(_CONTEXT_SETS)}")
         return _CONTEXT_SETS[given]
     found = [name for name, context in _CONTEXT_SETS.items() if (request.place / context.labels).is_file()]
     if not found:

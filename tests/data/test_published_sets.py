@@ -235,7 +235,7 @@ class TestPascalContext:
         assert [s.uri for s in source.samples] == ["JPEGImages/2007_000033.jpg"]
         assert halves(source) == [("wood", None)]
         assert len(opened(f"{spec}&labels=459").samples) == 2
-        assert "labels=33 is none of 459, 59" in error(f"{spec}&labels=33")
+        assert "unknown labels=33; give 459 or 59" in error(f"{spec}&labels=33")
 
     def test_splits_keep_images_without_a_map(self, devkit: Path, context: Path) -> None:
         spec = f"pascal-context:{context}?images={devkit}"
