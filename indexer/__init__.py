@@ -1,17 +1,17 @@
 """From images to a database: every decision of a network decomposed into evidence, offline.
 
-What happens to an image:
+What happens to an image, and which room does it:
 
-    data       is listed with its labels, decoded, and made the network's input
-    model      the network was read as operations; some of its maps were chosen as layers S1..SL
-    engine     the input runs through the network once, recorded so that gradients can be pulled back
-    evidence   its decisions are split over the channels of the layer below, and those again, down to S1
-    verify     (if asked for) the network decides again without the evidence
-    pictures   (if asked for) what it saw, and where channels looked, is kept
-    run        `evigraph index` puts the above together, batch by batch, and makes rows of it
-    shards     the rows are written to the run folder, which survives a kill
-    publish    run folders become the next version of the database
-    demo       a set of images and a small network of our own
+    data       lists it with its labels, decodes it and makes it the network's input
+    model      has read the network: its operations, and the maps that are its layers S1..SL
+    engine     runs the network on it once, recorded so that gradients can be pulled back
+    evidence   splits its decisions over the channels of the layer below, and those again, down to S1
+    verify     lets the network decide again without the evidence, if asked to
+    pictures   keeps what the network saw and where channels looked, if asked to
+    run        is `evigraph index`: batch by batch it puts the above together and makes rows of the result
+    shards     writes the rows to the run folder, which survives a kill
+    publish    makes run folders the next version of the database
+    demo       draws images and has a small network for those who have none
 
 Who may import whom:
 

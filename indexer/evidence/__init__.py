@@ -1,4 +1,4 @@
-"""The method, gAP with hierarchical decomposition, as functions on tensors; how a network is recorded is not known here.
+"""The method, gAP with hierarchical decomposition, as functions on tensors; how a network is recorded is the engine's.
 
 decisions    the values that are decomposed, and their activation maps A
 record       one recorded pass: the features F, and for each pair of layers what yields A
