@@ -24,9 +24,9 @@ def open_imagefolder(request: DataRequest) -> DataSource:
     folders = subfolders(root)
     uris = {folder: image_uris(root, folder, outside=(root,)) for folder in folders}
     if not any(uris.values()):
-        found = "no class folders" if not folders else f"no images in its {len(folders)} folders"
+        lack = "no class folders" if not folders else f"no images in its {len(folders)} folders"
         raise DataError(
-            f"{str(root)!r} has {found}; images ({' '.join(sorted(IMAGE_SUFFIXES))}) must lie in {root}/CLASS/"
+            f"{str(root)!r} has {lack}; images ({' '.join(sorted(IMAGE_SUFFIXES))}) must lie in {root}/CLASS/"
         )
     with_images = [folder for folder in folders if uris[folder]]
     class_list, label_ids, labels_by = _match_folders(root, folders, with_images, request.classes, request.class_count)

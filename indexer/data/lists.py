@@ -69,7 +69,7 @@ def open_scenes(request: DataRequest) -> DataSource:
 
 
 def _read_scene_labels(path: Path, uris: set[str], request: DataRequest) -> tuple[dict[str, Sample], str]:
-    """The classes and tags in labels.csv, by uri, and how classes were found.
+    """The classes and tags in labels.csv, by uri, and how the class labels were matched.
 
     The column "label" names one class of the network. The column "labels" (what follows in brackets is a remark)
     holds tags, separated by semicolons; without a column "label" the classes are those that tags name.

@@ -128,7 +128,7 @@ def _read_object_info(path: Path) -> dict[int, str]:
     """Names by mask value: the first of the synonyms, or all of them where two labels share the first."""
     full: dict[int, str] = {}
     for number, line in enumerate(read_text(path).splitlines(), 1):
-        # Idx, Ratio, Train, Val, Stuff, Name: columns are parted by tabs and blanks, names hold blanks
+        # Idx, Ratio, Train, Val, Stuff, Name: tabs and spaces separate the columns, and names hold spaces
         cells = line.split(None, 5)
         if not cells or cells[0] == "Idx":
             continue
@@ -165,7 +165,7 @@ def _read_instances(path: Path, folder: str) -> dict[str, tuple[str, ...]]:
         pairs = {(uri[entry["image_id"]], category[entry["category_id"]]) for entry in content["annotations"]}
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{path} is no list of COCO's instances ({type(error).__name__}: {error}); "
+            f"{path} is not a list of COCO instances ({type(error).__name__}: {error}); "
             "restore it, or remove it to index without labels"
         ) from None
     return _grouped(sorted(pairs))

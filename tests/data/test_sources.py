@@ -92,7 +92,7 @@ class TestImageFolder:
         assert "has no class folders" in error(f"imagefolder:{tmp_path}")
         picture(tmp_path / "1.png")
         assert "has no class folders" in error(f"imagefolder:{tmp_path}")
-        assert "is no folder" in error(f"imagefolder:{tmp_path / '1.png'}")
+        assert "is not a folder" in error(f"imagefolder:{tmp_path / '1.png'}")
         (tmp_path / "n01").mkdir()
         assert "no images in its 1 folders" in error(f"imagefolder:{tmp_path}")
 
