@@ -1,4 +1,4 @@
-"""Random runs that obey every rule of DESIGN.md, written through the real shard writer.
+"""Random runs that obey every rule of docs/design.md, written through the real shard writer.
 
 No network is involved: a class prefers some channels, a channel some places and context labels, and the
 numbers are drawn so that every invariant holds exactly as for a real run.
