@@ -13,79 +13,17 @@ is then given is not rounded to 8 bits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from evigraph.indexer.data.preprocess import Preprocessing
+from evigraph.indexer.run.settings import AttackSettings
 from evigraph.schema.errors import UsageError
 
-ATTACKS = ("pgd", "fgsm", "noise")
 _SPREAD = 0x9E3779B1
 """Odd, so that no two seeds below 2**32 give an image the same start; large, so that near ones swap no near images."""
-
-
-@dataclass(frozen=True)
-class AttackSettings:
-    """How images are attacked; all of it determines rows.
-
-    Attributes:
-        kind: one of ATTACKS.
-        eps: the most that a pixel in 0..1 may change (L-infinity).
-        steps: of pgd.
-        alpha: size of a step of pgd; None for a quarter of eps.
-        target: class id that the network is to say; None for any but the label.
-        seed: of the random starts.
-    """
-
-    kind: str
-    eps: float
-    steps: int = 10
-    alpha: float | None = None
-    target: int | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check every value.
-
-        Raises:
-            UsageError: one cannot be used.
-        """
-        if self.kind not in ATTACKS:
-            raise UsageError(f"unknown attack {self.kind!r}; give one of {', '.join(ATTACKS)}")
-        if not 0 < self.eps <= 1:
-            raise UsageError(f"--eps {self.eps} is out of range; give more than 0 and at most 1, as 8/255")
-        if self.steps < 1:
-            raise UsageError(f"--attack-steps {self.steps} is too small; give 1 or more")
-        if self.alpha is not None and not 0 < self.alpha <= 1:
-            raise UsageError(f"--attack-alpha {self.alpha} is out of range; give more than 0 and at most 1, as 2/255")
-
-    @property
-    def step(self) -> float:
-        """Size of a step of pgd."""
-        return self.eps / 4 if self.alpha is None else self.alpha
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values, for the run's settings: of a kind only what it uses."""
-        used = {"pgd": ("steps", "alpha", "target", "seed"), "fgsm": ("target",), "noise": ("seed",)}[self.kind]
-        values = asdict(self) | {"alpha": self.step}
-        return {name: values[name] for name in ("kind", "eps", *used)}
-
-
-def fraction(option: str, text: str) -> float:
-    """A number as "8/255" or ".03".
-
-    Raises:
-        UsageError: it is none.
-    """
-    upper, slash, lower = text.partition("/")
-    try:
-        return float(upper) / float(lower) if slash else float(upper)
-    except (ValueError, ZeroDivisionError):
-        raise UsageError(f"{option} {text!r} is no number; give one as 8/255 or .03") from None
 
 
 class Attacker:

@@ -21,19 +21,22 @@ from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.samples import DataSource
 from evigraph.indexer.data.sources import open_source
 from evigraph.indexer.engine.network import Network, prepare
+from evigraph.indexer.evidence.overlaps import OverlapSettings
 from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.model.layers import find_layers
 from evigraph.indexer.model.loading import LoadedModel, load_model
 from evigraph.indexer.pictures.guided import make_guided
-from evigraph.indexer.pictures.thumbnails import Pictures
+from evigraph.indexer.pictures.thumbnails import Pictures, picture_settings
 from evigraph.indexer.run.attack import Attacker
 from evigraph.indexer.run.batch import PRECISIONS, BatchIndexer, precision
+from evigraph.indexer.run.describe import describe
 from evigraph.indexer.run.report import IndexReport, report_of
 from evigraph.indexer.run.rows import ShardRows
-from evigraph.indexer.run.settings import IndexSettings, describe
+from evigraph.indexer.run.settings import IndexSettings
 from evigraph.indexer.shards.folder import RunFolder
 from evigraph.indexer.verify.means import MEAN_BATCH, MEAN_IMAGES, channel_means, sample_ids
-from evigraph.indexer.verify.verifier import Verifier, VerifySettings
+from evigraph.indexer.verify.settings import VerifySettings
+from evigraph.indexer.verify.verifier import Verifier
 from evigraph.schema.errors import DataError, ModelError, UsageError
 
 
@@ -53,11 +56,12 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
     Raises:
         EvidenceError: the model, weights, data, layers or run folder cannot be used; the message says why.
     """
-    device = _device(settings.device)
+    execution = settings.execution
+    device = _device(execution.device)
     loaded = load_model(settings.model, settings.weights)
-    preprocessing = loaded.preprocessing.with_options(**settings.preprocessing)
-    model = loaded.model.to(device, PRECISIONS.get(settings.precision))
-    with precision(settings.precision, device):
+    preprocessing = loaded.preprocessing.with_options(settings.preprocessing)
+    model = loaded.model.to(device, PRECISIONS[execution.precision])
+    with precision(execution.precision, device):
         network = prepare(model, preprocessing.crop, settings.layers)
         return _index(settings, loaded, preprocessing, network, device, progress)
 
@@ -70,11 +74,12 @@ def _index(
     device: torch.device,
     progress: Progress | None,
 ) -> IndexReport:
+    method, execution = settings.method, settings.execution
     source = open_source(settings.data, _classes(settings, loaded, network), network.class_count)
     context_layers = _context_layers(settings, network, source)
     verify_layers = _verify_layers(settings, network)
-    description = describe(settings, loaded, preprocessing, network, source)
-    pictures = settings.pictures(network, preprocessing)
+    pictures = picture_settings(network, preprocessing.crop, settings.pictures)
+    description = describe(settings, loaded, preprocessing, network, source, pictures)
     attacker = None
     if settings.attack:
         attacker = Attacker(network.model, settings.attack, preprocessing, network.class_count)
@@ -82,13 +87,13 @@ def _index(
     indexer = BatchIndexer(
         network,
         source,
-        settings.top_n,
-        settings.mask_threshold,
-        settings.max_nodes,
+        method.top_n,
+        method.mask_threshold,
+        method.max_nodes,
         device,
-        settings.precision,
+        execution.precision,
         context_layers,
-        settings.overlap_settings,
+        OverlapSettings(method.mask_threshold, method.merge_overlaps) if method.finds_overlaps else None,
     )
     with RunFolder.open_for_writing(settings.run, description) as folder, frozen(network.model):
         indexer.attacker = attacker
@@ -96,8 +101,8 @@ def _index(
             indexer.pictures = Pictures(pictures, preprocessing)
         if settings.verify:
             indexer.verifier = _verifier(settings.verify, verify_layers, indexer, folder, preprocessing)
-        batch_size = settings.batch_size or indexer.automatic_batch_size(preprocessing.crop)
-        workers = default_workers() if settings.workers is None else settings.workers
+        batch_size = execution.batch_size or indexer.automatic_batch_size(preprocessing.crop)
+        workers = default_workers() if execution.workers is None else execution.workers
         pending = folder.pending_shards()
         total = description.image_total
         waiting = sum(len(folder.image_range(shard)) for shard in pending)
@@ -175,8 +180,6 @@ class _Writer:
 
 
 def _device(name: str) -> torch.device:
-    if name not in {"cpu", "cuda"}:
-        raise UsageError(f"unknown device {name!r}; give cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
         raise ModelError("no CUDA device can be used here; give --device cpu, or install its driver")
     return torch.device(name)
