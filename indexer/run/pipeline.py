@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -61,7 +63,7 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
     loaded = load_model(settings.model, settings.weights)
     preprocessing = loaded.preprocessing.with_options(settings.preprocessing)
     model = loaded.model.to(device, PRECISIONS[execution.precision])
-    with precision(execution.precision, device):
+    with _threads(execution.threads), precision(execution.precision, device):
         network = prepare(model, preprocessing.crop, settings.layers)
         return _index(settings, loaded, preprocessing, network, device, progress)
 
@@ -177,6 +179,20 @@ class _Writer:
                 self._settle()
         finally:
             self._pool.shutdown()
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Within the block torch computes on so many threads of the CPU; afterwards, and where it is None, as before."""
+    if count is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _device(name: str) -> torch.device:

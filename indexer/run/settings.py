@@ -108,6 +108,7 @@ class Execution(Settings):
         batch_size: images that are run together; None for as many as the free memory suggests.
         precision: of the network's arithmetic; tf32 on CUDA only.
         shard_size: images a shard: what a kill can cost.
+        threads: of torch on the CPU; None for as many as it takes by itself.
     """
 
     device: Literal["cpu", "cuda"] = option("Where the network runs.", default="cpu")
@@ -119,6 +120,7 @@ class Execution(Settings):
         "Of the network's arithmetic; tf32 on CUDA only.", default="fp32"
     )
     shard_size: int = option("Images a shard: the most that a kill costs.", default=128, least=1)
+    threads: int | None = option("Threads of torch on the CPU; its own choice if not given.", default=None, least=1)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from PIL import Image
 
 from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.evidence.roots import decide
+from evigraph.indexer.run import pipeline
 from evigraph.indexer.run.pipeline import index
 from evigraph.indexer.run.settings import Execution, IndexSettings
 from evigraph.schema.errors import ModelError, UsageError
@@ -157,6 +159,23 @@ def test_settings_out_of_range(settings: IndexSettings, part: type, changed: dic
     (own,) = (value for value in (settings, settings.method, settings.execution) if type(value) is part)
     with pytest.raises(UsageError, match=said):
         replace(own, **changed)
+
+
+def test_threads_are_of_the_machine_and_set_back(settings: IndexSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    within: list[int] = []
+    made = pipeline.prepare
+
+    def prepare(*arguments: Any) -> Any:
+        within.append(torch.get_num_threads())
+        return made(*arguments)
+
+    monkeypatch.setattr(pipeline, "prepare", prepare)
+    index(replace(settings, limit=4))
+    threads = replace(settings.execution, threads=before + 1)
+    assert index(replace(settings, limit=4, execution=threads)).new_image_count == 0  # the same run
+    assert within == [before, before + 1]
+    assert torch.get_num_threads() == before
 
 
 def test_devices(settings: IndexSettings) -> None:
