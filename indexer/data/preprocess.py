@@ -1,4 +1,4 @@
-"""From a decoded image to the network's input, exactly as torchvision.transforms.v2 does it on Pillow images.
+"""From a decoded image to the network's input, exactly as torchvision.transforms.v2 does it with Pillow images.
 
 Resize of the short side (antialiased) -> centre crop, padded with 0 where it is larger than the image
 -> float32 in 0..1 or 0..255 -> channels reversed for BGR -> (x - mean) / std. Semantic maps go through the same
@@ -24,7 +24,7 @@ from evigraph.schema.errors import UsageError
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Settings of the way from an image to the input of a network; the defaults are ImageNet's.
+    """How an image becomes the input of a network; the defaults are ImageNet's.
 
     Attributes:
         resize: length of the short side in pixels, or None to leave the size alone.
@@ -57,14 +57,14 @@ class Preprocessing:
         """From the preset that torchvision weights carry (`weights.transforms()`, an ImageClassification).
 
         Raises:
-            UsageError: it is another kind of preset.
+            UsageError: the preset is of another kind.
         """
         try:
             (resize,), (crop,) = transforms.resize_size, transforms.crop_size
             mean, std, interpolation = transforms.mean, transforms.std, transforms.interpolation.value
         except (AttributeError, ValueError, TypeError):
             raise UsageError(
-                f"preprocessing {type(transforms).__name__} is none of image classification; "
+                f"preprocessing {type(transforms).__name__} is not a preset for image classification; "
                 f"set --resize, --crop, --mean and --std"
             ) from None
         return cls(resize, crop, triple("mean", mean), triple("std", std), interpolation=interpolation)
@@ -74,7 +74,7 @@ class Preprocessing:
         """From timm's data configuration (`timm.data.resolve_data_config`), a dict.
 
         Raises:
-            UsageError: a crop mode or an input shape that has no counterpart here.
+            UsageError: the crop mode or the input shape has no counterpart here.
         """
         _, height, width = config["input_size"]
         mode = config.get("crop_mode") or "center"
@@ -119,7 +119,7 @@ class Preprocessing:
             (3, crop, crop) float32.
 
         Raises:
-            SkippedImage: so elongated that the resize would make more than `max_pixels`.
+            SkippedImage: the image is so elongated that the resize would make more than `max_pixels`.
         """
         cropped = self._cropped(image, Image.Resampling[self.interpolation.upper()], max_pixels)
         pixels = torch.from_numpy(np.array(cropped)).permute(2, 0, 1).to(torch.float32).contiguous()
@@ -134,7 +134,7 @@ class Preprocessing:
         """A semantic map, aligned with the network's input.
 
         Args:
-            semantic_map: label ids, mode L or I, of the image's size.
+            semantic_map: context label ids, mode L or I, of the image's size.
             max_pixels: as for `image`.
 
         Returns:

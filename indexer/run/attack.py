@@ -3,8 +3,8 @@
 1. The image is taken back from the network's input to pixels in 0..1, where `eps` is measured.
 2. `fgsm` takes one step along the sign of the loss's gradient; `pgd` takes many smaller ones from a random start in the
    box, and after each goes back into it; `noise` is the random start alone: what a change of this size does by itself.
-3. The loss is cross entropy of the label, which grows; of an unlabelled image, of what the network says of it clean.
-   With a target it is that class's, which falls.
+3. The loss is the cross entropy of the class label, which grows; of an unlabelled image, that of the class predicted
+   for it clean. With a target it is the target class's, which falls.
 
 The random start depends on the seed and the image's id alone, so that any shard can be made again. What the network
 is then given is not rounded to 8 bits.
@@ -36,10 +36,10 @@ class Attacker:
             model: (images, 3, side, side) -> (images, classes).
             settings: of the attack.
             preprocessing: that the inputs went through.
-            classes: how many outputs there are.
+            classes: number of the network's outputs.
 
         Raises:
-            UsageError: the target is no class.
+            UsageError: the target is not one of the classes.
         """
         if settings.target is not None and not 0 <= settings.target < classes:
             raise UsageError(f"--attack-target {settings.target} is no class; the network has 0 to {classes - 1}")
@@ -52,12 +52,12 @@ class Attacker:
 
         Args:
             inputs: (images, 3, side, side) float32, preprocessed, on the network's device.
-            image_ids: of each.
-            labels: (images,) int64, -1 where unlabelled.
-            dtype: of the network.
+            image_ids: (images,), which the random starts depend on.
+            labels: (images,) int64 class ids, -1 where unlabelled.
+            dtype: that the network computes in.
 
         Returns:
-            Of the shape, type and device of `inputs`.
+            A tensor of the shape, type and device of `inputs`.
         """
         s = self.settings
         clean = self._to_pixels(inputs).clamp(0, 1)
@@ -80,8 +80,8 @@ class Attacker:
         if bool((labels >= 0).all()):
             return labels, 1
         with torch.no_grad():
-            said = self.model(inputs.to(dtype)).argmax(1)
-        return torch.where(labels >= 0, labels, said), 1
+            predicted = self.model(inputs.to(dtype)).argmax(1)
+        return torch.where(labels >= 0, labels, predicted), 1
 
     def _gradient(self, pixels: Tensor, wanted: Tensor, dtype: torch.dtype) -> Tensor:
         with torch.enable_grad():

@@ -8,9 +8,9 @@ from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.samples import DataSource
 from evigraph.indexer.engine.network import Network
 from evigraph.indexer.model.loading import LoadedModel
+from evigraph.indexer.pictures.thumbnails import picture_settings
 from evigraph.indexer.run.settings import IndexSettings
 from evigraph.indexer.shards.folder import ClassRow, ContextLabelRow, LayerRow, RunDescription
-from evigraph.schema.pictures import PictureSettings
 
 
 def describe(
@@ -19,10 +19,10 @@ def describe(
     preprocessing: Preprocessing,
     network: Network,
     source: DataSource,
-    pictures: PictureSettings | None,
 ) -> RunDescription:
     """The run's description, which is stored as `run.json`."""
     method, execution = settings.method, settings.execution
+    pictures = picture_settings(network, preprocessing.crop, settings.pictures)
     layers = [
         LayerRow(level, m.name, m.module, m.channels, m.height, m.width, m.stride, m.receptive_field)
         for level, m in enumerate(network.layers)

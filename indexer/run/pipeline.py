@@ -80,8 +80,8 @@ def _index(
     source = open_source(settings.data, _classes(settings, loaded, network), network.class_count)
     context_layers = _context_layers(settings, network, source)
     verify_layers = _verify_layers(settings, network)
+    description = describe(settings, loaded, preprocessing, network, source)
     pictures = picture_settings(network, preprocessing.crop, settings.pictures)
-    description = describe(settings, loaded, preprocessing, network, source, pictures)
     attacker = None
     if settings.attack:
         attacker = Attacker(network.model, settings.attack, preprocessing, network.class_count)

@@ -29,7 +29,7 @@ def fraction(flag: str, text: str) -> float:
     try:
         return float(upper) / float(lower) if slash else float(upper)
     except (ValueError, ZeroDivisionError):
-        raise UsageError(f"{flag} {text!r} is no number; give one as 8/255 or .03") from None
+        raise UsageError(f"{flag} {text!r} is not a number; give one such as 8/255 or .03") from None
 
 
 def image_count(flag: str, text: str) -> int | None:

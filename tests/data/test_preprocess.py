@@ -86,7 +86,7 @@ def test_torchvision_weights(weights: type) -> None:
 
 
 def test_weights_of_another_task() -> None:
-    with pytest.raises(UsageError, match="Compose is none of image classification"):
+    with pytest.raises(UsageError, match="Compose is not a preset for image classification"):
         Preprocessing.from_weights(v2.Compose([v2.ToImage()]))
 
 
