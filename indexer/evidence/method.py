@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evigraph.indexer.options import Settings, option
+
 
 @dataclass(frozen=True)
-class Method:
+class Method(Settings):
     """How decisions are decomposed.
 
     Attributes:
@@ -17,11 +19,13 @@ class Method:
         merge_overlaps: let `top_n` count groups instead of channels; it stores them too.
     """
 
-    top_n: int = 3
-    mask_threshold: float = 0.5
-    max_nodes: int | None = None
-    overlaps: bool = False
-    merge_overlaps: bool = False
+    top_n: int = option("Channels kept of each decomposition.", default=3, flag="--top", least=1)
+    mask_threshold: float = option("Of the largest activation.", default=0.5, least=0, below=1)
+    max_nodes: int | None = option(
+        "Decompose only the M most important nodes of each root in each layer.", default=None, least=1
+    )
+    overlaps: bool = option("Store which positive channels overlap (masks of IoU > 0.9), and how many.", default=False)
+    merge_overlaps: bool = option("--top counts groups of overlapping channels; implies --overlaps.", default=False)
 
     @property
     def finds_overlaps(self) -> bool:

@@ -16,25 +16,23 @@ from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.engine.network import Network
 from evigraph.indexer.evidence.measurement import Columns, DecomposedBatch, Measurement, Rows
 from evigraph.indexer.pictures.maps import kept_maps
+from evigraph.indexer.pictures.settings import PictureOptions
 from evigraph.schema.pictures import LayerGeometry, PictureSettings
 
 JPEG_QUALITY = 90
 """Without subsampled colours, since crops of a few pixels are cut from it: 20.7 kB an image of 224 pixels a side."""
 
 
-def picture_settings(
-    network: Network, side: int, thumbnails: int | None, maps: int | None, guided: int | None
-) -> PictureSettings | None:
+def picture_settings(network: Network, side: int, options: PictureOptions) -> PictureSettings | None:
     """What a run is to keep; None where it is to keep no pictures, which costs it nothing.
 
     Args:
         network: whose layers say where their places lie.
         side: of the network's input, in pixels.
-        thumbnails: as `schema.pictures.PictureSettings` has it.
-        maps: as there.
-        guided: as there.
+        options: as they were given.
     """
-    if thumbnails is None and maps is None and guided is None:
+    maps = options.max_maps if options.maps else None
+    if options.thumbnails is None and maps is None and options.guided is None:
         return None
     layers = []
     for layer in network.layers:
@@ -43,7 +41,7 @@ def picture_settings(
         # Without a trace a place is taken to stand for the cell of the input that it would cover.
         centre = layer.centre or (spread[0] / 2, spread[1] / 2)
         layers.append(LayerGeometry(centre, stride, layer.receptive_field))
-    return PictureSettings(side, tuple(layers), thumbnails, maps, guided)
+    return PictureSettings(side, tuple(layers), options.thumbnails, maps, options.guided)
 
 
 def as_images(pixels: Tensor, preprocessing: Preprocessing) -> NDArray[np.uint8]:

@@ -164,10 +164,8 @@ def precision(name: str, device: torch.device) -> Iterator[None]:
     """Within the block float32 products are exact (fp32) or of 10 bits (tf32, on CUDA only); afterwards as before.
 
     Raises:
-        UsageError: no such precision, or not on this device.
+        UsageError: it is not of this device.
     """
-    if name not in PRECISIONS:
-        raise UsageError(f"unknown precision {name!r}; give one of {', '.join(PRECISIONS)}")
     if name == "tf32" and device.type != "cuda":
         raise UsageError("precision 'tf32' is of CUDA devices; give --device cuda, or --precision fp32")
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32

@@ -14,7 +14,7 @@ from evigraph.indexer.evidence.context import ContextLabels
 from evigraph.indexer.evidence.measurement import Measurement
 from evigraph.indexer.evidence.overlaps import Overlaps
 from evigraph.indexer.model.layers import find_layers
-from evigraph.indexer.pictures.thumbnails import Pictures
+from evigraph.indexer.pictures.thumbnails import Pictures, picture_settings
 from evigraph.indexer.run.batch import Arithmetic
 from evigraph.indexer.run.rows import Decisions, Listing
 from evigraph.indexer.run.settings import IndexSettings
@@ -91,5 +91,5 @@ def _verification(run: Run) -> Measurement | None:
 
 
 def _pictures(run: Run) -> Measurement | None:
-    pictures = run.settings.pictures(run.network, run.preprocessing)
+    pictures = picture_settings(run.network, run.preprocessing.crop, run.settings.pictures)
     return Pictures(pictures, run.preprocessing) if pictures else None

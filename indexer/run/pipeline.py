@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -22,14 +24,16 @@ from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.model.loading import LoadedModel, load_model
 from evigraph.indexer.pictures.guided import make_guided
+from evigraph.indexer.pictures.thumbnails import picture_settings
 from evigraph.indexer.run.attack import Attacker
 from evigraph.indexer.run.batch import PRECISIONS, Arithmetic, BatchIndexer, precision
+from evigraph.indexer.run.describe import describe
 from evigraph.indexer.run.measurements import Run, measurements_of
 from evigraph.indexer.run.report import IndexReport, report_of
 from evigraph.indexer.run.rows import ShardRows
-from evigraph.indexer.run.settings import IndexSettings, describe
+from evigraph.indexer.run.settings import IndexSettings
 from evigraph.indexer.shards.folder import RunDescription, RunFolder
-from evigraph.schema.errors import DataError, ModelError, UsageError
+from evigraph.schema.errors import DataError, ModelError
 
 
 class Progress(Protocol):
@@ -48,15 +52,16 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
     Raises:
         EvidenceError: the model, weights, data, layers or run folder cannot be used; the message says why.
     """
-    device = _device(settings.device)
+    execution = settings.execution
+    device = _device(execution.device)
     loaded = load_model(settings.model, settings.weights)
-    preprocessing = loaded.preprocessing.with_options(**settings.preprocessing)
-    model = loaded.model.to(device, PRECISIONS.get(settings.precision))
-    with precision(settings.precision, device):
+    preprocessing = loaded.preprocessing.with_options(settings.preprocessing)
+    model = loaded.model.to(device, PRECISIONS[execution.precision])
+    with _threads(execution.threads), precision(execution.precision, device):
         network = prepare(model, preprocessing.crop, settings.layers)
         source = open_source(settings.data, _classes(settings, loaded, network), network.class_count)
         description = describe(settings, loaded, preprocessing, network, source)
-        arithmetic = Arithmetic(device, PRECISIONS[settings.precision])
+        arithmetic = Arithmetic(device, PRECISIONS[execution.precision])
         run = Run(settings, network, source, preprocessing, arithmetic, description.image_total)
         report = _index(run, description, progress)
     _require_some(report, settings.data)
@@ -72,9 +77,9 @@ def _index(run: Run, description: RunDescription, progress: Progress | None) -> 
         network, run.source, settings.method, measurements_of(run), run.arithmetic, attacker=attacker
     )
     started = time.perf_counter()
-    workers = default_workers() if settings.workers is None else settings.workers
+    workers = default_workers() if settings.execution.workers is None else settings.execution.workers
     with RunFolder.open_for_writing(settings.run, description) as folder, frozen(network.model):
-        batch_size = settings.batch_size or indexer.automatic_batch_size(preprocessing.crop)
+        batch_size = settings.execution.batch_size or indexer.automatic_batch_size(preprocessing.crop)
         pending = folder.pending_shards()
         waiting = sum(len(folder.image_range(shard)) for shard in pending)
         if progress:
@@ -96,7 +101,7 @@ def _index(run: Run, description: RunDescription, progress: Progress | None) -> 
                 if ids.stop == folder.image_range(shard).stop:
                     writer.write(shard, rows)
                     rows = ShardRows()
-        pictures = settings.pictures(network, preprocessing)
+        pictures = picture_settings(network, preprocessing.crop, settings.pictures)
         if pictures and pictures.guided:
             make_guided(folder, network, run.source, preprocessing, pictures, indexer.inputs, workers)
         folder.finish()
@@ -149,9 +154,21 @@ class _Writer:
             self._pool.shutdown()
 
 
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Within the block torch computes on so many threads of the CPU; afterwards, and where it is None, as before."""
+    if count is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _device(name: str) -> torch.device:
-    if name not in {"cpu", "cuda"}:
-        raise UsageError(f"unknown device {name!r}; give cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
         raise ModelError("no CUDA device can be used here; give --device cpu, or install its driver")
     return torch.device(name)

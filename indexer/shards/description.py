@@ -34,7 +34,7 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class ContextLabelRow:
-    """A label of the semantic maps."""
+    """A context label: a region's name in the semantic maps."""
 
     label_id: int
     name: str
@@ -75,10 +75,10 @@ class RunDescription:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`; keys that are no setting are left out.
+        """The inverse of `to_json`; keys that are not fields are left out.
 
         Raises:
-            KeyError, TypeError: where a setting is missing or of another shape.
+            KeyError, TypeError: where a field is missing or of another shape.
         """
         values = {f.name: record[f.name] for f in fields(cls)}
         values["layers"] = [LayerRow(**row) for row in values["layers"]]

@@ -28,47 +28,8 @@ from evigraph.indexer.evidence.measurement import Columns, DecomposedBatch, Meas
 from evigraph.indexer.model.fields import Box, Fields, gradient_boxes
 from evigraph.indexer.verify.controls import control_box, control_channels
 from evigraph.indexer.verify.disturb import NO_CHANNEL, Disturber, Tried, some_at_a_time
-from evigraph.schema.errors import UsageError
+from evigraph.indexer.verify.settings import VerifySettings
 from evigraph.schema.ids import decision_id
-
-WHICH = ("wrong", "all")
-OCCLUSIONS = ("grey", "blur")
-
-
-@dataclass(frozen=True)
-class VerifySettings:
-    """Which evidence is tested, and how. All of it determines rows.
-
-    Attributes:
-        which: "wrong": the predicted class of images whose label is another; "all": every decision, the labels' too.
-        layers: names or module paths of the layers whose channels are tested; None for all.
-        top: channels tested of each decision in each layer.
-        occlude: what hides a region: "grey", the preprocessing's mean, or "blur".
-    """
-
-    which: str
-    layers: Sequence[str] | None = None
-    top: int = 1
-    occlude: str = "grey"
-
-    def __post_init__(self) -> None:
-        """Check every value.
-
-        Raises:
-            UsageError: one cannot be used.
-        """
-        if self.which not in WHICH:
-            raise UsageError(f"--verify {self.which!r} is unknown; give one of {', '.join(WHICH)}")
-        if self.occlude not in OCCLUSIONS:
-            raise UsageError(f"--occlude {self.occlude!r} is unknown; give one of {', '.join(OCCLUSIONS)}")
-        if self.top < 1:
-            raise UsageError(f"--verify-top {self.top} is too small; give 1 or more")
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values, for the run's settings."""
-        layers = None if self.layers is None else list(self.layers)
-        # `controls` tells these runs from those of before there were any, which cannot be gone on with.
-        return {"which": self.which, "layers": layers, "top": self.top, "occlude": self.occlude, "controls": True}
 
 
 @dataclass(frozen=True)

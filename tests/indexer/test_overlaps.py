@@ -28,7 +28,7 @@ from evigraph.indexer.model.graph import frozen, trace
 from evigraph.indexer.model.layers import choose_layers, feature_maps
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.run.settings import Execution, IndexSettings
 from evigraph.schema.checks.checks import check_rollups, check_tables
 from evigraph.schema.database import open_read_only
 from evigraph.schema.errors import RunFolderError
@@ -264,11 +264,9 @@ def settings_of(folder: Path, **options: object) -> IndexSettings:
         "model": f"{__name__}:wide_network",
         "weights": "random",
         "data": f"imagefolder:{folder / 'images'}",
-        "top_n": 4,
-        "workers": 0,
-        "batch_size": 5,
-        "shard_size": 7,
-        "preprocessing": {"resize": 0, "crop": tiny.SIDE, "mean": ".5,.5,.5", "std": ".5,.5,.5"},
+        "method": Method(top_n=4),
+        "execution": Execution(workers=0, batch_size=5, shard_size=7),
+        "preprocessing": tiny.PREPROCESSING,
     } | options
     return IndexSettings(**options)  # type: ignore[arg-type]
 
@@ -282,8 +280,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs `plain`, `stored` and `merged` of the same images, and a database of them."""
     folder = tmp_path_factory.mktemp("overlaps")
     index(settings_of(folder, run=folder / "plain"))
-    index(settings_of(folder, run=folder / "stored", overlaps=True))
-    index(settings_of(folder, run=folder / "merged", merge_overlaps=True))
+    index(settings_of(folder, run=folder / "stored", method=Method(top_n=4, overlaps=True)))
+    index(settings_of(folder, run=folder / "merged", method=Method(top_n=4, merge_overlaps=True)))
     publish([folder / name for name in ("plain", "stored", "merged")], folder / "evidence.duckdb")
     return folder
 
@@ -365,7 +363,8 @@ def dead_network(num_classes: int = 4) -> nn.Module:
 
 
 def test_nodes_without_evidence_are_decompositions_too(tmp_path: Path) -> None:
-    report = index(settings_of(tmp_path, model=f"{__name__}:dead_network", run=tmp_path / "run", overlaps=True))
+    method = Method(top_n=4, overlaps=True)
+    report = index(settings_of(tmp_path, model=f"{__name__}:dead_network", run=tmp_path / "run", method=method))
     decomposition = table(tmp_path / "run", "decomposition").to_pylist()
     barren = [row for row in decomposition if row["evidence_count"] == 0]
     assert report.barren_count == len(barren) > 0
@@ -386,4 +385,4 @@ def test_nodes_without_evidence_are_decompositions_too(tmp_path: Path) -> None:
 def test_overlap_settings_are_part_of_the_run(tmp_path: Path) -> None:
     index(settings_of(tmp_path, run=tmp_path / "run", limit=3))
     with pytest.raises(RunFolderError, match="overlaps"):
-        index(settings_of(tmp_path, run=tmp_path / "run", limit=3, overlaps=True))
+        index(settings_of(tmp_path, run=tmp_path / "run", limit=3, method=Method(top_n=4, overlaps=True)))

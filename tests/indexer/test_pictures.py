@@ -20,6 +20,7 @@ from evigraph.indexer.evidence.roots import Roots
 from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.pictures.guided import GuidedActivations, drawn, guided_gradients
 from evigraph.indexer.pictures.maps import kept_maps
+from evigraph.indexer.pictures.settings import PictureOptions
 from evigraph.indexer.pictures.thumbnails import as_images, picture_settings, thumbnail
 from evigraph.schema.pictures import LayerGeometry, PictureSettings, decoded_map
 from tests.support import tiny
@@ -88,7 +89,7 @@ def test_a_box_is_what_a_value_depends_on() -> None:
     side = 33  # every pixel is in the field of some value of `a`
     model = seeded(Linear())
     network = prepare(model, side, ["a", "b", "c", "d"])
-    pictures = picture_settings(network, side, 32, None, None)
+    pictures = picture_settings(network, side, PictureOptions(thumbnails=32))
     assert pictures is not None
     assert PictureSettings.from_json(pictures.to_json()) == pictures
     for level, layer in enumerate(network.layers):
