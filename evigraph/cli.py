@@ -1,7 +1,7 @@
 """The console script `evigraph`: which commands there are, and what becomes of their errors.
 
-The command `evigraph X` is the module `evigraph/X.py`. It imports what it needs when it runs, so that `--help` loads no
-torch.
+The command `evigraph X` is the module `evigraph/commands/X.py`. It imports what it needs when it runs, so that `--help`
+loads no torch.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ def build_schema(settings: Settings) -> Schema:
             lambda: MaxTokensLimiter(max_token_count=settings.max_tokens),
             OneOperation,
             lambda: AddValidationRules([rule]),
-            ParserCache,
-            ValidationCache,
+            lambda: ParserCache(settings.cached_queries),
+            lambda: ValidationCache(settings.cached_queries),
         ],
     )
 

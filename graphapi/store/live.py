@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from evigraph.graphapi.store.catalog import RunInfo, read_catalog
+from evigraph.graphapi.store.settings import Settings
 from evigraph.schema.database import one_line, open_read_only, resolve
 from evigraph.schema.errors import DatabaseError
 
@@ -28,10 +29,6 @@ logger = logging.getLogger("evigraph.graphapi")
 
 _OPEN_ATTEMPTS = 5
 """Publishing twice in a row may remove a file between naming and opening it."""
-_LOOK_EVERY_S = 1.0
-"""How often a server without requests looks for a new version."""
-_RETRY_S = 1.0
-"""How long a new version that could not be opened is left alone while the old one is served."""
 
 
 class Version:
@@ -80,13 +77,15 @@ class Version:
 class LiveDatabase:
     """The newest version behind a pointer; may be used from several threads and event loops."""
 
-    def __init__(self, pointer: Path) -> None:
+    def __init__(self, pointer: Path, settings: Settings) -> None:
         """Open the version that is published now.
 
         Raises:
             DatabaseError: It is missing, foreign, of another revision, or broken.
         """
         self.pointer = pointer
+        self._look_every_s = settings.look_every_ms / 1000
+        self._retry_after_s = settings.retry_after_ms / 1000
         self._lock = threading.Lock()  # guards _current and every `users`
         self._opening = threading.Lock()  # one thread at a time opens a version
         self._refused: tuple[Path, float] | None = None
@@ -112,7 +111,7 @@ class LiveDatabase:
     async def watch(self) -> None:
         """Move to each new version though no request comes; runs until it is cancelled."""
         while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(self._look_every_s)
             if self._is_stale():
                 await asyncio.to_thread(self._move)
 
@@ -158,6 +157,6 @@ class LiveDatabase:
                 return Version(resolve(self.pointer))
             except DatabaseError:
                 if attempt + 1 == _OPEN_ATTEMPTS or self.pointer.resolve() == file:
-                    self._refused = (file, time.monotonic() + _RETRY_S)
+                    self._refused = (file, time.monotonic() + self._retry_after_s)
                     raise
         raise DatabaseError(f"{self.pointer}: replaced too often to be opened; try again")
