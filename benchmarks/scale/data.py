@@ -15,7 +15,9 @@ import time
 from pathlib import Path
 
 from benchmarks.scale.levels import LEVELS
-from benchmarks.scale.rows import CLASSES, CONTEXT_LABELS, TOP_N, Scale
+from benchmarks.scale.preferences import CLASSES, CONTEXT_LABELS, Preferences
+from benchmarks.scale.rows import Scale
+from benchmarks.scale.trees import TOP_N
 from evigraph.indexer.shards.folder import ClassRow, ContextLabelRow, LayerRow, RunDescription, RunFolder
 from evigraph.schema.errors import EvidenceError
 
@@ -35,7 +37,7 @@ def describe(images: int, seed: int = 0, name: str = "scale") -> RunDescription:
         for i, level in enumerate(LEVELS)
     ]  # fmt: skip
     layers.append(LayerRow(len(LEVELS), "logits", "", CLASSES, 1, 1, None, None))
-    keys = Scale(images, seed).keys
+    keys = Preferences(seed).keys
     return RunDescription(
         name=name,
         model="vgg16",

@@ -1,4 +1,4 @@
-"""Every limit of the service is a setting with its help on a page, or is said there to be none; the process is the host's."""
+"""Every limit of the service is a setting with its help, or has its reason on the page; the process is the host's."""
 
 from __future__ import annotations
 
