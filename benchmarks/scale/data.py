@@ -70,13 +70,13 @@ def make(images: int = IMAGES, seed: int = 0, name: str = "scale", out: Path | N
     """Make a run, or complete the one that is kept; gives its folder.
 
     Args:
-        images: of the run.
-        seed: of what is drawn.
-        name: of the run, as a database shows it.
-        out: its folder; one of `cache_folder` by default.
+        images: How many.
+        seed: Two runs of one seed and size have equal rows.
+        name: As a database shows the run.
+        out: The run folder; one in `cache_folder` by default.
 
     Raises:
-        RunFolderError: the folder holds another run, is in use, or cannot be written.
+        RunFolderError: The folder holds another run, is in use, or cannot be written.
     """
     out = out or kept_at(images, seed, name, cache_folder())
     with RunFolder.open_for_writing(out, describe(images, seed, name)) as folder:

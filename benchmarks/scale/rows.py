@@ -20,6 +20,7 @@ from benchmarks.scale.levels import LEVELS
 from benchmarks.scale.preferences import CLASSES, CONTEXT_LABELS, SEED, Preferences
 from benchmarks.scale.trees import TOP_N, Roots, Trees
 from evigraph.indexer.shards.folder import SHARD_SCHEMAS, ShardTables
+from evigraph.schema.ids import decision_id
 
 ACCURACY = 0.75
 
@@ -41,12 +42,12 @@ class Scale:
         probability = np.where(wrong, rng.beta(3, 4, len(ids)), rng.beta(5, 1.3, len(ids))).clip(1e-3, 1 - 1e-6)
         of_label = np.minimum(probability, 1 - probability) * rng.uniform(1e-3, 1, len(ids))
         logit = rng.normal(16, 3, len(ids)).clip(4, None)
-        # Each image's predicted class, followed by its label where that differs.
+        # The root of each image's predicted class, followed by that of its label where the two differ.
         image = np.repeat(np.arange(len(ids)), 1 + wrong)
         is_label = np.zeros(len(image), dtype=bool)
         is_label[1:] = image[1:] == image[:-1]
         root_logit = np.where(is_label, logit[image] + np.log(of_label / probability)[image], logit[image])
-        roots = Roots(ids[image], 2 * ids[image] + is_label, np.where(is_label, label[image], predicted[image]))
+        roots = Roots(ids[image], decision_id(ids[image], is_label), np.where(is_label, label[image], predicted[image]))
         images = {
             "image_id": ids,
             "uri": [self.uris[i] for i in ids],

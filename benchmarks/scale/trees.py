@@ -134,7 +134,7 @@ class Trees:
         chance = rng.random(place.shape)
         by_class = self.preferences.of_class[level][of.class_id[:, None], place]
         if level == len(LEVELS) - 1:
-            # The second root of an image, its label, has about half of its channels from what the first one found.
+            # The second root of an image, its label, takes about half of its channels from the first.
             second = np.flatnonzero(np.diff(of.image, prepend=-1) == 0)
             drawn = by_class
             drawn[second] = np.where(chance[second] < 0.42, by_class[second - 1], by_class[second])

@@ -39,7 +39,7 @@ def create_app(database: Path, *, settings: Settings | None = None) -> Starlette
 
     Args:
         database: The pointer that `publish` moves, or a single file.
-        settings: Limits and switches.
+        settings: Limits and switches; the defaults if None.
 
     Raises:
         DatabaseError: The database is missing, foreign, of another revision, or broken.
@@ -85,7 +85,7 @@ def create_app(database: Path, *, settings: Settings | None = None) -> Starlette
             )
         )
     routes: list[Route | Mount] = [
-        # All of them, so that a refusal has the shape of every other error.
+        # Every method, so that a refusal has the shape of every other error.
         Route("/graphql", graphql, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         *exports.routes(service),
         Route("/healthz", healthz),

@@ -1,9 +1,9 @@
 """The database that is served, and its replacement while requests run.
 
-`publish` moves a pointer to a new file. Each request asks which file the pointer names; the first to see a new
-one opens it, and from then on requests use it. A request keeps the version that it began with, and a version
-that was replaced is closed when its last request ends. A server without requests looks for itself now and then:
-the room of a removed file is given back only when nobody has it open.
+`publish` moves a pointer to a new file. Each request asks which file the pointer names; the first to see a new one
+opens it, and later requests use it. A request keeps the version that it began with, and a version that was replaced is
+closed when its last request ends. A server without requests looks for a new version now and then: the disk space of
+a removed file is given back only when no process has it open.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from evigraph.schema.errors import DatabaseError
 logger = logging.getLogger("evigraph.graphapi")
 
 _OPEN_ATTEMPTS = 5
-"""Publishing twice in a row may remove a file between naming and opening it."""
+"""Two publishes in a row may remove a file between the moment it is named and the moment it is opened."""
 
 
 class Version:
@@ -51,7 +51,7 @@ class Version:
 
     @contextmanager
     def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection that nobody else has until the block ends: DuckDB 1.5 loses rows where threads share one."""
+        """A connection that nothing else uses until the block ends: DuckDB 1.5 loses rows where threads share one."""
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -109,7 +109,7 @@ class LiveDatabase:
                 version.close()
 
     async def watch(self) -> None:
-        """Move to each new version though no request comes; runs until it is cancelled."""
+        """Move to each new version even where no request comes; runs until it is cancelled."""
         while True:
             await asyncio.sleep(self._look_every_s)
             if self._is_stale():
