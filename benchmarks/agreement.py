@@ -39,6 +39,7 @@ from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.run import batch, pipeline
 from evigraph.indexer.run.pipeline import index
 from evigraph.indexer.run.settings import Execution, IndexSettings
+from evigraph.schema.ids import image_id_of
 
 WITHIN = 1e-5
 """Of the largest contribution of a decision, or activation of an edge."""
@@ -81,13 +82,13 @@ def run(settings: IndexSettings, *, autograd: bool, double: bool) -> dict[Node, 
         if double:
             patches.enter_context(mock.patch.dict(batch.PRECISIONS, fp32=torch.float64))
         index(settings)
-    found: dict[Node, Rows] = defaultdict(list)
+    edges: dict[Node, Rows] = defaultdict(list)
     for path in sorted((settings.run / "shards").glob("*.edge.parquet")):
         for row in pq.read_table(path).to_pylist():
-            found[_target(row)].append(row)
-    for rows in found.values():
+            edges[_target(row)].append(row)
+    for rows in edges.values():
         rows.sort(key=lambda row: int(row["rank"]))
-    return dict(found)
+    return dict(edges)
 
 
 def compare(left: dict[Node, Rows], right: dict[Node, Rows], within: float = WITHIN) -> Agreement:
@@ -161,27 +162,28 @@ def main() -> int:
         )
         windows = run(settings, autograd=False, double=options.double)
         autograd = run(replace(settings, run=Path(folder) / "autograd"), autograd=True, double=options.double)
-    found = compare(windows, autograd)
-    images = len({node[0] // 2 for node in windows})
+    agreement = compare(windows, autograd)
+    images = len({image_id_of(node[0]) for node in windows})
     print(
-        f"{options.model}, {images} images, {'float64' if options.double else 'float32'}: {found.decompositions} "
-        f"decompositions in both runs; {found.same} edges the same, {found.ties} ties, {found.beneath} decompositions "
-        f"beneath ties, {found.different} different; largest difference {found.largest_difference:.2g}",
+        f"{options.model}, {images} images, {'float64' if options.double else 'float32'}: {agreement.decompositions} "
+        f"decompositions in both runs; {agreement.same} edges the same, {agreement.ties} ties, {agreement.beneath} "
+        f"decompositions beneath ties, {agreement.different} different; largest difference "
+        f"{agreement.largest_difference:.2g}",
         file=sys.stderr,
     )
-    for example in found.examples:
+    for example in agreement.examples:
         print("  " + example, file=sys.stderr)
     name = f"{options.model}.{'float64' if options.double else 'float32'}.different_edges"
     report.add(
         name,
-        found.different,
+        agreement.different,
         most=0 if options.double else None,
         images=images,
-        decompositions=found.decompositions,
-        same=found.same,
-        ties=found.ties,
-        beneath_ties=found.beneath,
-        largest_difference=found.largest_difference,
+        decompositions=agreement.decompositions,
+        same=agreement.same,
+        ties=agreement.ties,
+        beneath_ties=agreement.beneath,
+        largest_difference=agreement.largest_difference,
         within=WITHIN,
     )
     return report.finish(options.json, strict=True)

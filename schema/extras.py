@@ -25,4 +25,6 @@ def missing_extra(error: BaseException | None) -> NotInstalledError | None:
     if library not in EXTRAS:
         return None
     extra = EXTRAS[library]
-    return NotInstalledError(f"this needs {library}, which is not installed; pip install 'evigraph[{extra}]' installs it")
+    return NotInstalledError(
+        f"this needs {library}, which is not installed; pip install 'evigraph[{extra}]' installs it"
+    )

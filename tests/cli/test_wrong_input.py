@@ -248,9 +248,13 @@ def test_reading_refuses_a_folder(cli: Cli, reading: list[str], tmp_path: Path) 
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["{ run { name } }", "--variables", "{broken"], 2, "--variables '{broken' is no JSON"),
-        (["{ run { name } }", "--variables", "[1]"], 2, "--variables '[1]' is no JSON object"),
-        (["question.graphql"], 2, "'question.graphql' is no GraphQL query; give one as '{ run { name } }', or a file"),
+        (["{ run { name } }", "--variables", "{broken"], 2, "--variables '{broken' is not JSON"),
+        (["{ run { name } }", "--variables", "[1]"], 2, "--variables '[1]' is not a JSON object"),
+        (
+            ["question.graphql"],
+            2,
+            "'question.graphql' is not a GraphQL query; give one as '{ run { name } }', or a file",
+        ),
     ],
 )
 def test_query_refuses(cli: Cli, published: Path, words: list[str], code: int, said: str) -> None:
