@@ -1,4 +1,4 @@
-"""Alembic revisions of the evidence database, and the call that applies them.
+"""Alembic revisions of the base tables of the evidence database, and the call that applies them.
 
 By hand: `alembic -c migrations/alembic.ini -x db=FILE upgrade head`. `publish` calls `migrate`.
 """

@@ -10,6 +10,7 @@ from sqlalchemy import Column, Connection, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.types import TypeEngine
 
+from evigraph.schema.tables import ROLLUPS
 from evigraph.schema.tables.base import Base
 from evigraph.schema.tables.evidence import EvidenceList
 
@@ -23,8 +24,15 @@ def _differs(of: MigrationContext, _: object, column: Column[Any], __: object, k
     return str(found).replace('"', "") != kind.get_col_spec()
 
 
+def _is_migrated(_: object, name: str | None, kind: str, *__: object) -> bool:
+    """Whether a table is a base table: rollups are derived, and no revision's concern."""
+    return kind != "table" or name not in ROLLUPS
+
+
 def _run(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=Base.metadata, compare_type=_differs)
+    context.configure(
+        connection=connection, target_metadata=Base.metadata, compare_type=_differs, include_object=_is_migrated
+    )
     with context.begin_transaction():
         context.run_migrations()
 

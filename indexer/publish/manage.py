@@ -17,26 +17,28 @@ from sqlalchemy import func, select
 from evigraph.indexer.publish.build import Progress, build
 from evigraph.indexer.publish.replacement import replace, silent
 from evigraph.indexer.publish.versions import VersionedFile
-from evigraph.schema.database import REVISIONS, open_read_only, resolve, revision_of
+from evigraph.schema.database import REVISIONS, open_read_only, resolve, state_of
 from evigraph.schema.errors import DatabaseError, NotFoundError, UsageError, in_shell
 from evigraph.schema.tables.dataset import Run
 
 
 @dataclass(frozen=True)
 class MigrateReport:
-    """What a migrate did; where `from_revision` was the newest already, nothing."""
+    """What a migrate did; where the database was as this program makes it already, nothing."""
 
     db: Path
     version: Path
     from_revision: str
     revision: str
+    rollups: tuple[str, ...]
+    """Names of the rollups that were stale."""
     size_bytes: int
     seconds: float
 
     @property
     def changed(self) -> bool:
         """Whether a new version was made."""
-        return self.from_revision != self.revision
+        return self.from_revision != self.revision or bool(self.rollups)
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,11 @@ class RollbackReport:
     from_version: Path
     revision: str
     runs: tuple[str, ...] | None
-    """Names of the runs served now; None where the version is of an older revision, which `migrate` makes readable."""
+    """Names of the runs served now; None where the version has an older revision or stale rollups, until `migrate`."""
 
 
 def migrate(db: Path, progress: Progress | None = None) -> MigrateReport:
-    """Bring a database to this program's revision; one that is there already is left as it is.
+    """Bring a database to this program's revision and rollups; one that has both already is left as it is.
 
     Raises:
         DatabaseError: there is none, it is foreign, newer or being changed by another process, or the disk is full.
@@ -90,14 +92,14 @@ def migrate(db: Path, progress: Progress | None = None) -> MigrateReport:
     """
     started = time.monotonic()
     report = progress or silent
-    version, old = resolve(db), revision_of(db)
-    if old != REVISIONS[-1]:
+    version, (old, stale) = resolve(db), state_of(db)
+    if old != REVISIONS[-1] or stale:
 
         def upgrade(building: Path, served: Path | None) -> None:
             build(building, _there(db, served), [], report)
 
         version, _ = replace(db, upgrade, report, again="migrate again")
-    return MigrateReport(db, version, old, REVISIONS[-1], version.stat().st_size, time.monotonic() - started)
+    return MigrateReport(db, version, old, REVISIONS[-1], stale, version.stat().st_size, time.monotonic() - started)
 
 
 def list_runs(db: Path) -> list[RunSummary]:
@@ -159,9 +161,9 @@ def rollback(db: Path, *, forward: bool = False) -> RollbackReport:
         target = files.newer_than(current) if forward else files.previous_to(current)
         if current is None or target is None:
             raise DatabaseError(_nowhere(db, current, files, forward))
-        revision = revision_of(target)
+        revision, stale = state_of(target)
         runs = None
-        if revision == REVISIONS[-1]:
+        if revision == REVISIONS[-1] and not stale:
             runs = tuple(run.name for run in list_runs(target))
         try:
             files.point_to(target)
