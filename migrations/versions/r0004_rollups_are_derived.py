@@ -9,6 +9,8 @@ Revision ID: 0004
 Revises: 0003
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -38,7 +40,7 @@ _ROLLUPS = {
     "class_stat": "run_id, class_id, image_count, correct_count, predicted_count",
 }
 """The rollups of revision 0003 and their columns."""
-_KINDS: dict[str, sa.types.TypeEngine[object]] = {
+_KINDS: dict[str, sa.types.TypeEngine[Any]] = {
     **dict.fromkeys(("role", "outcome", "method"), sa.String()),
     **dict.fromkeys(("layer_id", "target_layer", "source_layer", "rank", "position", "y", "x"), sa.SmallInteger()),
     **dict.fromkeys(("contribution", "share", "feature", "activation", "discriminative_degree"), sa.REAL()),

@@ -7,9 +7,8 @@ A rollup is derived, so no Alembic revision tells of it: the table whose digest 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
-from sqlalchemy import Connection, Table, delete, insert
+from sqlalchemy import Connection, delete, insert
 
 from evigraph.schema.database import stale_rollups
 from evigraph.schema.rollups.filling import build_rollups
@@ -33,7 +32,7 @@ def remake_rollups(
     for name in stale:
         connection.exec_driver_sql(f"DROP TABLE IF EXISTS {identifier(name)}")
         if name in ROLLUPS:
-            cast(Table, ROLLUPS[name].__table__).create(connection)
+            ROLLUPS[name].table().create(connection)
     if stale:
         for run_id in connection.exec_driver_sql("SELECT run_id FROM run ORDER BY run_id").scalars().all():
             build_rollups(connection, run_id, progress, stale)

@@ -16,9 +16,9 @@ fills it (`rollups.filling`) and the comparison of the two in `check`. Its rows 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
-from sqlalchemy import Column, Numeric
+from sqlalchemy import Column, Numeric, Table
 from sqlalchemy.orm import Mapped, MappedColumn, declared_attr, mapped_column
 from sqlalchemy.types import TypeEngine
 
@@ -238,9 +238,14 @@ class Rollup(Base):
         return key("run_id", *keys)
 
     @classmethod
+    def table(cls) -> Table:
+        """The table."""
+        return cast(Table, cls.__table__)
+
+    @classmethod
     def columns(cls) -> dict[str, Column[Any]]:
         """The table's columns by name, in their order."""
-        return {column.name: column for column in cls.__table__.columns}
+        return {column.name: column for column in cls.table().columns}
 
     @classmethod
     def having(cls, kind: type[T]) -> dict[str, T]:

@@ -13,9 +13,8 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 from itertools import chain, combinations
-from typing import cast
 
-from sqlalchemy import Numeric, Table
+from sqlalchemy import Numeric
 from sqlalchemy.engine import URL
 from sqlalchemy.schema import CreateTable
 
@@ -47,7 +46,7 @@ def digests() -> dict[str, str]:
 
 @cache
 def _digest(rollup: type[Rollup]) -> str:
-    table = CreateTable(cast(Table, rollup.__table__)).compile(dialect=_DIALECT)
+    table = CreateTable(rollup.table()).compile(dialect=_DIALECT)
     statements = f"{table} {whole(rollup, f'({edges_of(0)})', 0)}"
     return hashlib.sha256(" ".join(statements.split()).encode()).hexdigest()
 
