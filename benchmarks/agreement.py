@@ -37,6 +37,7 @@ from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.run import batch, pipeline
 from evigraph.indexer.run.pipeline import index
 from evigraph.indexer.run.settings import IndexSettings
+from evigraph.schema.ids import image_id_of
 
 WITHIN = 1e-5
 """Of the largest contribution of a decision, or activation of an edge."""
@@ -162,7 +163,7 @@ def main() -> int:
         windows = run(settings, autograd=False, double=options.double)
         autograd = run(replace(settings, run=Path(folder) / "autograd"), autograd=True, double=options.double)
     found = compare(windows, autograd)
-    images = len({node[0] // 2 for node in windows})
+    images = len({image_id_of(node[0]) for node in windows})
     print(
         f"{options.model}, {images} images, {'float64' if options.double else 'float32'}: {found.decompositions} "
         f"decompositions in both runs; {found.same} edges the same, {found.ties} ties, {found.beneath} decompositions "

@@ -1,6 +1,10 @@
-"""Alembic revisions of the base tables of the evidence database, and the call that applies them.
+"""Alembic revisions of the base tables and views of a database, and the call that applies them.
 
-By hand: `alembic -c migrations/alembic.ini -x db=FILE upgrade head`. `publish` calls `migrate`.
+    versions/    the revisions; each says why, and a released one does not change
+    env.py       how Alembic reaches the database, and that rollups are none of its business
+
+Rollups are derived: a changed declaration needs no revision, `schema.rollups.keeping` makes the table anew.
+By hand: `alembic -c migrations/alembic.ini -x db=FILE upgrade head`, then `evigraph migrate --db FILE`.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ def _differs(of: MigrationContext, _: object, column: Column[Any], __: object, k
     if not isinstance(kind, EvidenceList) or of.connection is None:
         return None
     sql = "SELECT data_type FROM duckdb_columns() WHERE table_name = $table AND column_name = $column"
-    found = of.connection.exec_driver_sql(sql, {"table": column.table.name, "column": column.name}).scalar()
-    return str(found).replace('"', "") != kind.get_col_spec()
+    data_type = of.connection.exec_driver_sql(sql, {"table": column.table.name, "column": column.name}).scalar()
+    return str(data_type).replace('"', "") != kind.get_col_spec()
 
 
 def _is_migrated(_: object, name: str | None, kind: str, *__: object) -> bool:

@@ -30,16 +30,16 @@ def resolve(path: Path) -> Path:
     Raises:
         DatabaseError: there is no file, or it is not a DuckDB database.
     """
-    found = path.resolve()
-    if not found.exists():
+    version = path.resolve()
+    if not version.exists():
         if path.is_symlink():
             raise DatabaseError(
-                f"database {path} points to {found.name}, which is gone; return to the version before it with "
+                f"database {path} points to {version.name}, which is gone; return to the version before it with "
                 f"`evigraph rollback --db {in_shell(path)}`, or remove {path} and publish its runs again"
             )
         raise DatabaseError(f"no database {path}; make one with `evigraph publish RUN_DIR --db {in_shell(path)}`")
     try:
-        with found.open("rb") as file:
+        with version.open("rb") as file:
             header = file.read(_MAGIC.stop)
     except OSError as error:
         raise DatabaseError(
@@ -47,7 +47,7 @@ def resolve(path: Path) -> Path:
         ) from error
     if header[_MAGIC] != b"DUCK":
         raise DatabaseError(f"{path} is not a DuckDB database; name a file that `evigraph publish` made")
-    return found
+    return version
 
 
 def open_read_only(path: Path) -> Engine:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from benchmarks.scale.draws import Floats, Ints, hash_of, long_tail, normal_of, uniform_of
 from benchmarks.scale.levels import LEVELS
 from evigraph.indexer.shards.folder import SHARD_SCHEMAS, ShardTables
+from evigraph.schema.ids import decision_id
 
 CLASSES = 1000
 CONTEXT_LABELS = 59
@@ -61,7 +62,9 @@ class Scale:
         is_label = np.zeros(len(image), dtype=bool)
         is_label[1:] = image[1:] == image[:-1]
         root_logit = np.where(is_label, logit[image] + np.log(of_label / probability)[image], logit[image])
-        roots = _Roots(ids[image], 2 * ids[image] + is_label, np.where(is_label, label[image], predicted[image]))
+        roots = _Roots(
+            ids[image], decision_id(ids[image], is_label), np.where(is_label, label[image], predicted[image])
+        )
         images = {
             "image_id": ids,
             "uri": [self.uris[i] for i in ids],

@@ -30,6 +30,8 @@ _FEWER_CHANNELS = 8
 """A sample of channels is so much smaller than one of classes: its edges lie scattered, so it costs more."""
 
 Progress = Callable[[int, int], None]
+_Violations = tuple[int, str | None]
+"""How many rows break a rule, and one of them as text."""
 
 
 @dataclass(frozen=True)
@@ -68,20 +70,18 @@ def check_tables(
         runs: whose edges to check; None for all runs. Rules that are not on edges hold of all runs.
         sample_edges: of a run of more edges, only parts of together about so many are checked; None for all edges.
     """
-    found: dict[str, list[tuple[int, str | None]]] = {rule.name: [] for rule in INVARIANTS}
+    counts: dict[str, list[_Violations]] = {rule.name: [] for rule in INVARIANTS}
     for rule in INVARIANTS:
         if not rule.by_parts:
-            found[rule.name].append(_count(connection, rule.name, rule.sql))
+            counts[rule.name].append(_count(connection, rule.name, rule.sql))
     for part in _checked_parts(connection, runs, sample_edges):
         _keep(connection, "part_edge", f"SELECT * FROM edge WHERE {part.condition('root_class_id')}")
         for rule in INVARIANTS:
             if rule.by_parts:
-                found[rule.name].append(_count(connection, rule.name, _of_part(rule.sql, part)))
+                counts[rule.name].append(_count(connection, rule.name, _of_part(rule.sql, part)))
     _execute(connection, "DROP TABLE IF EXISTS temp.part_edge")
     for rule in INVARIANTS:
-        violations = sum(count for count, _ in found[rule.name])
-        example = next((example for _, example in found[rule.name] if example), None)
-        yield CheckResult(rule.name, not violations, violations, _detail(violations, rule.broken, example))
+        yield _result(rule.name, counts[rule.name], rule.broken)
 
 
 def _checked_parts(connection: Connection, runs: Collection[int] | None, sample_edges: int | None) -> Iterator[Part]:
@@ -104,7 +104,7 @@ def check_rollups(
     connection: Connection, *, runs: Collection[int] | None = None, sample_edges: int = SAMPLE_EDGES
 ) -> Iterator[CheckResult]:
     """Each rollup against its own SELECT, in both directions, one result each; of a sample where a run is larger."""
-    found: dict[str, list[tuple[int, str | None]]] = {table: [] for table in ROLLUPS}
+    counts: dict[str, list[_Violations]] = {table: [] for table in ROLLUPS}
     for run_id, edge_count in _runs(connection, runs):
         every = max(1, -(-edge_count // max(1, sample_edges)))
         for sample, rollups in _samples(connection, run_id, every):
@@ -115,13 +115,10 @@ def check_rollups(
             for rollup in rollups:
                 for sql in _differences(rollup, run_id, sample):
                     name = rollup.__tablename__
-                    found[name].append(_count(connection, f"rollup-{name}", sql))
+                    counts[name].append(_count(connection, f"rollup-{name}", sql))
     _execute(connection, "DROP TABLE IF EXISTS temp.checked_edge")
     for table in ROLLUPS:
-        violations = sum(count for count, _ in found[table])
-        example = next((example for _, example in found[table] if example), None)
-        broken = f"{table} rows that its SELECT does not give, or the reverse"
-        yield CheckResult(f"rollup-{table}", not violations, violations, _detail(violations, broken, example))
+        yield _result(f"rollup-{table}", counts[table], f"{table} rows that its SELECT does not give, or the reverse")
 
 
 @dataclass(frozen=True)
@@ -230,7 +227,7 @@ def _execute(connection: Connection, sql: str) -> None:
         raise DatabaseError(f"the edges could not be read: {one_line(error)}") from error
 
 
-def _count(connection: Connection, name: str, sql: str) -> tuple[int, str | None]:
+def _count(connection: Connection, name: str, sql: str) -> _Violations:
     """How many rows a SELECT gives, and the first of them in order, as text."""
     try:
         row = connection.exec_driver_sql(f"SELECT count(*), min(CAST(broken AS VARCHAR)) FROM ({sql}) AS broken").one()
@@ -239,5 +236,9 @@ def _count(connection: Connection, name: str, sql: str) -> tuple[int, str | None
     return int(row[0]), row[1]
 
 
-def _detail(violations: int, broken: str, example: str | None) -> str:
-    return f"{violations} {broken}, such as {example}" if violations else ""
+def _result(name: str, counts: Sequence[_Violations], broken: str) -> CheckResult:
+    violations = sum(count for count, _ in counts)
+    example = next((example for _, example in counts if example), None)
+    return CheckResult(
+        name, not violations, violations, f"{violations} {broken}, such as {example}" if violations else ""
+    )

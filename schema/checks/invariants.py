@@ -15,13 +15,13 @@ from evigraph.schema.tables.base import Base, key_of
 
 
 def _unique() -> list[Invariant]:
-    found = []
+    rules = []
     for table in BASE_TABLES:
         key = quoted(key_of(table))
         rows = f"{{{table}}}" if table in ("decomposition", "overlap") else identifier(table)
         sql = f"SELECT {key} FROM {rows} GROUP BY ALL HAVING count(*) > 1"
-        found.append(Invariant(f"unique-{table}", f"{table} rows of one key", sql))
-    return found
+        rules.append(Invariant(f"unique-{table}", f"{table} rows of one key", sql))
+    return rules
 
 
 def _of_a_run() -> Invariant:
@@ -32,15 +32,15 @@ def _of_a_run() -> Invariant:
 
 
 def _finite() -> list[Invariant]:
-    found = []
+    rules = []
     for table in BASE_TABLES:
         columns = Base.metadata.tables[table].columns
         numbers = [column.name for column in columns if isinstance(column.type, (REAL, Double))]
         if numbers:
             test = " OR ".join(f"NOT isfinite({identifier(name)})" for name in numbers)
             sql = f"SELECT run_id FROM {identifier(table)} WHERE {test}"
-            found.append(Invariant(f"finite-{table}", f"{table} rows with a number that is not finite", sql))
-    return found
+            rules.append(Invariant(f"finite-{table}", f"{table} rows with a number that is not finite", sql))
+    return rules
 
 
 __all__ = ["INVARIANTS", "Invariant"]

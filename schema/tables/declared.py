@@ -48,13 +48,11 @@ def exact(column: str) -> str:
 
 @dataclass(frozen=True)
 class Edges:
-    """A source: the edges of a run, each with its root, which are too many to be rolled up at once.
-
-    Keys are of EDGE_KEYS; the sums of parts of the edges are summed.
+    """A source: the edges of a run, each with its root. They are too many for one SELECT, so their parts are summed.
 
     Attributes:
-        condition: which edges count.
-        each: of EDGE_KEYS, what else the edges are grouped by; a column `derived` compares those groups.
+        condition: SQL over EDGE_KEYS that is true of the edges that count.
+        each: of EDGE_KEYS, what they are grouped by besides the keys, for columns that are `derived` from such groups.
     """
 
     condition: str = "TRUE"
@@ -63,12 +61,13 @@ class Edges:
 
 @dataclass(frozen=True)
 class Strongest:
-    """A source: of each source channel's edges the strongest, one a place, numbered by `position`.
+    """A source: the places where a source channel contributes most, numbered by `position`, each with its best edge.
 
-    The columns are layer_id, channel, position, image_id, decision_id, y, x, contribution, and what else the edge has.
+    The table has layer_id, channel, position, image_id, decision_id, y, x and contribution, and may have more of the
+    edge's columns.
 
     Attributes:
-        count: how many it keeps of each channel, the largest contribution first.
+        count: places of each channel, the largest contribution first.
     """
 
     count: int
@@ -87,7 +86,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Key:
-    """What a column groups by, and its value in the rows over all its values, where there are such rows."""
+    """SQL of what a column groups by, and its value in the rows over all values; None where there are none."""
 
     sql: str
     overall: int | str | None
@@ -95,7 +94,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Value:
-    """A column as it is in the one row of the source that its row stands for."""
+    """SQL over the one row of the source that a row stands for."""
 
     sql: str
 
@@ -109,7 +108,7 @@ class Derived:
 
 @dataclass(frozen=True)
 class Count:
-    """How many rows there are, or those of a condition."""
+    """The number of rows, or of those that meet a condition."""
 
     where: str
 
@@ -128,7 +127,7 @@ class Count:
 
 @dataclass(frozen=True)
 class Roots:
-    """How many roots the edges are of: the one measure that does not add up, so a group holds the set of its roots."""
+    """The number of distinct roots: the one measure that does not add up, so a group of edges holds their set."""
 
     def of_rows(self) -> str:
         """SQL over the source's rows."""
@@ -169,9 +168,9 @@ def by(
     """A column that the rollup groups by.
 
     Args:
-        sql: over the source, of one of EDGE_KEYS for edges; the column's name where it is empty.
+        sql: over the source; for edges, one of EDGE_KEYS. The column's own name where it is left out.
         kind: its type, if not the one of its annotation.
-        overall: its value in rows over all its values, which are added then; for edges, of class_id alone.
+        overall: what stands for all its values together, in rows that are added then; for edges, of class_id alone.
     """
     return _column(kind, Key(sql, overall))
 
@@ -182,22 +181,22 @@ def value(sql: str = "", kind: type[TypeEngine[Any]] | None = None) -> MappedCol
 
 
 def count(where: str = "") -> MappedColumn[Any]:
-    """How many of the source's rows there are, or of those that meet a condition."""
+    """The number of the source's rows, or of those that meet a condition."""
     return _column(None, Count(where))
 
 
 def roots() -> MappedColumn[Any]:
-    """How many decisions the edges are of."""
+    """The number of decisions whose edges are counted."""
     return _column(None, Roots())
 
 
 def total(column: str, kind: Numeric[Any]) -> MappedColumn[Any]:
-    """The sum of a column of the source, with the places of its type; 0 where it is null."""
+    """The sum of a column of the source, to the places of its type; 0 where every value is null."""
     return _column(kind, Total(column))
 
 
 def derived(sql: str) -> MappedColumn[Any]:
-    """What is computed of a rollup's groups in the end: SQL over the other measures of each."""
+    """SQL over the groups that `Edges.each` makes, by the names of their measures."""
     return _column(None, Derived(sql))
 
 
@@ -206,7 +205,7 @@ def _column(kind: TypeEngine[Any] | type[TypeEngine[Any]] | None, of: object) ->
 
 
 class Rollup(Base):
-    """A table that is made of others; a subclass with a `__tablename__` is one, and is listed nowhere else."""
+    """A table that is derived from others. A subclass with a `__tablename__` is one, and is listed nowhere else."""
 
     __abstract__ = True
     source: ClassVar[Edges | Strongest | Rows]
@@ -249,7 +248,7 @@ class Rollup(Base):
 
     @classmethod
     def having(cls, kind: type[T]) -> dict[str, T]:
-        """What the columns of a kind state, by name; SQL that was left out is the column's name."""
+        """What the columns of a kind state, by name, where SQL that was left out is the column's name."""
         stated = {name: column.info["of"] for name, column in cls.columns().items()}
         return {name: _named(of, name) for name, of in stated.items() if isinstance(of, kind)}
 

@@ -16,7 +16,6 @@ from itertools import chain, combinations
 
 from sqlalchemy import Numeric
 from sqlalchemy.engine import URL
-from sqlalchemy.schema import CreateTable
 
 from evigraph.schema.ids import ROLES
 from evigraph.schema.sql import identifier, literal, quoted
@@ -46,9 +45,9 @@ def digests() -> dict[str, str]:
 
 @cache
 def _digest(rollup: type[Rollup]) -> str:
-    table = CreateTable(rollup.table()).compile(dialect=_DIALECT)
-    statements = f"{table} {whole(rollup, f'({edges_of(0)})', 0)}"
-    return hashlib.sha256(" ".join(statements.split()).encode()).hexdigest()
+    columns = [(name, column.type.compile(_DIALECT), column.nullable) for name, column in rollup.columns().items()]
+    text = f"{columns} {whole(rollup, f'({edges_of(0)})', 0)}"
+    return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()
 
 
 def enum(column: str, values: tuple[str, ...]) -> str:

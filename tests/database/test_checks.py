@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from evigraph.schema.checks.checks import check_rollups, check_tables, run_checks
 from evigraph.schema.checks.invariants import INVARIANTS
+from evigraph.schema.ids import image_id_sql
 from evigraph.schema.parts import parts
 from evigraph.schema.rollups.filling import build_rollups
 from evigraph.schema.tables import ROLLUP_TABLES, ROLLUPS
@@ -210,7 +211,7 @@ def test_a_broken_invariant_is_found_and_no_other(editable: Connection, name: st
     ],
 )
 def test_a_control_told_of_in_part_or_of_evidence_is_found(writable: Connection, change: str) -> None:
-    labelled = "decision_id // 2 IN (SELECT image_id FROM image WHERE label_id IS NOT NULL)"
+    labelled = f"{image_id_sql('decision_id')} IN (SELECT image_id FROM image WHERE label_id IS NOT NULL)"
     one = f"(SELECT min(rowid) FROM verification WHERE control_channel IS NOT NULL AND {labelled})"
     assert writable.exec_driver_sql(f"UPDATE verification SET {change} WHERE rowid = {one}").rowcount == 1
     assert [result.name for result in check_tables(writable) if not result.ok] == ["verification-control"]
