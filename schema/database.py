@@ -50,16 +50,21 @@ def resolve(path: Path) -> Path:
     return version
 
 
-def open_read_only(path: Path) -> Engine:
+def open_read_only(path: Path, pointer: Path | None = None) -> Engine:
     """An engine on the version that `path` points to now; it stays on that version when the pointer moves.
 
     Its connections read only, use one thread each, reach no other file, and cannot change that. Give each
     thread a connection of its own: DuckDB 1.5.6 loses rows where two share one.
 
+    Args:
+        path: the pointer, or a version.
+        pointer: what an error names, where `path` is the version that it points to.
+
     Raises:
         DatabaseError: there is none, it is no evigraph database, or it is of another revision or has other rollups.
     """
     engine = _engine(resolve(path))
+    path = pointer or path
     try:
         revision, stale = _read_state(engine, path)
         mend = f"bring it up to date with `evigraph migrate --db {in_shell(path)}`"

@@ -107,6 +107,8 @@ def _up_to_date(served: Path, building: Path, report: Progress) -> Path:
         migrate(connection)
         connection.commit()
         remake_rollups(connection, lambda done, total: report("rollups", done, total), every=revision != REVISIONS[-1])
+        _require_all(check_rollups(connection, sample_edges=CHECKED_EDGES), report)
+        connection.commit()
         connection.exec_driver_sql("CHECKPOINT")
     return copy
 

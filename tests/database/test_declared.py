@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -31,6 +32,7 @@ from evigraph.schema.tables.declared import (
     roots,
     total,
 )
+from tests.conftest import Cli
 from tests.database.conftest import rows_of
 from tests.support.synthetic import synthetic_run
 
@@ -178,6 +180,21 @@ def test_a_changed_declaration_is_said_and_made_anew_by_migrate(run_dir: Path, t
     # The version before has the rollup still, and may be returned to.
     assert rollback(db).runs is None
     assert migrate(db).changed
+
+
+def test_the_command_line_says_so(cli: Cli, run_dir: Path, tmp_path: Path) -> None:
+    db = tmp_path / "evidence.duckdb"
+    publish([run_dir], db)
+    ROLLUPS["target"] = Target
+    for words in (("check",), ("serve",), ("query", "{ run { name } }"), ("runs", "list")):
+        outcome = cli(*words, "--db", db)
+        assert (outcome.code, outcome.stdout) == (1, "")
+        assert f"(target); bring it up to date with `evigraph migrate --db {db}`" in outcome.error
+    report = cli("migrate", "--db", db)
+    assert report.code == 0
+    assert report.stdout.startswith(f"{db} has its rollups made anew: target\n")
+    assert cli("check", "--db", db, "--quiet").code == 0
+    assert json.loads(cli("migrate", "--db", db, "--json").stdout)["rollups"] == []
 
 
 def test_publish_makes_stale_rollups_anew(run_dir: Path, tmp_path: Path) -> None:
