@@ -89,7 +89,7 @@ def _folded(folder: RunFolder, progress: Callable[[int, int], None]) -> Iterator
     scales = _scales(folder.description.layers)
     with ThreadPoolExecutor(_AHEAD) as threads:
         coming: deque[tuple[range, Future[pa.Table]]] = deque()
-        for shards in _some_at_a_time(folder):
+        for shards in _shard_ranges(folder):
             coming.append((shards, threads.submit(_fold, folder, shards, scales)))
             if len(coming) > _AHEAD:
                 yield _next(coming, folder, progress)
@@ -130,7 +130,7 @@ def _scales(layers: tuple[LayerRow, ...]) -> NDArray[np.int16]:
     return np.array(ratios, dtype=np.int16)
 
 
-def _some_at_a_time(folder: RunFolder) -> Iterator[range]:
+def _shard_ranges(folder: RunFolder) -> Iterator[range]:
     """Ranges of shards of about EDGES_AT_A_TIME edges, as their manifest entries state."""
     start, edges = 0, 0
     for shard in range(folder.shard_count):

@@ -177,7 +177,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     ),
     Invariant(
         "verification-outcome",
-        "tests whose method is none, whose area is outside 0 to 1, or whose outcome is not that of their image",
+        "tests of an unknown method, whose area is outside 0 to 1, or whose outcome is not that of their image",
         """
         SELECT run_id, decision_id, source_layer, source_channel, method
         FROM verification AS v JOIN root AS r USING (run_id, decision_id)

@@ -53,13 +53,9 @@ def build_rollups(
     progress: Callable[[int, int], None] | None = None,
     names: Collection[str] | None = None,
 ) -> None:
-    """Fill rollups of one run from its base tables, replacing what was there.
+    """Fill rollups of one run from its base tables, replacing what was there: those of `names`, or all.
 
-    Args:
-        connection: may write; temporary tables are made and dropped.
-        run_id: of the run.
-        progress: gets (parts done, parts).
-        names: which rollups; None for all.
+    Temporary tables are made and dropped; `progress` gets (parts done, parts).
     """
     execute = connection.exec_driver_sql
     rollups = [rollup for name, rollup in ROLLUPS.items() if names is None or name in names]

@@ -24,9 +24,9 @@ def remake_rollups(
     """Make the tables of rollups that are stale, and fill them for all runs; drop those that are declared no more.
 
     Args:
-        connection: may write, to a database of the newest revision; commits.
+        connection: to a database of the newest revision; what is done is committed.
         progress: gets (parts done, parts), of one run after the other.
-        every: make all anew, as after a revision, which may have changed what they are made of.
+        every: whether to make all anew, as after a revision, which may have changed what they are made of.
     """
     stale = tuple(ROLLUPS) if every else stale_rollups(connection)
     for name in stale:

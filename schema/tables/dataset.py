@@ -86,7 +86,7 @@ class Image(Base):
 
 
 class ImageTag(Base):
-    """One of the dataset's own labels of an image, which need not be a class of the network."""
+    """One of the dataset's own names for what an image shows, which need not be a class of the network."""
 
     __tablename__ = "image_tag"
     __table_args__ = loaded(shard="optional")
@@ -110,7 +110,7 @@ class ImageLabel(Base):
 
 
 class ImageContext(Base):
-    """A label of an image's semantic map, and the part of the network's input that it covers."""
+    """A context label of an image's semantic map, and the part of the network's input that it covers."""
 
     __tablename__ = "image_context"
     __table_args__ = loaded(shard="optional")
@@ -136,7 +136,7 @@ class SkippedImage(Base):
 
 
 class ContextLabel(Base):
-    """A label of the semantic maps. Void is no label."""
+    """A context label: a name that the semantic maps give to regions. Void is none."""
 
     __tablename__ = "context_label"
     __mapper_args__ = key("run_id", "label_id")

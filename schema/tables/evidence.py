@@ -12,7 +12,7 @@ from evigraph.schema.tables.base import Base, key, loaded
 
 
 class Decision(Base):
-    """A root: decision_id = 2 * image_id for the predicted class, + 1 for the label's.
+    """A root; `schema.ids` states its decision_id.
 
     cut_node_count: the nodes, over all layers, that the run's max_nodes left undecomposed; cut_importance: the sum of
     their importance.

@@ -28,10 +28,7 @@ _DIALECT = URL.create("duckdb").get_dialect()()
 def whole(rollup: type[Rollup], edges: str, run_id: int) -> str:
     """One SELECT that gives a rollup of a run at once, as `check` compares it.
 
-    Args:
-        rollup: the declaration.
-        edges: the edges to roll up, as `edges_of` gives them: a table, or a SELECT in brackets.
-        run_id: of the run.
+    `edges` are those to roll up, as `edges_of` gives them: a table, or a SELECT in brackets.
     """
     if isinstance(rollup.source, Rows):
         return _grouped(rollup, rollup.source).replace("$run_id", str(run_id))
@@ -67,11 +64,8 @@ def roots_of(run_id: int | str) -> str:
 def edges_of(run_id: int, edges: str = "edge", condition: str = "TRUE", roots: str = "") -> str:
     """SELECT of a run's edges, each with its root.
 
-    Args:
-        run_id: of the run.
-        edges: `edge`, or a SELECT in brackets with its columns.
-        condition: on the columns of `edge`.
-        roots: a table with the columns of `roots_of` or more, if not that SELECT itself.
+    `edges` may be a SELECT in brackets with the columns of `edge`, which `condition` is on; `roots` a table with the
+    columns of `roots_of` or more, instead of that SELECT.
     """
     return f"""
         SELECT *
@@ -81,11 +75,7 @@ def edges_of(run_id: int, edges: str = "edge", condition: str = "TRUE", roots: s
 
 
 def rooted(edges: str) -> str:
-    """SELECT of what `rooted` stands for; the source layer is the one below the target's.
-
-    Args:
-        edges: rows that `edges_of` gives, as a table or a SELECT in brackets.
-    """
+    """SELECT of what `rooted` stands for, from what `edges_of` gives; the source layer is next below the target."""
     return f"SELECT * REPLACE ((target_layer - 1)::SMALLINT AS source_layer) FROM {edges}"
 
 
@@ -129,12 +119,7 @@ def strongest_places(rollup: type[Rollup], source: Strongest, part: str) -> str:
 
 
 def of_parts(rollup: type[Rollup], split: bool = False) -> str:
-    """SELECT of the rows of the table, over `part`.
-
-    Args:
-        rollup: one of edges.
-        split: whether a class lies in several parts.
-    """
+    """SELECT of the rows of the table of a rollup of edges, over `part`; `split` if a class lies in several parts."""
     source, keys = rollup.source, rollup.having(Key)
     if isinstance(source, Strongest):
         return strongest_places(rollup, source, "part")
