@@ -59,12 +59,12 @@ def editable(writable: Connection) -> Connection:
 def rows_of(db: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table, sorted, less the moments at which a run was made."""
     engine = open_read_only(db)
-    found = {}
+    rows_by_table = {}
     with engine.connect() as connection:
         for table in BASE_TABLES + ROLLUP_TABLES:
             names = [c.name for c in Base.metadata.tables[table].columns if c.name not in ("created_at", "finished_at")]
             columns = ", ".join(f'"{name}"' for name in names)
             rows = connection.exec_driver_sql(f'SELECT {columns} FROM "{table}" ORDER BY ALL').all()
-            found[table] = [tuple(str(v) if isinstance(v, dict) else v for v in row) for row in rows]
+            rows_by_table[table] = [tuple(str(v) if isinstance(v, dict) else v for v in row) for row in rows]
     engine.dispose()
-    return found
+    return rows_by_table

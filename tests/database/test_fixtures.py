@@ -31,15 +31,15 @@ def test_every_revision_has_its_fixture() -> None:
 
 def _old_rows(file: Path) -> Rows:
     """The base rows of a file of any revision, by the columns that this program still has."""
-    found: Rows = {}
+    rows: Rows = {}
     with duckdb.connect(str(file), read_only=True) as connection:
         for table in OLD_TABLES:
             there = [row[0] for row in connection.execute(f'DESCRIBE "{table}"').fetchall()]
             known = EDGE if table == "edge" else [c.name for c in Base.metadata.tables[table].columns]
             columns = [f'"{name}"' for name in known if name in there]
             assert columns
-            found[table] = connection.execute(f'SELECT {", ".join(columns)} FROM "{table}" ORDER BY ALL').fetchall()
-    return found
+            rows[table] = connection.execute(f'SELECT {", ".join(columns)} FROM "{table}" ORDER BY ALL').fetchall()
+    return rows
 
 
 def _assert_same(old: Any, new: Any, path: str = "") -> None:

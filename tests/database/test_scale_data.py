@@ -23,6 +23,7 @@ from evigraph.indexer.shards.folder import RunFolder
 from evigraph.schema.checks.checks import run_checks
 from evigraph.schema.database import open_read_only
 from evigraph.schema.errors import RunFolderError
+from evigraph.schema.ids import image_id_sql
 
 IMAGES = 200
 
@@ -86,7 +87,7 @@ def test_peaks_lie_in_the_window_of_their_target(rows: duckdb.DuckDBPyConnection
 
 def test_a_node_is_one_node_in_both_roots_of_an_image(rows: duckdb.DuckDBPyConnection) -> None:
     """Its feature, and what it is decomposed into, depend on the image alone; many nodes are in both."""
-    node = "decision_id // 2, target_layer, target_channel, target_y, target_x"
+    node = f"{image_id_sql('decision_id')}, target_layer, target_channel, target_y, target_x"
     found = rows.execute(
         f"""SELECT count(*) FILTER (roots = 2), count(*) FILTER (kinds > 1) FROM (
                 SELECT count(DISTINCT decision_id) AS roots,
@@ -96,7 +97,7 @@ def test_a_node_is_one_node_in_both_roots_of_an_image(rows: duckdb.DuckDBPyConne
     ).fetchall()[0]
     assert found[0] > 1000
     assert found[1] == 0
-    place = "decision_id // 2, source_layer, source_channel, source_y, source_x"
+    place = f"{image_id_sql('decision_id')}, source_layer, source_channel, source_y, source_x"
     nodes, with_feature = rows.execute(
         f"SELECT count(DISTINCT ({place})), count(DISTINCT ({place}, feature)) FROM edge"
     ).fetchall()[0]

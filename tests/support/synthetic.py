@@ -21,6 +21,7 @@ from evigraph.indexer.shards.folder import (
     RunFolder,
     ShardTables,
 )
+from evigraph.schema import ids
 
 LAYERS = (
     ("conv1_2", "features.2", 8, 32, 1),
@@ -129,7 +130,7 @@ def synthetic_shard(description: RunDescription, images: range, seed: int = 0) -
         if label is not None and label != predicted:
             roots.append((label, "label"))
         for class_id, role in roots:
-            decision_id = 2 * image_id + (role == "label")
+            decision_id = ids.decision_id(image_id, role == "label")
             edges, decompositions, cut = _hierarchy(description, decision_id, class_id, rng)
             rows["decision"].append(
                 {"decision_id": decision_id, "image_id": image_id, "class_id": class_id, "role": role,
