@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.models import AlexNet_Weights, EfficientNet_B1_Weights, ViT_H_14_Weights
+from torchvision.models import AlexNet_Weights, EfficientNet_B1_Weights, ViT_H_14_Weights, WeightsEnum
 from torchvision.transforms import InterpolationMode, v2
 
 from evigraph.indexer.data.images import SkippedImage
@@ -75,7 +76,7 @@ def test_caffe_style_networks() -> None:
 
 
 @pytest.mark.parametrize("weights", [AlexNet_Weights, EfficientNet_B1_Weights, ViT_H_14_Weights])
-def test_torchvision_weights(weights: type) -> None:
+def test_torchvision_weights(weights: type[WeightsEnum]) -> None:
     for entry in weights:
         preset = entry.transforms()
         settings = Preprocessing.from_weights(preset)
@@ -122,7 +123,7 @@ def test_options_change_one_part_each() -> None:
         ({"resize": -1}, "resize -1 is out of range"),
     ],
 )
-def test_bad_values_are_named(change: dict[str, object], message: str) -> None:
+def test_bad_values_are_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         IMAGENET.with_options(**change)
 
