@@ -68,6 +68,7 @@ def _assert_same_rows(old: Rows, new: Rows) -> None:
                 _assert_same(value, now, f"{table}.{name}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("revision", sorted(fixtures()))
 def test_publish_brings_it_up(tmp_path: Path, revision: str) -> None:
     db = unpack(fixtures()[revision], tmp_path / "evidence.duckdb")

@@ -89,6 +89,7 @@ def test_decompositions_lie_in_the_order_of_class_and_layer(own: Path, tmp_path:
     assert [tuple(row) for row in rows] == sorted(tuple(row) for row in rows)
 
 
+@pytest.mark.slow
 def test_runs_added_one_by_one_or_at_once_give_the_same_rows(run_dir: Path, tmp_path: Path) -> None:
     for name in ("b", "c"):
         synthetic_run(tmp_path / name, name=name, seed=ord(name), context=False, twins=True)

@@ -42,6 +42,7 @@ def rows(run_dir: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     connection.close()
 
 
+@pytest.mark.slow
 def test_every_invariant_holds(run_dir: Path, tmp_path: Path) -> None:
     db = tmp_path / "scale.duckdb"
     report = publish([run_dir], db)

@@ -262,6 +262,7 @@ def _command(*words: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_commands(database: Path, client: TestClient, tmp_path: Path) -> None:
     """The same bytes as the service's, or the same rows."""
     out = tmp_path / "edges.arrow"
@@ -274,6 +275,7 @@ def test_commands(database: Path, client: TestClient, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["edges.arrow"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

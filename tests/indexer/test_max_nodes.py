@@ -102,6 +102,7 @@ def edges_of(level: LevelEdges) -> dict[tuple[int, Place], list[tuple[Place, flo
     return dict(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("top_n", "max_nodes"), [(3, 1), (3, 5), (5, 20)])
 def test_against_dictionaries(network: Prepared, top_n: int, max_nodes: int) -> None:
     """The bound, derived from the edges without one: a decomposition does not depend on what else is decomposed."""
