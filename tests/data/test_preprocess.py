@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.models import AlexNet_Weights, EfficientNet_B1_Weights, ViT_H_14_Weights
+from torchvision.models import AlexNet_Weights, EfficientNet_B1_Weights, ViT_H_14_Weights, WeightsEnum
 from torchvision.transforms import InterpolationMode, v2
 
 from evigraph.indexer.data.images import SkippedImage
@@ -77,7 +77,7 @@ def test_caffe_style_networks() -> None:
 
 
 @pytest.mark.parametrize("weights", [AlexNet_Weights, EfficientNet_B1_Weights, ViT_H_14_Weights])
-def test_torchvision_weights(weights: type) -> None:
+def test_torchvision_weights(weights: type[WeightsEnum]) -> None:
     for entry in weights:
         preset = entry.transforms()
         settings = Preprocessing.from_weights(preset)

@@ -179,6 +179,7 @@ def test_every_invariant_is_broken_below() -> None:
     assert set(BREAKS) == {rule.name for rule in INVARIANTS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BREAKS)
 def test_a_broken_invariant_is_found_and_no_other(editable: Connection, name: str) -> None:
     for statement in BREAKS[name]:

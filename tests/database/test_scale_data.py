@@ -44,6 +44,7 @@ def rows(run_dir: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     connection.close()
 
 
+@pytest.mark.slow
 def test_every_invariant_holds(run_dir: Path, tmp_path: Path) -> None:
     db = tmp_path / "scale.duckdb"
     report = publish([run_dir], db)
@@ -129,6 +130,7 @@ def test_it_looks_like_a_dataset(rows: duckdb.DuckDBPyConnection) -> None:
     assert sum(counts[:10]) > 0.4 * sum(counts)
 
 
+@pytest.mark.slow
 def test_the_benchmark_measures_every_figure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,6 +154,7 @@ def test_the_benchmark_measures_every_figure(
     assert json.loads(capsys.readouterr().out)["figures"].keys() == {"disk.bytes_per_edge"}
 
 
+@pytest.mark.slow
 def test_a_server_ends_with_its_block(run_dir: Path, tmp_path: Path) -> None:
     db = tmp_path / "scale.duckdb"
     publish([run_dir], db)
