@@ -13,7 +13,7 @@ from evigraph.graphapi.store.sql import Row
 from evigraph.graphapi.types.base import UNSET, DecisionRole, Info, NodeInterface, described, given
 from evigraph.graphapi.types.layers_classes import Class, class_by_id, class_node
 from evigraph.graphapi.types.loaders import EvidenceKey
-from evigraph.graphapi.types.overlap import OverlapMember, members_of_edge
+from evigraph.graphapi.types.overlaps import OverlapMember, members_of_edge
 from evigraph.graphapi.types.verification import Verification, tests_of_edge
 from evigraph.schema.errors import UsageError
 

@@ -27,7 +27,7 @@ from evigraph.graphapi.types.base import (
 )
 from evigraph.graphapi.types.context import ContextLabelSupport, ContextOrder, LayerName, labels_of_class
 from evigraph.graphapi.types.degree import DegreeDistribution, degree_node
-from evigraph.graphapi.types.profile import LayerProfile, PositiveProfile, positive_node, profile_node
+from evigraph.graphapi.types.profiles import LayerProfile, PositiveProfile, positive_node, profile_node
 
 
 @strawberry.type(description="A feature map that was decomposed; lengths in input pixels.")
