@@ -15,13 +15,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from evigraph.graphapi.questions import cohorts
-from evigraph.graphapi.questions.cohorts import Members, statement
+from evigraph.graphapi.questions.cohorts import Members
 from evigraph.graphapi.store.catalog import LayerInfo
 from evigraph.graphapi.store.cursors import Key
 from evigraph.graphapi.store.session import Session
+from evigraph.graphapi.store.sql import Statement, Template
 from evigraph.schema.encoding import NO_LABEL, fine
 from evigraph.schema.tables.rollups import ALL_CLASSES
 
@@ -41,6 +42,22 @@ _ROLLED_UP = {
     CONTEXT_LABELS: ("class_context", "label_id", "-1", "layer_id"),
 }
 """Rollup of each kind, its columns of both parts of an item, and of the layer."""
+
+
+class HeldRow(NamedTuple):
+    """Both parts of each item and how many decisions have it, in lists of the same length; None without items."""
+
+    first: list[int] | None
+    second: list[int] | None
+    decisions: list[int] | None
+
+
+class ExampleRow(NamedTuple):
+    """A decision that has an item, by both parts of it."""
+
+    first: int
+    second: int
+    decision_id: int
 
 
 @dataclass(frozen=True)
@@ -86,28 +103,33 @@ class Ranking(Sequence[Row]):
 
 async def counts(session: Session, of: str, layer: LayerInfo, members: Members) -> dict[Item, int]:
     """Decisions of a cohort that have each item of a layer, in one statement of one row."""
-    return _counts(await session.rows(held(of, layer.layer_id, members)))
+    (row,) = await session.rows(held(of, layer.layer_id, members))
+    return dict(zip(zip(row.first or (), row.second or (), strict=True), row.decisions or (), strict=True))
 
 
-def held(of: str, layer_id: int, members: Members) -> Any:
-    """The statement of `counts`: three lists of the same length, since a row for each item would take longer."""
+def held(of: str, layer_id: int, members: Members) -> Statement[HeldRow]:
+    """The statement of `counts`: one row of lists, since a row for each item would take longer."""
     # Edges are rolled up over all classes only.
     if members.rolled_up is not None and (of != EDGES or members.rolled_up[0] == ALL_CLASSES):
         table, first, second, layer = _ROLLED_UP[of]
         class_id, outcome = members.rolled_up
-        parameters = {"run_id": members.cohort.run.run_id, "role": members.cohort.role, "layer_id": layer_id}
+        values: dict[str, Any] = {
+            "run_id": members.cohort.run.run_id,
+            "role": members.cohort.role,
+            "layer_id": layer_id,
+        }
         conditions = f"run_id = :run_id AND role = :role AND {layer} = :layer_id"
         if table != "channel_edge":
             conditions += " AND class_id = :class_id"
-            parameters["class_id"] = class_id
+            values["class_id"] = class_id
         if outcome is not None:
             conditions += " AND outcome = :outcome"
-            parameters["outcome"] = outcome
+            values["outcome"] = outcome
         grouped = f"""SELECT {first} AS first, {second} AS second, sum(decisions)::INTEGER AS decisions
                       FROM {table} WHERE {conditions} GROUP BY ALL"""
     else:
-        conditions, parameters = members.where()
-        parameters["upper_layer"] = layer_id + 1
+        conditions, values = members.where()
+        values["upper_layer"] = layer_id + 1
         first, second = _ITEM[of]
         grouped = f"""
             SELECT first, second, count(*)::INTEGER AS decisions
@@ -115,15 +137,8 @@ def held(of: str, layer_id: int, members: Members) -> Any:
                   FROM (SELECT decision_id, channel AS target, unnest(evidence) AS e
                         FROM decomposition WHERE {conditions} AND layer_id = :upper_layer))
             {f"WHERE first != {NO_LABEL}" if of == CONTEXT_LABELS else ""} GROUP BY ALL"""
-    return statement(
-        f"SELECT list(first) AS first, list(second) AS second, list(decisions) AS decisions FROM ({grouped})",
-        parameters,
-    )
-
-
-def _counts(rows: Sequence[Any]) -> dict[Item, int]:
-    (row,) = rows
-    return dict(zip(zip(row.first or (), row.second or (), strict=True), row.decisions or (), strict=True))
+    lists = f"SELECT list(first) AS first, list(second) AS second, list(decisions) AS decisions FROM ({grouped})"
+    return Template(HeldRow, lists).filled(**values)
 
 
 def ranked(
@@ -139,9 +154,9 @@ def ranked(
     ]
     first, second = np.array(items, np.int64).reshape(-1, 2).T
     in_a, in_b = (np.array([count.get(item, 0) for item in items], np.int64) for count in (count_a, count_b))
-    found = statistics(in_a, size_a, in_b, size_b)
-    order = np.lexsort((second, first, -abs(found.log_odds_ratio), found.p))
-    columns = (first, second, in_a, in_b, found.log_odds_ratio, found.low, found.high, found.p, found.q)
+    tested = statistics(in_a, size_a, in_b, size_b)
+    order = np.lexsort((second, first, -abs(tested.log_odds_ratio), tested.p))
+    columns = (first, second, in_a, in_b, tested.log_odds_ratio, tested.low, tested.high, tested.p, tested.q)
     return Ranking(tuple(column[order] for column in columns))
 
 
@@ -187,22 +202,21 @@ async def contrast(
     return Contrast(of, layer, in_a, in_b, rows)
 
 
-def examples(of: str, layer_id: int, members: Members, items: Sequence[Item], count: int) -> Any:
-    """The decisions of a cohort that have each item with most importance; columns first, second, decision_id."""
-    conditions, parameters = members.where()
+def examples(of: str, layer_id: int, members: Members, items: Sequence[Item], count: int) -> Statement[ExampleRow]:
+    """The decisions of a cohort that have each item with most importance, `count` of each."""
+    conditions, values = members.where()
     first, second = _ITEM[of]
-    wanted = f"""(first, second) IN ({", ".join(f"({one}, {other})" for one, other in items)})"""
     importance = fine("(importance_log + e.share_log)")
-    return statement(
+    return Template(
+        ExampleRow,
         f"""
         SELECT first, second, decision_id
         FROM (SELECT decision_id, {first} AS first, {second} AS second, sum({importance}) AS importance
               FROM (SELECT decision_id, channel AS target, importance_log, unnest(evidence) AS e
                     FROM decomposition WHERE {conditions} AND layer_id = :upper_layer)
               GROUP BY ALL)
-        WHERE {wanted}
+        WHERE (first, second) IN :items
         QUALIFY row_number() OVER (PARTITION BY first, second ORDER BY importance DESC, decision_id) <= :count
         ORDER BY importance DESC, decision_id
         """,
-        parameters | {"upper_layer": layer_id + 1, "count": count},
-    )
+    ).filled(**values, upper_layer=layer_id + 1, items=tuple(items), count=count)

@@ -13,17 +13,37 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from evigraph.graphapi.questions.cohorts import Cohort, Members, census, resolve, statement
+from evigraph.graphapi.questions.cohorts import Cohort, Members, census, resolve
 from evigraph.graphapi.questions.contrast import CHANNELS, CONTEXT_LABELS, Item, counts, ranked
 from evigraph.graphapi.store.catalog import LayerInfo, RunInfo
 from evigraph.graphapi.store.session import Session
+from evigraph.graphapi.store.sql import Statement, Template
 from evigraph.schema.encoding import NO_LABEL, fine
 from evigraph.schema.errors import UsageError
 
 MAX_FAILURES = 500
 """More are sampled: so many are clustered 20 times, shuffled and not."""
+
+
+class FailureRow(NamedTuple):
+    """A wrong decision; `total` is how many there are, of which some are looked at."""
+
+    decision_id: int
+    class_id: int
+    label_id: int
+    predicted_id: int
+    total: int
+
+
+class EvidenceRow(NamedTuple):
+    """Lists of the same length: a decision, a channel, its importance there, and the context labels of those edges."""
+
+    decisions: list[int] | None
+    channels: list[int] | None
+    importance: list[float] | None
+    labels: list[list[int]] | None
 
 
 @dataclass(frozen=True)
@@ -128,10 +148,11 @@ async def _right(
     return members.size, channels, labels
 
 
-def _failures(cohort: Cohort) -> Any:
-    """At most MAX_FAILURES decisions, evenly spread by id; `total` is how many there are."""
-    conditions, parameters = cohort.conditions()
-    return statement(
+def _failures(cohort: Cohort) -> Statement[FailureRow]:
+    """At most MAX_FAILURES decisions, evenly spread by id."""
+    conditions, values = cohort.conditions()
+    return Template(
+        FailureRow,
         f"""
         SELECT decision_id, class_id, label_id, predicted_id, total
         FROM (SELECT *, row_number() OVER (ORDER BY decision_id) AS place, count(*) OVER () AS total
@@ -139,14 +160,13 @@ def _failures(cohort: Cohort) -> Any:
         WHERE total <= :most OR place * :most // total != (place - 1) * :most // total
         ORDER BY decision_id
         """,
-        parameters | {"most": MAX_FAILURES},
-    )
+    ).filled(**values, most=MAX_FAILURES)
 
 
-def _evidence(layer_id: int, members: Members) -> Any:
-    """One row of lists: decision, channel, importance, and context labels of the edges into it."""
-    conditions, parameters = members.where()
-    return statement(
+def _evidence(layer_id: int, members: Members) -> Statement[EvidenceRow]:
+    conditions, values = members.where()
+    return Template(
+        EvidenceRow,
         f"""
         SELECT list(decision_id) AS decisions, list(channel) AS channels, list(importance) AS importance,
                list(labels) AS labels
@@ -156,12 +176,11 @@ def _evidence(layer_id: int, members: Members) -> Any:
                     FROM decomposition WHERE {conditions} AND layer_id = :upper_layer)
               GROUP BY ALL ORDER BY ALL)
         """,
-        parameters | {"upper_layer": layer_id + 1},
-    )
+    ).filled(**values, upper_layer=layer_id + 1)
 
 
 def _divide(
-    failures: Any,
+    failures: list[FailureRow],
     evidence: _Evidence,
     channels: int,
     right: tuple[int, dict[Item, int], dict[Item, int]],
@@ -178,11 +197,11 @@ def _divide(
     importance = np.zeros((len(ids), channels))
     for (decision, channel), value in evidence.importance.items():
         importance[place[decision], channel] = value
-    found = clusters(importance, max_modes, size)
+    groups = clusters(importance, max_modes, size)
     modes = []
-    for group in range(found.count):
-        inside = np.flatnonzero(found.labels == group)
-        closest = inside[np.argsort(-found.closeness[inside], kind="stable")]
+    for group in range(groups.count):
+        inside = np.flatnonzero(groups.labels == group)
+        closest = inside[np.argsort(-groups.closeness[inside], kind="stable")]
         own = {ids[index] for index in inside}
         pairs = Counter((failures[index].label_id, failures[index].predicted_id) for index in inside)
         modes.append(
@@ -193,8 +212,8 @@ def _divide(
                 tuple((*pair, count) for pair, count in sorted(pairs.items(), key=lambda one: (-one[1], one[0]))),
             )
         )
-    unassigned = int((found.labels == UNASSIGNED).sum())
-    return Modes(tuple(modes), failures[0].total, len(ids), unassigned, right[0], found.silhouette)
+    unassigned = int((groups.labels == UNASSIGNED).sum())
+    return Modes(tuple(modes), failures[0].total, len(ids), unassigned, right[0], groups.silhouette)
 
 
 def _traits(
