@@ -71,7 +71,7 @@ class FailureMode:
     def context_labels(self, first: Examples = 5) -> list[ModeLabel]:
         return [
             node_from(ModeLabel, trait, label=self.run.context_labels[trait.item])
-            for trait in self.mode.labels[: example_count(first)]
+            for trait in self.mode.context_labels[: example_count(first)]
         ]
 
     @described("Its labels and predictions, most images first.")
