@@ -1,9 +1,8 @@
 """Edges as a stream of Arrow batches, in bounded memory: for notebooks, which JSON would drown.
 
 The rows are those of the view `edge` in the order in which they lie, which is by class, layer and decision, with what
-its ids stand for beside them. DuckDB gives batch after batch; each is written to the format's writer and its bytes are
-handed on before the next is read. pyarrow is loaded here when an export begins, so that a service without one is
-without it.
+its ids stand for beside them. DuckDB gives batch after batch; each is written in the format and its bytes are handed on
+before the next is read. pyarrow is loaded when the first export begins, so that a service without exports does without.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ MEDIA_TYPES = {
 }
 """Formats by name; arrow is the IPC stream."""
 BATCH_ROWS = 50_000
-"""Rows of a batch: some 6 MB, and a row group of Parquet."""
+"""Rows of a batch, which is about 6 MB and a row group of Parquet."""
 
 
 @dataclass(frozen=True)
 class EdgeFilter:
-    """Which edges: of a run, of the roots of a class, into a layer, of a role; None for all."""
+    """Which edges: of a run, of the roots of a class, into a layer, of a decision role; None for all."""
 
     run: str | None = None
     class_name: str | None = None
@@ -45,11 +44,11 @@ class EdgeFilter:
 
 
 def edges_statement(runs: tuple[RunInfo, ...], wanted: EdgeFilter) -> Statement[tuple[Any, ...]]:
-    """The edges of the runs that are wanted.
+    """The edges that pass a filter, with names beside their ids.
 
     Raises:
-        NotFoundError, AmbiguousError: a name that stands for nothing, or for several things.
-        UsageError: a class or a layer without its run, or a role that is none.
+        NotFoundError, AmbiguousError: A name stands for nothing, or for several things.
+        UsageError: A class or a layer is named without its run, or the role is unknown.
     """
     for name, value in (("class", wanted.class_name), ("layer", wanted.layer)):
         if value is not None and wanted.run is None:
@@ -135,8 +134,8 @@ def encoded(reader: Batches, format_name: str) -> Iterator[bytes]:
     """The bytes of a file of the format in parts: its head, each batch, its end.
 
     Args:
-        reader: the rows.
-        format_name: one of MEDIA_TYPES.
+        reader: The rows; read to the end.
+        format_name: One of MEDIA_TYPES.
     """
     sink = _Drain()
     with _writer(sink, reader.schema, format_name) as writer:
@@ -160,7 +159,7 @@ class _Drain(io.RawIOBase):
         self._written = 0
 
     def writable(self) -> bool:
-        """Yes."""
+        """As `io` asks before it writes."""
         return True
 
     def write(self, part: Any) -> int:

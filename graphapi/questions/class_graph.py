@@ -205,9 +205,9 @@ def build(key: GraphKey, nodes: Iterable[NodeRow], edges: Iterable[EdgeRow]) -> 
     """The graph, from the class (its root) down; an edge leads from the target, which is explained, to its evidence.
 
     Args:
-        key: what was asked.
-        nodes: of `nodes_statement`, without those above the size.
-        edges: of `edges_statement`.
+        key: What was asked.
+        nodes: Rows of `nodes_statement` up to the size bound.
+        edges: Rows of `edges_statement`.
 
     Returns:
         Nodes (layer_id, channel) with decisions, rate, importance and throughflow; edges with decisions, rate, edges,

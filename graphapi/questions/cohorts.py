@@ -20,7 +20,7 @@ from evigraph.schema.errors import UsageError
 from evigraph.schema.tables.rollups import ALL_CLASSES
 
 _MAX_CLASSES_NAMED = 200
-"""Up to so many classes are named to a statement over decompositions, which lie by class; beyond, it reads them all."""
+"""The most classes that a statement over decompositions names, which lie by class; with more it reads all."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Cohort:
     tag: str | None = None
 
     def __str__(self) -> str:
-        """As the client put it, for messages."""
+        """For messages, in the client's words."""
         names = self.run.classes
         parts = {
             "run": self.run.name,
@@ -81,7 +81,7 @@ class Cohort:
             own, other = other, own
         outcome = self.outcome
         if other is not None and self.role == "predicted":
-            # The label says no more where predictions are right, and of one class both may be named.
+            # Where predictions are right the class label adds nothing, and both may name one class.
             if outcome == "correct" and own in (None, other):
                 own, other = other, None
             elif outcome is None and own == other:
@@ -94,11 +94,10 @@ class Members:
     """A cohort that was counted.
 
     Attributes:
-        cohort: whose.
-        size: decisions, at least one.
-        rolled_up: as the cohort's.
-        ids: the decisions, ascending; none where the cohort is rolled up.
-        class_ids: the classes that they explain; none where the cohort is rolled up over all classes.
+        size: How many decisions it has, at least one.
+        rolled_up: As the cohort's.
+        ids: The decisions, ascending; empty where the cohort is rolled up.
+        class_ids: The classes that they explain; empty where the cohort is rolled up over all classes.
     """
 
     cohort: Cohort
@@ -143,8 +142,8 @@ def resolve(
     """A cohort from what a client names.
 
     Raises:
-        NotFoundError: the run has no such class.
-        UsageError: no decision can be of it, since roots of role LABEL are those of wrongly predicted images.
+        NotFoundError: The run has no such class.
+        UsageError: No decision can be in it: roots of role LABEL are those of wrongly predicted images.
     """
     label_id = None if label is None else find_class(run, label).class_id
     predicted_id = None if predicted is None else find_class(run, predicted).class_id

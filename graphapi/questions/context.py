@@ -7,9 +7,9 @@
     lift       rate / base rate: above 1 where evidence lies on the label more than its area explains
     presence   the share of those roots whose image shows the label at all
 
-Rows hold what the rate comes from; its base is looked up where it is asked for, as joining it took twice the time of
-the rest.
-So "sky", which covers half of every image of a class, has a lift near 1 where half of the evidence lies on it.
+Rows hold what the rate comes from; the base rate is looked up only where it is asked for, since joining it took twice
+as long as all the rest. So "sky", which covers half of every image of a class, has a lift near 1 where half of the
+evidence lies on it.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@
 4. The least p comes first, then the largest effect (`ranked`).
 
 An item is a channel of the layer, an edge from it to a channel of the next layer, or a context label of its edges.
-A decision has a channel where an edge of its hierarchy leads to it, and a label where a mask of the layer overlaps it.
+A decision has a channel if an edge of its hierarchy leads to it, and a context label if a mask of the layer overlaps
+that.
 """
 
 from __future__ import annotations
@@ -81,12 +82,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Ranking(Sequence[Row]):
-    """Tested items in order: columns of `Row`'s fields, since rows are made of those alone that a page shows."""
+    """Tested items in order, as columns of the fields of `Row`: rows are made only of those that a page shows."""
 
     columns: tuple[Any, ...]
 
     def __len__(self) -> int:
-        """How many items were tested."""
+        """The number of items that were tested."""
         return len(self.columns[0])
 
     def __getitem__(self, place: Any) -> Any:
@@ -177,26 +178,26 @@ async def contrast(
     """Compare two cohorts; at most four statements, of which two at a time.
 
     Args:
-        session: the request's.
+        session: The request's.
         of: CHANNELS, EDGES or CONTEXT_LABELS.
-        layer: of a's run; b's run has one of the same name and network.
-        a: of which the rates are compared.
-        b: what they are compared with.
-        min_count: items of fewer decisions, both cohorts together, are not tested.
+        layer: A layer of a's run; b's run has one of the same name and network.
+        a: The cohort whose rates are compared.
+        b: The cohort that they are compared with.
+        min_count: Items that fewer decisions of both cohorts together have are not tested.
 
     Raises:
-        UsageError: an empty cohort, or a decision in both.
+        UsageError: A cohort is empty, or a decision is in both.
     """
     in_a, in_b = await asyncio.gather(cohorts.census(session, "a", a), cohorts.census(session, "b", b))
     await cohorts.refuse_overlap(session, in_a, in_b)
     count_a, count_b = await asyncio.gather(*(counts(session, of, layer, members) for members in (in_a, in_b)))
     if of == CONTEXT_LABELS and a.run is not b.run:
-        # Labels of two runs are the same where their names are.
-        names = {name: label_id for label_id, name in a.run.context_labels.items()}
+        # Context labels of two runs are the same where their names are.
+        ids = {name: label_id for label_id, name in a.run.context_labels.items()}
         count_b = {
-            (names[b.run.context_labels[label]], rest): count
-            for (label, rest), count in count_b.items()
-            if b.run.context_labels[label] in names
+            (ids[b.run.context_labels[label_id]], rest): count
+            for (label_id, rest), count in count_b.items()
+            if b.run.context_labels[label_id] in ids
         }
     rows = await session.compute(lambda: ranked(count_a, in_a.size, count_b, in_b.size, min_count))
     return Contrast(of, layer, in_a, in_b, rows)

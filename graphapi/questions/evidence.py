@@ -50,10 +50,10 @@ class EvidenceRow(NamedTuple):
 
 @dataclass(frozen=True)
 class GraphNode:
-    """One node; feature and importance as stored, in the network's and in relative units."""
+    """A node; feature in the network's units (of the root its logit), importance in 0..1."""
 
     key: NodeKey
-    feature: float | None
+    feature: float
     importance: float
 
 

@@ -159,10 +159,10 @@ def of_images(
     """A row for each side of some pairs.
 
     Args:
-        runs: this one and the other.
-        layers: ids in each of the layer decomposed above the channels' one.
-        some_pairs: at least one.
-        top: channels of each side; None for all.
+        runs: Ids of this run and of the other.
+        layers: In each of them the id of the layer above that of the channels, which is the one decomposed.
+        some_pairs: At least one.
+        top: The most channels of each side; None for all.
     """
     narrow = {
         "own": _NARROWED.format(decisions="own_decisions"),

@@ -1,9 +1,9 @@
 """The listings that GraphQL offers, each a SELECT over one rollup (or `image`) with its order; those of context labels
 are in `graphapi.questions.context`.
 
-Rows hold counts and sums in double precision, of which who shows them takes means and rates: in SQL that took half as
+Rows hold counts and sums in double precision; means and rates are taken of them in Python, which in SQL took half as
 long as all the rest. A mean that is sorted by is computed in both, by the same division of the same doubles.
-Filters that are None do not filter; class and outcome None mean the rollup's row over all of them.
+A filter that is None does not filter; for the class it means the rollup's row over all classes.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def total(column: Any) -> ColumnElement[Any]:
 
 
 def of_outcome(table: Any, outcome: str | None) -> ColumnElement[bool]:
-    """Rows of one outcome; None for all, which who reads sums."""
+    """Rows of one outcome; None for those of all, to be summed."""
     return true() if outcome is None else table.outcome == outcome
 
 
