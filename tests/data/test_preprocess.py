@@ -105,8 +105,8 @@ def test_timm_configuration() -> None:
 
 
 def options(**given: Any) -> PreprocessingOptions:
-    triples = {name: parse_triple(name, given[name]) for name in ("mean", "std") if name in given}
-    return PreprocessingOptions(**given | triples)
+    triples: dict[str, Any] = {name: parse_triple(name, given[name]) for name in ("mean", "std") if name in given}
+    return PreprocessingOptions(**{**given, **triples})
 
 
 def test_options_change_one_part_each() -> None:

@@ -106,7 +106,9 @@ def _wanted(db: Path, role: str | None = None) -> dict[tuple[int, ...], tuple[in
         sql = "SELECT e.*, d.role FROM edge AS e JOIN decision AS d USING (run_id, decision_id)"
         edges = connection.exec_driver_sql(sql).mappings().all()
     engine.dispose()
-    decisions, counts, first, shares = defaultdict(set), Counter(), Counter(), Counter()
+    decisions: defaultdict[tuple[int, ...], set[int]] = defaultdict(set)
+    counts, first = Counter[tuple[int, ...]](), Counter[tuple[int, ...]]()
+    shares: defaultdict[tuple[int, ...], float] = defaultdict(float)
     for edge in edges:
         for class_id in (edge["root_class_id"], ALL_CLASSES) if role in (None, edge["role"]) else ():
             group = edge["target_layer"], class_id, edge["target_channel"]

@@ -67,7 +67,7 @@ def test_one_statement(ask: Ask, statements: list[str]) -> None:
         ("quantiles: [0.5, 1.5]", "quantiles: 1.5"),
         ("threshold: -0.1", "threshold: -0.1"),
         ("minEdges: 0", "minEdges: 0"),
-        (f"quantiles: [{', '.join(['0.5'] * 21)}]", "21 are more than 20"),
+        (f"quantiles: [{', '.join(['0.5'] * 21)}]", "number of quantiles: 21 is not within 0 and 20"),
     ],
 )
 def test_refused(ask: Ask, arguments: str, said: str) -> None:

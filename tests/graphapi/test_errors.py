@@ -6,7 +6,7 @@ import base64
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import func, literal, select, true
@@ -198,11 +198,15 @@ def test_timeout(database: Path, make_ask: Callable[[Path, Settings], Ask], monk
     ask = make_ask(database, Settings(time_limit_ms=1000, threads=1))
     query = '{ run(name: "scenes") { confusions { nodes { images } } } }'
 
-    def endless() -> Listing:
+    class Endless(NamedTuple):
+        run_id: int
+        images: int
+
+    def endless() -> Listing[Endless]:
         numbers = [func.range(100_000).table_valued(name).render_derived() for name in ("a", "b")]
         images = func.sum(func.hash(*(table.column for table in numbers))).label("images")
         rows = select(literal(1).label("run_id"), images).select_from(numbers[0].join(numbers[1], true()))
-        return Listing("confusions", rows, ("run_id",), (Order("images", int),))
+        return Listing("confusions", Endless, rows, ("run_id",), (Order("images", int),))
 
     with monkeypatch.context() as patch:
         patch.setattr(support, "confusions", endless)

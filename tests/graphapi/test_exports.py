@@ -17,7 +17,7 @@ import pyarrow.parquet
 import pytest
 from starlette.testclient import TestClient
 
-from evigraph.graphapi.files import edges as export_edges
+from evigraph.graphapi.files import edges
 from evigraph.graphapi.http.app import create_app
 from evigraph.graphapi.store.settings import Settings
 from evigraph.indexer.publish.publish import publish
@@ -34,7 +34,7 @@ def client(database: Path) -> Iterator[TestClient]:
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that every export has many."""
-    monkeypatch.setattr(export_edges, "BATCH_ROWS", 2048)
+    monkeypatch.setattr(edges, "BATCH_ROWS", 2048)
 
 
 def _read(content: bytes, format_name: str) -> pa.Table:
@@ -69,7 +69,7 @@ def test_edges(client: TestClient, sql: Sql, query: str, format_name: str) -> No
     """Every row and column as plain SQL has them, in the order in which they lie."""
     response = client.get(f"/export/edges?{query}&format={format_name}")
     assert response.status_code == 200
-    assert response.headers["content-type"] == export_edges.MEDIA_TYPES[format_name]
+    assert response.headers["content-type"] == edges.MEDIA_TYPES[format_name]
     found = _read(response.content, format_name).to_pylist()
     expected = sql(EXPECTED.format(FILTERS[query]))
     assert len(found) == len(expected) > 20
@@ -208,7 +208,7 @@ def test_stays_on_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     synthetic_run(tmp_path / "new", images=10, name="new", seed=2)
     db = tmp_path / "db.duckdb"
     publish([tmp_path / "old"], db)
-    encoded = export_edges.encoded
+    encoded = edges.encoded
 
     def replaced_meanwhile(reader: Any, format_name: str) -> Iterator[bytes]:
         for place, part in enumerate(encoded(reader, format_name)):
@@ -219,9 +219,9 @@ def test_stays_on_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     with TestClient(create_app(db)) as client:
         before = _read(client.get("/export/edges").content, "parquet")
-        monkeypatch.setattr(export_edges, "encoded", replaced_meanwhile)
+        monkeypatch.setattr(edges, "encoded", replaced_meanwhile)
         assert _read(client.get("/export/edges").content, "parquet") == before
-        monkeypatch.setattr(export_edges, "encoded", encoded)
+        monkeypatch.setattr(edges, "encoded", encoded)
         assert set(_read(client.get("/export/edges").content, "parquet")["run"].to_pylist()) == {"old", "new"}
 
 

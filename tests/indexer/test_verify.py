@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow.parquet as pq
 import pytest
@@ -106,7 +106,9 @@ def whole(settings: IndexSettings) -> tuple[nn.Module, Batch]:
     ],
 )
 @pytest.mark.parametrize("occlude", ["grey", "blur"])
-def test_it_agrees_with_doing_the_same_by_hand(images: Path, tmp_path: Path, model: str, occlude: str) -> None:
+def test_it_agrees_with_doing_the_same_by_hand(
+    images: Path, tmp_path: Path, model: str, occlude: Literal["grey", "blur"]
+) -> None:
     changed: dict[str, Any] = {"verify": VerifySettings("all", top=2, occlude=occlude)}
     if model.endswith("Untraceable"):
         changed["layers"] = ["network.1", "network.4", "network.7"]
