@@ -1,7 +1,7 @@
 """Checking a database: the rules on its base tables, then each rollup computed again and compared.
 
 A rule on edges is asked of one part of a run after the other (`schema.parts`). Of a large run the rollups are computed
-again for a sample: those by class for some classes, the others for some channels.
+again for a sample: those by class for some classes, those by source channel for some channels, the others whole.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ _BY_CLASS, _BY_CHANNEL = ("class_id",), ("source_layer", "source_channel")
 
 
 def _samples(connection: Connection, run_id: int, every: int) -> Iterator[tuple[_Sample | None, list[type[Rollup]]]]:
-    """The rollups with the edges that they are compared by, one class or channel in `every`; None where by no edges."""
+    """The rollups, by the edges that they are compared with: of one class or channel in `every`; None if with none."""
     by_key: defaultdict[tuple[str, ...] | None, list[type[Rollup]]] = defaultdict(list)
     for rollup in ROLLUPS.values():
         names = {key.sql for key in rollup.having(Key).values()}
