@@ -47,11 +47,11 @@ def milliseconds(*series: Series) -> list[list[float]]:
     async def ask() -> list[list[float]]:
         times: list[list[float]] = [[] for _ in series]
         for asked in zip(*(one.questions for one in series), strict=True):
-            for one, question, found in zip(series, asked, times, strict=True):
+            for one, question, own_times in zip(series, asked, times, strict=True):
                 taken, body = await one.ask(question)
                 _require_answer(question, body)
-                found.append(taken)
-        return [found[one.warm_up :] for one, found in zip(series, times, strict=True)]
+                own_times.append(taken)
+        return [own_times[one.warm_up :] for one, own_times in zip(series, times, strict=True)]
 
     return asyncio.run(ask())
 

@@ -1,12 +1,12 @@
-"""Exports over HTTP: GET /export/edges and /export/graph.
+"""Exports over HTTP: GET /export/edges and /export/graph. Their query parameters:
 
 /export/edges   run, class, layer, role; format = parquet (default), csv or arrow: streamed, as it is read
 /export/graph   run, class, role, outcome, min_rate, max_nodes_per_layer; format = json (default), graphml or dot
 
 An export stays on the version of the database with which it began, until its last byte or until the client goes. Bad
 parameters are refused before anything is sent, with the error shape of every other refusal. An export that breaks off
-later (its time is up, say) closes the connection before the end that the transfer announced, so that no client takes a
-part for the whole.
+later (when its time is up, say) closes the connection before the end that the transfer announced, so that no client
+takes a part for the whole.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ def routes(service: Service) -> list[Route]:
 
 
 class _Running:
-    """Counts exports that run, each of which holds a connection for as long as its client reads."""
+    """Counts running exports, each of which holds a connection for as long as its client reads."""
 
-    def __init__(self, most: int) -> None:
-        self._most, self._count = most, 0
+    def __init__(self, limit: int) -> None:
+        self._limit, self._count = limit, 0
 
     def __enter__(self) -> None:
-        if self._count >= self._most:
-            raise LimitError(f"{self._most} exports are running already, which is the limit; try again later")
+        if self._count >= self._limit:
+            raise LimitError(f"{self._limit} exports are running already, which is the limit; try again later")
         self._count += 1
 
     def __exit__(self, *_: object) -> None:
@@ -118,7 +118,7 @@ class _Reader:
         self._job: asyncio.Future[Any] | None = None
 
     async def begin(self, statement: Any, format_name: str) -> bytes:
-        """Start reading; gives the head of the file."""
+        """Start reading; returns the head of the file."""
 
         def start() -> bytes:
             self._connection = self._version.engine.connect()
@@ -128,7 +128,7 @@ class _Reader:
         return await self._run(start)
 
     async def parts(self, first: bytes) -> AsyncIterator[bytes]:
-        """The parts of the file."""
+        """The parts of the file, the head first."""
         part: bytes | None = first
         while part is not None:
             if part:
@@ -139,12 +139,11 @@ class _Reader:
         limit = self._service.settings.export_time_limit_ms
         self._job = asyncio.ensure_future(self._service.on_a_thread(work))
         try:
-            result: T = await asyncio.wait_for(asyncio.shield(self._job), max(0.0, self._deadline - time.monotonic()))
+            return await asyncio.wait_for(asyncio.shield(self._job), max(0.0, self._deadline - time.monotonic()))
         except TimeoutError:
             raise QueryTimeoutError(
                 f"the export took longer than {limit} ms; ask for a class or a layer of it"
             ) from None
-        return result
 
     async def close(self) -> None:
         """End the statement and give the connection back."""
@@ -170,11 +169,17 @@ async def _graph(service: Service, request: Request) -> Response:
 
 
 async def graph_text(session: Session, runs: tuple[RunInfo, ...], given: dict[str, str], format_name: str) -> str:
-    """The graph that texts name, as a file of the format.
+    """The evidence graph of a class, as the text of a file.
+
+    Args:
+        session: Of one request.
+        runs: Of its database, the newest first.
+        given: Parameters by name, as text: those of /export/graph without `format`.
+        format_name: One of `export_graph.MEDIA_TYPES`.
 
     Raises:
-        NotFoundError, AmbiguousError: a name that stands for nothing, or for several things.
-        UsageError: another parameter is missing or wrong.
+        NotFoundError, AmbiguousError: A name that stands for nothing, or for several things.
+        UsageError: Another parameter is missing or wrong.
     """
     if "class" not in given:
         raise UsageError("class is missing; name the class of the graph")
@@ -219,7 +224,7 @@ def _format(given: dict[str, str], formats: dict[str, str], default: str) -> str
 
 
 def _refusal(error: EvidenceError) -> Response:
-    """400 for a wrong request, 404 for an unknown name, 429 for too many exports, 504 for too long a one."""
+    """400 for a wrong request, 404 for an unknown name, 429 for too many exports, 504 for one that took too long."""
     status = 500
     for kind, value in ((NotFoundError, 404), (LimitError, 429), (UsageError, 400), (QueryTimeoutError, 504)):
         if isinstance(error, kind):

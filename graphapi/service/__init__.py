@@ -1,5 +1,11 @@
-"""One GraphQL request from text to answer: `execution` is the way in, and `query` the one without a server.
+"""A GraphQL request in process, from its text to an answer of JSON's types.
 
-`schema` puts the types together, `guards` refuses queries that are too large, `executor` carries them out, `encoding`
-makes JSON of the answer.
+    execution   Service: a live database, the schema, the threads for SQL; Service.answer
+    schema      the schema under the limits of one service, and its SDL
+    guards      what a query may be before it runs: depth, fields, one operation
+    executor    the short way for plain fields of large answers
+    query       execute: one query of a file, without a server
+    encoding    JSON
+
+HTTP and `evigraph query` both come in here.
 """

@@ -16,7 +16,8 @@ from benchmarks import database_scale
 from benchmarks.scale import data as scale_data
 from benchmarks.scale import server as scale_server
 from benchmarks.scale.levels import LEVELS
-from benchmarks.scale.rows import TOP_N, Scale
+from benchmarks.scale.rows import Scale
+from benchmarks.scale.trees import TOP_N
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.shards.folder import RunFolder
 from evigraph.schema.checks.checks import run_checks
