@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -32,11 +33,12 @@ import torch
 from torch import nn
 
 from benchmarks.report import Report
+from evigraph.indexer.data.settings import PreprocessingOptions, parse_triple
 from evigraph.indexer.engine.hooked import HookedRecorder
 from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.run import batch, pipeline
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.run.settings import Execution, IndexSettings
 from evigraph.schema.ids import image_id_of
 
 WITHIN = 1e-5
@@ -155,10 +157,8 @@ def main() -> int:
             layers=options.layers.split(",") if options.layers else None,
             classes=options.classes,
             limit=options.limit,
-            batch_size=options.batch,
-            preprocessing={
-                name: value for name in ("crop", "mean", "std") if (value := getattr(options, name)) is not None
-            },
+            execution=Execution(batch_size=options.batch),
+            preprocessing=PreprocessingOptions(crop=options.crop, mean=options.mean, std=options.std),
         )
         windows = run(settings, autograd=False, double=options.double)
         autograd = run(replace(settings, run=Path(folder) / "autograd"), autograd=True, double=options.double)
@@ -200,7 +200,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--crop", type=int)
     for name in ("mean", "std"):
-        parser.add_argument(f"--{name}", metavar="R,G,B")
+        parser.add_argument(f"--{name}", metavar="R,G,B", type=partial(parse_triple, f"--{name}"))
     parser.add_argument("--double", action="store_true", help="float64 instead of float32")
     parser.add_argument("--json", metavar="FILE", help='where the figures go; "-" is standard output')
     return parser.parse_args()

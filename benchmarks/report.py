@@ -1,6 +1,6 @@
 """Figures with their limits, as every benchmark prints and writes them.
 
-The JSON is as DESIGN.md says:
+The JSON is as docs/design.md says:
 
     {"machine": {...}, "figures": {NAME: {"value": x, "limit": y, "at": "most" | "least", "ok": bool, ...}}}
 

@@ -22,7 +22,8 @@ from torchvision import models
 from torchvision.transforms import v2
 
 from benchmarks import agreement
-from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.data.settings import PreprocessingOptions
+from evigraph.indexer.run.settings import Execution, IndexSettings
 from tests.conftest import Cli
 from tests.indexer.agreement import TOLERANCE
 from tests.indexer.reference import Reference
@@ -105,7 +106,7 @@ MOBILENET = {
     "model": "mobilenet_v2",
     "weights": str(SHARED / "mobilenet_v2" / "mobilenet_v2.safetensors"),
     "layers": ["features.1", "features.3", "features.6", "features.13", "features.17"],
-    "preprocessing": {"crop": 225, "mean": ".5,.5,.5", "std": ".5,.5,.5"},
+    "preprocessing": PreprocessingOptions(crop=225, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
 }
 
 
@@ -117,7 +118,7 @@ def test_runs_on_windows_and_by_autograd_have_the_same_edges(network: dict[str, 
         classes=SHARED / "imagenet1000.csv",
         run=tmp_path / "windows",
         limit=1,
-        workers=0,
+        execution=Execution(workers=0),
     )
     # In float64, where both passes open the same ReLUs; `python -m benchmarks.agreement` compares larger runs.
     windows = agreement.run(settings, autograd=False, double=True)

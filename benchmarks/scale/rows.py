@@ -66,14 +66,14 @@ class Scale:
             "cut_importance": np.zeros(len(image)),
         }
         edge = _table("edge", Trees(self.preferences, self.labels).edges(roots, root_logit, rng))
-        return ShardTables(
-            image=_table("image", images),
-            skipped_image=SHARD_SCHEMAS["skipped_image"].empty_table(),
-            decision=_table("decision", decisions),
-            edge=edge,
-            decomposition=_decompositions(edge, rng),
-            image_context=_table("image_context", self._image_context(ids)),
-        )
+        return {
+            "image": _table("image", images),
+            "skipped_image": SHARD_SCHEMAS["skipped_image"].empty_table(),
+            "decision": _table("decision", decisions),
+            "edge": edge,
+            "decomposition": _decompositions(edge, rng),
+            "image_context": _table("image_context", self._image_context(ids)),
+        }
 
     @cached_property
     def labels(self) -> Ints:

@@ -91,10 +91,10 @@ def _refuse_another_size(directory: Path, images: int) -> None:
 
 def _index_and_publish(directory: Path, images: int, quiet: bool) -> Path:
     from evigraph.indexer.demo import MODEL, make
-    from evigraph.indexer.demo.model import PREPROCESSING
+    from evigraph.indexer.demo.model import OPTIONS
     from evigraph.indexer.publish.publish import publish
     from evigraph.indexer.run.pipeline import index
-    from evigraph.indexer.run.settings import IndexSettings
+    from evigraph.indexer.run.settings import Execution, IndexSettings
     from evigraph.progress import IndexProgress, StepProgress
 
     _say(quiet, f"Drawing {images} scenes into {directory / 'scenes'}: six things, each mostly in its own context.")
@@ -112,13 +112,8 @@ def _index_and_publish(directory: Path, images: int, quiet: bool) -> Path:
         classes=paths.classes,
         run=directory / "run",
         name="demo",
-        workers=0,  # scenes of 96 pixels decode faster than a worker process starts
-        preprocessing={
-            "resize": PREPROCESSING.resize or 0,
-            "crop": PREPROCESSING.crop,
-            "mean": ",".join(map(str, PREPROCESSING.mean)),
-            "std": ",".join(map(str, PREPROCESSING.std)),
-        },
+        execution=Execution(workers=0),  # scenes of 96 pixels decode faster than a worker process starts
+        preprocessing=OPTIONS,
     )
     with IndexProgress(quiet) as progress:
         report = index(settings, progress)

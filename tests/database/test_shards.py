@@ -176,7 +176,7 @@ def test_a_shard_of_other_images_is_refused(tmp_path: Path) -> None:
 def test_rows_of_another_shape_are_refused(tmp_path: Path) -> None:
     with RunFolder.open_for_writing(tmp_path / "run", describe()) as folder:
         tables = synthetic_shard(folder.description, folder.image_range(0))
-        tables.edge = tables.edge.drop_columns(["share"])
+        tables["edge"] = tables["edge"].drop_columns(["share"])
         with pytest.raises(RunFolderError, match=r"the rows of shard 0 are not of its tables: .*report this"):
             folder.write_shard(0, tables)
         assert folder.pending_shards() == [0, 1, 2]

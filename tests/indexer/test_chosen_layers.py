@@ -6,6 +6,7 @@ import pytest
 
 from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.hierarchy import explain
+from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.model.graph import frozen, trace
 from evigraph.indexer.model.layers import choose_layers, feature_maps
 from tests.indexer.agreement import assert_agrees, assert_nodes_are_complete, roots_of
@@ -32,7 +33,7 @@ def test_chosen_layers_equal_the_reference(name: str, layers: list[str]) -> None
     with frozen(network.model):
         record = WindowedRecorder(graph, chosen, network.pixels[:1]).record(network.pixels)
         roots = roots_of(record.logits)
-        levels = explain(record, roots, top_n=2)
+        levels = explain(record, roots, Method(2))
     assert_nodes_are_complete(levels, roots)
     reference = Reference(network.model, [layer.module for layer in chosen], network.pixels[0])
     assert assert_agrees(reference, levels, roots, 0, top_n=2) > 4

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from evigraph.indexer.evidence.hierarchy import LevelEdges, Nodes, explain
+from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.model.graph import frozen
 from tests.indexer.agreement import assert_agrees, assert_nodes_are_complete, roots_of
 from tests.indexer.networks import Prepared, prepare
@@ -46,7 +47,7 @@ def test_family_equals_the_reference(name: str, size: int, top_n: int, windowed:
     with frozen(network.model):
         record = network.recorder.record(network.pixels)
         roots = roots_of(record.logits)
-        levels = explain(record, roots, top_n)
+        levels = explain(record, roots, Method(top_n))
     # That it agrees says nothing of the windows where all of it fell back to autograd.
     count = sum(why is None for why in network.recorder.fallbacks)
     assert {0: "none", len(network.layers): "all"}.get(count, "some") == windowed, network.recorder.fallbacks

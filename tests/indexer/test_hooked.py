@@ -12,6 +12,7 @@ from evigraph.indexer.engine.hooked import HookedRecorder
 from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.hierarchy import LevelEdges, explain
+from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.model.graph import frozen
 from tests.indexer.agreement import roots_of
 from tests.support import tiny
@@ -95,7 +96,7 @@ def doubled_by_a_hook(*parts: nn.Module) -> nn.Sequential:
 def edges_of(network: Network, pixels: Tensor) -> list[LevelEdges]:
     with frozen(network.model):
         record = network.recorder.record(pixels)
-        return explain(record, roots_of(record.logits), top_n=3)
+        return explain(record, roots_of(record.logits), Method(3))
 
 
 @pytest.mark.parametrize(("hooked", "traced"), [(Untraceable, nn.Sequential), (WritesIntoItsLayer, WritesTraceably)])

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from evigraph.indexer.evidence.hierarchy import LevelEdges, Nodes, bounded, explain
+from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.evidence.roots import Roots
 from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.run.settings import Execution, IndexSettings
 from evigraph.schema.checks.checks import check_tables
 from evigraph.schema.database import open_read_only
 from evigraph.schema.errors import UsageError
@@ -87,7 +88,7 @@ def hierarchy(network: Prepared, top_n: int, max_nodes: int | None) -> tuple[lis
     with frozen(network.model):
         record = network.recorder.record(network.pixels)
         roots = roots_of(record.logits)
-        return explain(record, roots, top_n, max_nodes=max_nodes), roots
+        return explain(record, roots, Method(top_n, max_nodes=max_nodes)), roots
 
 
 def edges_of(level: LevelEdges) -> dict[tuple[int, Place], list[tuple[Place, float, float, float]]]:
@@ -157,12 +158,9 @@ def published(tmp_path: Path, max_nodes: int | None) -> Path:
         weights="random",
         data=f"imagefolder:{data}",
         run=tmp_path / "run",
-        top_n=5,
-        max_nodes=max_nodes,
-        workers=0,
-        batch_size=3,
-        shard_size=5,
-        preprocessing={"resize": 0, "crop": tiny.SIDE, "mean": ".5,.5,.5", "std": ".5,.5,.5"},
+        method=Method(top_n=5, max_nodes=max_nodes),
+        execution=Execution(workers=0, batch_size=3, shard_size=5),
+        preprocessing=tiny.PREPROCESSING,
     )
     index(settings)
     publish([tmp_path / "run"], tmp_path / "evidence.duckdb")
@@ -209,4 +207,4 @@ def test_a_run_without_a_bound_cuts_nothing(tmp_path: Path) -> None:
 
 def test_too_small_a_bound() -> None:
     with pytest.raises(UsageError, match="--max-nodes 0 is too small; give 1 or more"):
-        IndexSettings(model="vgg16", weights="random", data="imagefolder:x", run=Path("x"), max_nodes=0)
+        Method(max_nodes=0)

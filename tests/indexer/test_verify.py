@@ -26,10 +26,10 @@ from evigraph.indexer.model.graph import frozen, trace
 from evigraph.indexer.model.layers import feature_maps
 from evigraph.indexer.model.loading import load_model
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.run.settings import Execution, IndexSettings
 from evigraph.indexer.verify.disturb import blurred
 from evigraph.indexer.verify.means import sample_ids
-from evigraph.indexer.verify.verifier import VerifySettings
+from evigraph.indexer.verify.settings import VerifySettings
 from evigraph.schema.errors import NotFoundError, RunFolderError, UsageError
 from tests.indexer import networks
 from tests.support import tiny
@@ -77,10 +77,8 @@ def settings_of(images: Path, run: Path, model: str, **changed: Any) -> IndexSet
         weights="random" if model == tiny.MODEL else "own",
         data=f"imagefolder:{images}",
         run=run,
-        workers=0,
-        shard_size=8,
-        batch_size=4,
-        preprocessing={"resize": SIDE, "crop": SIDE, "mean": ".5,.5,.5", "std": ".5,.5,.5"},
+        execution=Execution(workers=0, shard_size=8, batch_size=4),
+        preprocessing=replace(tiny.PREPROCESSING, resize=SIDE, crop=SIDE),
         verify=VerifySettings("all", top=2),
     )
     return replace(made, **changed)
@@ -94,7 +92,7 @@ def rows(run: Path, table: str) -> list[dict[str, Any]]:
 def whole(settings: IndexSettings) -> tuple[nn.Module, Batch]:
     """The network and all its inputs."""
     loaded = load_model(settings.model, settings.weights)
-    preprocessing: Preprocessing = loaded.preprocessing.with_options(**settings.preprocessing)
+    preprocessing: Preprocessing = loaded.preprocessing.with_options(settings.preprocessing)
     (batch,) = iterate_batches(open_source(settings.data, None, 4), preprocessing, range(COUNT), batch_size=COUNT)
     return loaded.model.eval(), batch
 
@@ -383,7 +381,7 @@ def test_of_wrong_decisions_the_predictions_alone_are_tested(images: Path, tmp_p
 def test_rows_do_not_depend_on_how_the_work_is_split(images: Path, tmp_path: Path) -> None:
     settings = settings_of(images, tmp_path / "run", tiny.MODEL)
     index(settings)
-    index(replace(settings, run=tmp_path / "other", batch_size=7, shard_size=5))
+    index(replace(settings, run=tmp_path / "other", execution=Execution(workers=0, batch_size=7, shard_size=5)))
     ours, others = rows(settings.run, "verification"), rows(tmp_path / "other", "verification")
     assert len(ours) == len(others) > 0
     for one, other in zip(ours, others, strict=True):

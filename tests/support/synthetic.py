@@ -1,4 +1,4 @@
-"""Random runs that obey every rule of DESIGN.md, written through the real shard writer.
+"""Random runs that obey every rule of docs/design.md, written through the real shard writer.
 
 No network is involved: a class prefers some channels, a channel some places and context labels, and the
 numbers are drawn so that every invariant holds exactly as for a real run.
@@ -142,9 +142,7 @@ def synthetic_shard(description: RunDescription, images: range, seed: int = 0) -
                 own = np.random.default_rng((seed, decision_id, 1))  # so that all else is as without
                 rows["verification"] += _verification(edges, class_id, label, predicted, own)
         rows["image_context"] += _image_context(description, image_id, seed)
-    return ShardTables(
-        **{table: pa.Table.from_pylist(rows[table], schema=SHARD_SCHEMAS[table]) for table in SHARD_SCHEMAS}
-    )
+    return {table: pa.Table.from_pylist(rows[table], schema=SHARD_SCHEMAS[table]) for table in SHARD_SCHEMAS}
 
 
 def _image_context(description: RunDescription, image_id: int, seed: int) -> list[dict[str, Any]]:
