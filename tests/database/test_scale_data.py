@@ -58,8 +58,8 @@ def test_a_shard_is_the_same_whenever_it_is_made(run_dir: Path) -> None:
     with RunFolder.open_for_reading(run_dir) as folder:
         scale = Scale(IMAGES, 0)
         again = scale.shard(1, folder.image_range(1))
-        assert again.edge.equals(Scale(IMAGES, 0).shard(1, folder.image_range(1)).edge)
-        assert not again.edge.equals(Scale(IMAGES, 1).shard(1, folder.image_range(1)).edge)
+        assert again["edge"].equals(Scale(IMAGES, 0).shard(1, folder.image_range(1))["edge"])
+        assert not again["edge"].equals(Scale(IMAGES, 1).shard(1, folder.image_range(1))["edge"])
         files = {shard: folder.manifest(shard) for shard in range(folder.shard_count)}
     assert scale_data.make(IMAGES, out=run_dir) == run_dir
     (run_dir / "shards" / "00001.edge.parquet").write_bytes(b"damaged")
