@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from evigraph.commands import check, demo, export, index, migrate, publish, query, rollback, runs, schema, serve
 from evigraph.schema.errors import EvidenceError
+from evigraph.schema.extras import missing_extra
 
 app = typer.Typer(
     add_completion=False,
@@ -69,6 +70,9 @@ def main() -> NoReturn:
     except Exception as error:  # the last resort: a traceback is for those who ask for one
         if debug:
             raise
+        missing = missing_extra(error)
+        if missing:
+            _fail(str(missing), missing.exit_code)
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         _fail(f"unexpected {type(error).__name__}: {reason}; --debug shows where", 1)
     sys.exit(code or 0)

@@ -76,7 +76,7 @@ def measure(
                 data=f"list:{folder / 'images' / 'list.csv'}",
                 run=folder / f"run{repeat}",
                 method=Method(top_n=top_n),
-                execution=Execution(device=device, workers=workers, batch_size=batch),
+                execution=Execution(device="cuda" if device == "cuda" else "cpu", workers=workers, batch_size=batch),
             )
             report = index(settings)
             if report.new_image_count != images or report.skipped:

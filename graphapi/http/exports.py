@@ -23,8 +23,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from evigraph.graphapi.files import edges as export_edges
-from evigraph.graphapi.files import graph as export_graph
+from evigraph.graphapi.files import edges, graph
+from evigraph.graphapi.questions.class_graph import class_graph
 from evigraph.graphapi.service.encoding import to_json
 from evigraph.graphapi.service.execution import Service
 from evigraph.graphapi.store.catalog import RunInfo
@@ -32,7 +32,6 @@ from evigraph.graphapi.store.errors import LimitError, QueryTimeoutError, shape_
 from evigraph.graphapi.store.live import Version
 from evigraph.graphapi.store.names import find_run
 from evigraph.graphapi.store.session import Session
-from evigraph.graphapi.types.class_graph import class_graph
 from evigraph.schema.errors import EvidenceError, NotFoundError, UsageError
 
 T = TypeVar("T")
@@ -42,19 +41,22 @@ def routes(service: Service) -> list[Route]:
     """The routes of exports."""
     running = _Running(service.settings.max_exports)
 
-    async def edges(request: Request) -> Response:
+    async def export_edges(request: Request) -> Response:
         try:
             return await _edges(service, running, request)
         except EvidenceError as error:
             return _refusal(error)
 
-    async def graph(request: Request) -> Response:
+    async def export_graph(request: Request) -> Response:
         try:
             return await _graph(service, request)
         except EvidenceError as error:
             return _refusal(error)
 
-    return [Route("/export/edges", edges, methods=["GET"]), Route("/export/graph", graph, methods=["GET"])]
+    return [
+        Route("/export/edges", export_edges, methods=["GET"]),
+        Route("/export/graph", export_graph, methods=["GET"]),
+    ]
 
 
 class _Running:
@@ -91,17 +93,17 @@ class _Export(StreamingResponse):
 async def _edges(service: Service, running: _Running, request: Request) -> Response:
     known = ("run", "class", "layer", "role", "format")
     given = _parameters(request, known)
-    format_name = _format(given, export_edges.MEDIA_TYPES, "parquet")
-    wanted = export_edges.EdgeFilter(given.get("run"), given.get("class"), given.get("layer"), given.get("role"))
+    format_name = _format(given, edges.MEDIA_TYPES, "parquet")
+    wanted = edges.EdgeFilter(given.get("run"), given.get("class"), given.get("layer"), given.get("role"))
     async with AsyncExitStack() as stack:
         stack.enter_context(running)
         version = await stack.enter_async_context(service.database.request())
-        statement = export_edges.edges_statement(version.runs, wanted)
+        statement = edges.edges_statement(version.runs, wanted)
         export = _Reader(service, version)
         stack.push_async_callback(export.close)
         first = await export.begin(statement, format_name)
         name = f"edges.{format_name}"
-        return _Export(export.parts(first), stack.pop_all(), export_edges.MEDIA_TYPES[format_name], name)
+        return _Export(export.parts(first), stack.pop_all(), edges.MEDIA_TYPES[format_name], name)
     raise AssertionError("the block above returns")
 
 
@@ -120,7 +122,7 @@ class _Reader:
 
         def start() -> bytes:
             self._connection = self._version.engine.connect()
-            self._parts = export_edges.encoded(export_edges.batches(self._connection, statement), format_name)
+            self._parts = edges.encoded(edges.batches(self._connection, statement), format_name)
             return next(self._parts)
 
         return await self._run(start)
@@ -137,11 +139,12 @@ class _Reader:
         limit = self._service.settings.export_time_limit_ms
         self._job = asyncio.ensure_future(self._service.on_a_thread(work))
         try:
-            return await asyncio.wait_for(asyncio.shield(self._job), max(0.0, self._deadline - time.monotonic()))
+            result: T = await asyncio.wait_for(asyncio.shield(self._job), max(0.0, self._deadline - time.monotonic()))
         except TimeoutError:
             raise QueryTimeoutError(
                 f"the export took longer than {limit} ms; ask for a class or a layer of it"
             ) from None
+        return result
 
     async def close(self) -> None:
         """End the statement and give the connection back."""
@@ -158,12 +161,12 @@ class _Reader:
 async def _graph(service: Service, request: Request) -> Response:
     known = ("run", "class", "role", "outcome", "min_rate", "max_nodes_per_layer", "format")
     given = _parameters(request, known)
-    format_name = _format(given, export_graph.MEDIA_TYPES, "json")
+    format_name = _format(given, graph.MEDIA_TYPES, "json")
     async with service.database.request() as version:
         text = await graph_text(service.session(version), version.runs, given, format_name)
     name = f"graph.{format_name}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-    return Response(text, media_type=export_graph.MEDIA_TYPES[format_name], headers=headers)
+    return Response(text, media_type=graph.MEDIA_TYPES[format_name], headers=headers)
 
 
 async def graph_text(session: Session, runs: tuple[RunInfo, ...], given: dict[str, str], format_name: str) -> str:
@@ -196,7 +199,7 @@ async def graph_text(session: Session, runs: tuple[RunInfo, ...], given: dict[st
         _number(given, "min_rate", float, 0.1),
         _number(given, "max_nodes_per_layer", int, 20),
     )
-    return export_graph.graph_text(answer.graph, run, format_name)
+    return graph.graph_text(answer, run, format_name)
 
 
 def _number(given: dict[str, str], name: str, kind: Callable[[str], T], default: T) -> T:

@@ -23,8 +23,8 @@ from evigraph.graphapi.service.execution import Service
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.errors import QueryTimeoutError
 from evigraph.graphapi.store.session import Session
-from evigraph.graphapi.store.sql import Row
-from evigraph.schema.ids import image_id_of
+from evigraph.graphapi.store.sql import R, Template, columns_of
+from evigraph.schema import ids
 from evigraph.schema.pictures import PictureSettings
 from evigraph.schema.tables.pictures import ActivationMap, GuidedCrop, Thumbnail
 
@@ -37,10 +37,27 @@ _MAP = ("run_id", "decision_id", "target_layer", "target_channel", "target_y", "
 
 
 class Picture(NamedTuple):
-    """An encoded image."""
+    """An encoded image; also of `thumbnail`."""
 
     media_type: str
     content: bytes
+
+
+class _GuidedRow(NamedTuple):
+    media_type: str
+    width: int
+    height: int
+    content: bytes
+
+
+class _MapRow(NamedTuple):
+    decision_id: int
+    target_layer: int
+    content: bytes
+    first_y: int
+    first_x: int
+    height: int
+    width: int
 
 
 class _Missing(Exception):  # noqa: N818 - an answer on its way out
@@ -75,17 +92,16 @@ class _Source(NamedTuple):
             raise _Missing
         return self.run.pictures
 
-    async def row(self, table: FromClause, key: Sequence[str], *values: int) -> Row:
-        """The row with this key after the run's id; raises _Missing where there is none."""
+    async def row(self, kind: type[R], table: FromClause, key: Sequence[str], *values: int) -> R:
+        """The one row of a key, the run's id put before it; raises _Missing where there is none."""
         same = (table.c[name] == value for name, value in zip(key, (self.run.run_id, *values), strict=True))
-        rows = await self.session.rows(select(*table.c).where(*same))
+        rows = await self.session.rows(Template(kind, select(*columns_of(kind, table)).where(*same)).filled())
         if not rows:
             raise _Missing
         return rows[0]
 
-    async def thumbnail(self, image_id: int) -> bytes:
-        content: bytes = (await self.row(Thumbnail.__table__, _THUMBNAIL, image_id)).content
-        return content
+    async def thumbnail(self, image_id: int) -> Picture:
+        return await self.row(Picture, Thumbnail.__table__, _THUMBNAIL, image_id)
 
 
 async def _answer(
@@ -128,8 +144,7 @@ def _names(header: str, etag: str) -> bool:
 
 
 async def _image(source: _Source, place: dict[str, int], _: Request) -> Picture:
-    row = await source.row(Thumbnail.__table__, _THUMBNAIL, place["image"])
-    return Picture(row.media_type, row.content)
+    return await source.thumbnail(place["image"])
 
 
 async def _crop(source: _Source, place: dict[str, int], _: Request) -> Picture:
@@ -138,13 +153,13 @@ async def _crop(source: _Source, place: dict[str, int], _: Request) -> Picture:
     if layer is None or not (place["y"] < layer.height and place["x"] < layer.width):
         raise _Missing
     box = pictures.layers[layer.layer_id].box(place["y"], place["x"], pictures.side)
-    content = await source.thumbnail(place["image"])
-    return Picture("image/png", await asyncio.to_thread(drawing.crop, content, box, pictures.side))
+    thumbnail = await source.thumbnail(place["image"])
+    return Picture("image/png", await asyncio.to_thread(drawing.crop, thumbnail.content, box, pictures.side))
 
 
 async def _guided(source: _Source, place: dict[str, int], _: Request) -> Picture:
     key = (place["layer"], place["channel"], place["image"], place["y"], place["x"])
-    row = await source.row(GuidedCrop.__table__, _GUIDED, *key)
+    row = await source.row(_GuidedRow, GuidedCrop.__table__, _GUIDED, *key)
     if min(row.width, row.height) >= drawing.SMALLEST:
         return Picture(row.media_type, row.content)
     return Picture("image/png", await asyncio.to_thread(drawing.enlarged, row.content))
@@ -153,10 +168,10 @@ async def _guided(source: _Source, place: dict[str, int], _: Request) -> Picture
 async def _map(source: _Source, place: dict[str, int], request: Request) -> Picture:
     pictures = source.pictures()
     key = (place["decision"], place["layer"], place["channel"], place["y"], place["x"], place["source"])
-    row = await source.row(ActivationMap.__table__, _MAP, *key)
+    row = await source.row(_MapRow, ActivationMap.__table__, _MAP, *key)
     layer = source.run.layers[row.target_layer - 1]
     overlay = request.query_params.get("overlay") != "false" and pictures.thumbnails is not None
-    under = await source.thumbnail(image_id_of(row.decision_id)) if overlay else None
+    under = (await source.thumbnail(ids.image_id_of(row.decision_id))).content if overlay else None
     stored = drawing.StoredMap(row.content, row.first_y, row.first_x, row.height, row.width, layer.height, layer.width)
     geometry = pictures.layers[layer.layer_id]
     return Picture("image/png", await asyncio.to_thread(drawing.heat_map, stored, geometry, pictures.side, under))

@@ -17,6 +17,7 @@ from typing import Any
 from graphql import GraphQLError, GraphQLSyntaxError
 
 from evigraph.schema.errors import AmbiguousError, EvidenceError, NotFoundError, UsageError
+from evigraph.schema.extras import missing_extra
 
 logger = logging.getLogger("evigraph.graphapi")
 
@@ -75,7 +76,7 @@ def _cause(error: GraphQLError) -> BaseException | None:
     cause: BaseException | None = error.original_error
     while isinstance(cause, GraphQLError):
         cause = cause.original_error
-    return cause
+    return missing_extra(cause) or cause
 
 
 def _extensions(error: EvidenceError) -> dict[str, Any]:

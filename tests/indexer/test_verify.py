@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow.parquet as pq
 import pytest
@@ -98,10 +98,17 @@ def whole(settings: IndexSettings) -> tuple[nn.Module, Batch]:
 
 
 @pytest.mark.parametrize(
-    "model", [tiny.MODEL, *(f"{__name__}:{name}" for name in ("squeezenet", "resnet", "Untraceable"))]
+    "model",
+    [
+        tiny.MODEL,
+        f"{__name__}:Untraceable",
+        *(pytest.param(f"{__name__}:{name}", marks=pytest.mark.slow) for name in ("squeezenet", "resnet")),
+    ],
 )
 @pytest.mark.parametrize("occlude", ["grey", "blur"])
-def test_it_agrees_with_doing_the_same_by_hand(images: Path, tmp_path: Path, model: str, occlude: str) -> None:
+def test_it_agrees_with_doing_the_same_by_hand(
+    images: Path, tmp_path: Path, model: str, occlude: Literal["grey", "blur"]
+) -> None:
     changed: dict[str, Any] = {"verify": VerifySettings("all", top=2, occlude=occlude)}
     if model.endswith("Untraceable"):
         changed["layers"] = ["network.1", "network.4", "network.7"]
@@ -301,7 +308,13 @@ def _reach(arrivals: Arrivals, y: int, x: int) -> tuple[int, int, int, int]:
     return found[0], found[1], found[2], found[3]
 
 
-@pytest.mark.parametrize("name", ["squeezenet1_1", "resnet18", "densenet121", "googlenet", "mobilenet_v2", "vgg11"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("squeezenet1_1", "resnet18", "mobilenet_v2"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("densenet121", "googlenet", "vgg11")),
+    ],
+)
 def test_receptive_fields_are_where_a_change_arrives(name: str) -> None:
     model = networks.build(name)
     graph = trace(model)
@@ -420,11 +433,12 @@ def test_the_sample_of_the_means_is_spread_over_the_listing() -> None:
     assert len(spread) == 64
 
 
+@pytest.mark.slow
 def test_killed_it_ends_with_the_same_rows(images: Path, tmp_path: Path) -> None:
     def words(run: Path) -> list[str]:
         return tiny.command(
             *("index", "--model", tiny.MODEL, "--weights", "random", "--data", f"imagefolder:{images}", "--run", run),
-            *(*tiny.INPUT, "--workers", "0", "--shard-size", "2", "--batch-size", "2", "--name", "tiny", "--json"),
+            *(*tiny.INPUT, "--workers", "0", "--shard-size", "1", "--batch-size", "1", "--name", "tiny", "--json"),
             *("--verify", "all", "--occlude", "blur", "--attack", "pgd", "--eps", "8/255", "--attack-steps", "3"),
         )
 
