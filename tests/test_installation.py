@@ -26,7 +26,9 @@ BESIDE_MODULES = {
 
 def run(*words: str | Path, cwd: Path) -> str:
     """Output of a Python command that only sees what is installed."""
-    done = subprocess.run([sys.executable, "-I", *map(str, words)], capture_output=True, text=True, cwd=cwd, check=False)
+    done = subprocess.run(
+        [sys.executable, "-I", *map(str, words)], capture_output=True, text=True, cwd=cwd, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
