@@ -32,7 +32,8 @@ class _Bar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if not self._bar.disable:  # rich before 14.3 ends the line even so
+            self._bar.stop()
 
 
 class IndexProgress(_Bar):

@@ -32,7 +32,7 @@ OURS = {
 }
 """The packages of this repository that each may import."""
 
-ROOMS = {
+ROOMS: dict[str, dict[str, set[str]]] = {
     "indexer": {
         "": set(),  # options.py, the floor: settings as data
         "data": {""},

@@ -34,7 +34,10 @@ WEIGHTS = SHARED / "squeezenet1_1" / "squeezenet1_1.safetensors"
 IMAGES = SHARED / "imagenet_sample1000"
 COUNT = 40
 
-pytestmark = pytest.mark.skipif(not WEIGHTS.is_file(), reason=f"no real networks and images at {SHARED}")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not WEIGHTS.is_file(), reason=f"no real networks and images at {SHARED}"),
+]
 
 
 @pytest.fixture
@@ -64,7 +67,7 @@ def transform(path: Path) -> torch.Tensor:
 
 
 def network() -> torch.nn.Module:
-    model = models.squeezenet1_1(weights=None)
+    model: torch.nn.Module = models.squeezenet1_1(weights=None)
     model.load_state_dict(load_file(WEIGHTS))
     return model.eval()
 

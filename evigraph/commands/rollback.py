@@ -32,7 +32,7 @@ def rollback(
         contents = f"revision {report.revision}" if report.runs is None else contents
         print(f"{db} is {report.version.name} now, with {contents}; it was {report.from_version.name}")
         if report.runs is None:
-            print(f"  it is of an older revision, to be read again after: evigraph migrate --db {in_shell(db)}")
+            print(f"  another evigraph made it, so it is to be read again after: evigraph migrate --db {in_shell(db)}")
         elif forward:
             print(f"  back again, until the next publish: evigraph rollback --db {in_shell(db)}")
         else:

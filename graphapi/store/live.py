@@ -34,9 +34,9 @@ _OPEN_ATTEMPTS = 5
 class Version:
     """One published file, opened read-only; `users` counts the requests that use it."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, pointer: Path | None = None) -> None:
         self.file = file
-        self.engine: Engine = open_read_only(file)
+        self.engine: Engine = open_read_only(file, pointer)
         try:
             # Kept open: DuckDB drops a database with its last connection, and the file may be gone by then.
             self._anchor: Connection = self.engine.connect()
@@ -154,7 +154,7 @@ class LiveDatabase:
         for attempt in range(_OPEN_ATTEMPTS):
             file = self.pointer.resolve()
             try:
-                return Version(resolve(self.pointer))
+                return Version(resolve(self.pointer), self.pointer)
             except DatabaseError:
                 if attempt + 1 == _OPEN_ATTEMPTS or self.pointer.resolve() == file:
                     self._refused = (file, time.monotonic() + self._retry_after_s)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evigraph.indexer.pictures import guided
 from evigraph.indexer.pictures.settings import PictureOptions
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run.pipeline import index
@@ -106,7 +105,7 @@ def test_stopped_among_images_and_among_guided_crops_it_ends_with_the_same_bytes
         write(folder, peaks, number, columns)
 
     with monkeypatch.context() as patch:
-        patch.setattr(guided.guided_files, "write", stopping)
+        patch.setattr(guided_files, "write", stopping)
         with pytest.raises(Stopped):
             index(asked)
         assert written == [0, 1]

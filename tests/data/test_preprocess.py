@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.models import AlexNet_Weights, EfficientNet_B1_Weights, ViT_H_14_Weights
+from torchvision.models import AlexNet_Weights, EfficientNet_B1_Weights, ViT_H_14_Weights, WeightsEnum
 from torchvision.transforms import InterpolationMode, v2
 
 from evigraph.indexer.data.images import SkippedImage
@@ -77,7 +77,7 @@ def test_caffe_style_networks() -> None:
 
 
 @pytest.mark.parametrize("weights", [AlexNet_Weights, EfficientNet_B1_Weights, ViT_H_14_Weights])
-def test_torchvision_weights(weights: type) -> None:
+def test_torchvision_weights(weights: type[WeightsEnum]) -> None:
     for entry in weights:
         preset = entry.transforms()
         settings = Preprocessing.from_weights(preset)
@@ -105,8 +105,8 @@ def test_timm_configuration() -> None:
 
 
 def options(**given: Any) -> PreprocessingOptions:
-    triples = {name: parse_triple(name, given[name]) for name in ("mean", "std") if name in given}
-    return PreprocessingOptions(**given | triples)
+    triples: dict[str, Any] = {name: parse_triple(name, given[name]) for name in ("mean", "std") if name in given}
+    return PreprocessingOptions(**{**given, **triples})
 
 
 def test_options_change_one_part_each() -> None:

@@ -6,7 +6,7 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,7 @@ def test_too_many_at_once(database: Path) -> None:
     app = create_app(database, settings=Settings(max_exports=1))
 
     async def two() -> list[int]:
-        started: list[dict[str, Any]] = []
+        started: list[MutableMapping[str, Any]] = []
         gone = asyncio.Event()
         sent = asyncio.Event()
 
@@ -152,11 +152,15 @@ def test_too_many_at_once(database: Path) -> None:
                 "headers": [], "http_version": "1.1", "scheme": "http", "root_path": "", "asgi": {"version": "3.0"},
             }  # fmt: skip
 
-        async def receive() -> dict[str, Any]:
+        async def receive() -> MutableMapping[str, Any]:
             await gone.wait()
             return {"type": "http.disconnect"}
 
-        async def send_and_stall(message: dict[str, Any]) -> None:
+        async def stay() -> MutableMapping[str, Any]:
+            await asyncio.Event().wait()
+            raise AssertionError("nobody sets it")
+
+        async def send_and_stall(message: MutableMapping[str, Any]) -> None:
             started.append(message)
             if message["type"] == "http.response.body":
                 sent.set()
@@ -167,12 +171,12 @@ def test_too_many_at_once(database: Path) -> None:
         statuses = [started[0]["status"]]
 
         async def ask() -> int:
-            messages: list[dict[str, Any]] = []
+            messages: list[MutableMapping[str, Any]] = []
 
-            async def keep(message: dict[str, Any]) -> None:
+            async def keep(message: MutableMapping[str, Any]) -> None:
                 messages.append(message)
 
-            await app(scope("/export/edges"), asyncio.Event().wait, keep)
+            await app(scope("/export/edges"), stay, keep)
             return int(messages[0]["status"])
 
         statuses.append(await ask())
@@ -258,6 +262,7 @@ def _command(*words: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_commands(database: Path, client: TestClient, tmp_path: Path) -> None:
     """The same bytes as the service's, or the same rows."""
     out = tmp_path / "edges.arrow"
@@ -270,6 +275,7 @@ def test_commands(database: Path, client: TestClient, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["edges.arrow"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -57,6 +57,7 @@ def _total(body: dict[str, Any]) -> int:
     return total
 
 
+@pytest.mark.slow
 def test_replaced_under_load(tmp_path: Path, versions: dict[str, Path], closed: list[Version]) -> None:
     """Four threads ask without pause while publish swaps twice."""
     pointer = tmp_path / "evidence.duckdb"
@@ -84,7 +85,7 @@ def test_replaced_under_load(tmp_path: Path, versions: dict[str, Path], closed: 
             _wait_until(lambda: all(totals for totals in seen) or failures != [])
             publish([versions[name]], pointer)
             count = IMAGES[name]
-            _wait_until(lambda count=count: all(totals[-1] == count for totals in seen) or failures != [])  # type: ignore[misc]
+            _wait_until(lambda count=count: all(totals[-1] == count for totals in seen) or failures != [])
     finally:
         stop.set()
         for thread in threads:

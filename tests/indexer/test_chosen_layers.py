@@ -21,7 +21,7 @@ from tests.indexer.reference import Reference
         ("resnet18", ["layer1.0.bn2", "layer3.0.relu", "layer4.1.bn1"]),  # bypassed by shortcuts
         ("mobilenet_v2", ["features.1", "features.3", "features.13"]),  # linear: decisions of either sign
         ("squeezenet1_1", ["maxpool1", "fire4", "classifier.1"]),
-        ("vgg11_bn", ["features.3", "features.12"]),  # pooled maps
+        pytest.param("vgg11_bn", ["features.3", "features.12"], marks=pytest.mark.slow),  # pooled maps
     ],
 )
 def test_chosen_layers_equal_the_reference(name: str, layers: list[str]) -> None:

@@ -154,7 +154,7 @@ def test_layer_between_a_convolution_and_its_normalisation() -> None:
         nn.Linear(5, 3),
     ).double().eval()  # fmt: skip
     with torch.no_grad():
-        network[3].running_var.uniform_(2, 3)  # type: ignore[union-attr]
+        network.get_buffer("3.running_var").uniform_(2, 3)
     pixels = torch.randn(2, 3, 8, 8, dtype=torch.float64)
     layers = ["1", "2", "4"]
     recorder = recorder_of(network, pixels, layers)

@@ -32,8 +32,8 @@ def nodes_of(rows: list[tuple[int, int, int, int, float]], device: str = "cpu") 
     """Nodes from (root, channel, y, x, importance), which are sorted."""
     assert rows == sorted(rows)
     columns = list(zip(*rows, strict=True)) or [()] * 5
-    importance = torch.tensor(columns[4], dtype=torch.float64, device=device)
-    return Nodes(*(torch.tensor(c, dtype=torch.int64, device=device) for c in columns[:4]), importance)
+    root, channel, y, x = (torch.tensor(c, dtype=torch.int64, device=device) for c in columns[:4])
+    return Nodes(root, channel, y, x, torch.tensor(columns[4], dtype=torch.float64, device=device))
 
 
 def rows_of(nodes: Nodes) -> list[tuple[int, int, int, int, float]]:
@@ -103,6 +103,7 @@ def edges_of(level: LevelEdges) -> dict[tuple[int, Place], list[tuple[Place, flo
     return dict(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("top_n", "max_nodes"), [(3, 1), (3, 5), (5, 20)])
 def test_against_dictionaries(network: Prepared, top_n: int, max_nodes: int) -> None:
     """The bound, derived from the edges without one: a decomposition does not depend on what else is decomposed."""

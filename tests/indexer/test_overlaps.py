@@ -223,6 +223,7 @@ def assert_levels_are_plain(
     return counted, stored
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("merge", [False, True])
 @pytest.mark.parametrize(("hooked", "threshold", "max_nodes"), [(False, 0.5, None), (True, 0.5, 4), (False, 0.0, 3)])
 def test_hierarchies_equal_the_plain_ones(
@@ -301,7 +302,7 @@ def test_a_published_run_holds_the_groups_of_its_shards(runs: Path) -> None:
     with engine.connect() as connection:
         broken = [result for result in (*check_tables(connection), *check_rollups(connection)) if not result.ok]
         assert broken == []
-        run_ids = dict(connection.exec_driver_sql("SELECT name, run_id FROM run").all())
+        run_ids = {row.name: row.run_id for row in connection.exec_driver_sql("SELECT name, run_id FROM run")}
         asked = connection.exec_driver_sql(
             "SELECT name, settings->>'overlaps', settings->>'merge_overlaps' FROM run ORDER BY run_id"
         )
@@ -355,10 +356,9 @@ def test_every_node_has_a_decomposition(runs: Path) -> None:
 def dead_network(num_classes: int = 4) -> nn.Module:
     """Half of the channels of the middle layer live on their bias alone: nothing below supports them."""
     model = tiny.network(num_classes)
-    middle = model[3]
     with torch.no_grad():
-        middle.weight[::2] = 0  # type: ignore[operator, index]
-        middle.bias[::2] = 1  # type: ignore[operator, index]
+        model.get_parameter("3.weight")[::2] = 0
+        model.get_parameter("3.bias")[::2] = 1
     return model
 
 

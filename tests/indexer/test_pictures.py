@@ -192,7 +192,7 @@ def plainly_guided(model: nn.Sequential, upto: int, pixels: Tensor, place: tuple
         if isinstance(layer, nn.ReLU):
             gradient = gradient * (gradient > 0) * (values[index] > 0)
         elif isinstance(layer, nn.MaxPool2d):
-            gradient = F.max_unpool2d(gradient, switches[index], 2, output_size=values[index].shape[2:])
+            gradient = F.max_unpool2d(gradient, switches[index], (2, 2), output_size=[*values[index].shape[2:]])
         elif isinstance(layer, nn.Conv2d):
             gradient = F.conv_transpose2d(gradient, layer.weight, padding=layer.padding)  # type: ignore[arg-type]
     return gradient[0]
@@ -245,7 +245,7 @@ def test_functions_are_guided_as_modules_are(traceable: bool) -> None:
         assert (network.layers[0].node is None) == (model is function and not traceable)
         with frozen(model):
             found.append(guided_gradients(network, 1, pixels, at, at, at))
-    assert torch.allclose(*found, atol=1e-6)
+    assert torch.allclose(found[0], found[1], atol=1e-6)
     assert float(found[0].abs().max()) > 0
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from evigraph.indexer.engine.network import prepare
 from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.evidence.roots import decide
 from evigraph.indexer.run import pipeline
@@ -96,7 +97,7 @@ def test_the_limit_takes_the_first_of_the_listing(settings: IndexSettings, tmp_p
 
 @pytest.mark.parametrize("changed", [{"batch_size": 3}, {"workers": 2}, {"shard_size": 5}, {"batch_size": 64}])
 def test_rows_do_not_depend_on_how_the_work_is_split(
-    settings: IndexSettings, tmp_path: Path, changed: dict[str, int]
+    settings: IndexSettings, tmp_path: Path, changed: dict[str, Any]
 ) -> None:
     index(settings)
     index(replace(settings, run=tmp_path / "other", execution=replace(settings.execution, **changed)))
@@ -155,7 +156,8 @@ def test_scenes_get_context_labels_and_other_sets_get_none(settings: IndexSettin
         (Method, {"mask_threshold": -0.1}, "--mask-threshold -0.1"),
     ],
 )
-def test_settings_out_of_range(settings: IndexSettings, part: type, changed: dict[str, float], said: str) -> None:
+def test_settings_out_of_range(settings: IndexSettings, part: type, changed: dict[str, Any], said: str) -> None:
+    own: Any
     (own,) = (value for value in (settings, settings.method, settings.execution) if type(value) is part)
     with pytest.raises(UsageError, match=said):
         replace(own, **changed)
@@ -164,13 +166,13 @@ def test_settings_out_of_range(settings: IndexSettings, part: type, changed: dic
 def test_threads_are_of_the_machine_and_set_back(settings: IndexSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads()
     within: list[int] = []
-    made = pipeline.prepare
+    made = prepare
 
-    def prepare(*arguments: Any) -> Any:
+    def watched(*arguments: Any) -> Any:
         within.append(torch.get_num_threads())
         return made(*arguments)
 
-    monkeypatch.setattr(pipeline, "prepare", prepare)
+    monkeypatch.setattr(pipeline, "prepare", watched)
     index(replace(settings, limit=4))
     threads = replace(settings.execution, threads=before + 1)
     assert index(replace(settings, limit=4, execution=threads)).new_image_count == 0  # the same run

@@ -21,6 +21,7 @@ from evigraph.indexer.shards.folder import (
     RunFolder,
     ShardTables,
 )
+from evigraph.schema import ids
 
 LAYERS = (
     ("conv1_2", "features.2", 8, 32, 1),
@@ -129,7 +130,7 @@ def synthetic_shard(description: RunDescription, images: range, seed: int = 0) -
         if label is not None and label != predicted:
             roots.append((label, "label"))
         for class_id, role in roots:
-            decision_id = 2 * image_id + (role == "label")
+            decision_id = ids.decision_id(image_id, role == "label")
             edges, decompositions, cut = _hierarchy(description, decision_id, class_id, rng)
             rows["decision"].append(
                 {"decision_id": decision_id, "image_id": image_id, "class_id": class_id, "role": role,
@@ -148,7 +149,7 @@ def synthetic_shard(description: RunDescription, images: range, seed: int = 0) -
 def _image_context(description: RunDescription, image_id: int, seed: int) -> list[dict[str, Any]]:
     """Every label of the run somewhere in the image, since any may be an edge's, and some void."""
     labels = description.context_labels
-    areas = np.random.default_rng((seed, image_id, 1)).dirichlet(np.ones(len(labels) + 1))[1:] if labels else []
+    areas = np.random.default_rng((seed, image_id, 1)).dirichlet(np.ones(len(labels) + 1))[1:].tolist()
     return [
         {"image_id": image_id, "label_id": label.label_id, "area": float(max(area, 1e-6))}
         for label, area in zip(labels, areas, strict=True)

@@ -24,7 +24,7 @@ INPUT = ["--resize", "0", "--crop", str(SIDE), "--mean", ".5,.5,.5", "--std", ".
 """The same as options of `index`."""
 
 
-def network(num_classes: int = len(CLASSES)) -> nn.Module:
+def network(num_classes: int = len(CLASSES)) -> nn.Sequential:
     """Three stages of one convolution each: maps of 32, 16 and 8 pixels a side, `0`, `3` and `6`."""
     return nn.Sequential(
         nn.Conv2d(3, 6, 3, padding=1),
