@@ -134,7 +134,7 @@ def test_boxes_of_local_operations_are_what_the_gradient_reaches(seed: int) -> N
             Function(lambda x: x.permute(0, 2, 3, 1)), nn.LayerNorm(4), nn.Linear(4, 4), nn.GELU(),
             Function(lambda x: x.permute(0, 3, 1, 2)), nn.Conv2d(4, 4, 3, padding=1),
         ),
-        Function(lambda x: x.view(1, 2, 2, x.size(2), x.size(3)).transpose(1, 2).contiguous().view(1, 4, x.size(2), x.size(3))),
+        Function(lambda x: x.view(1, 2, 2, *x.shape[2:]).transpose(1, 2).contiguous().view(1, 4, *x.shape[2:])),
         Function(lambda x: torch.cat([x.chunk(2, 1)[1] * 2, x.chunk(2, 1)[0]], 1)),
         nn.Sequential(nn.ConvTranspose2d(4, 4, 5, 1, 2), nn.Conv2d(4, 4, 3, 2, 1)),
         Function(lambda x: x * torch.sigmoid(x.mean(1, keepdim=True))),
