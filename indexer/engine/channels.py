@@ -104,9 +104,9 @@ def _join(context: RuleContext, call: Call, sources: list[fx.Node]) -> list[Rule
     rules: list[Rule] = []
     start = 0
     for part in parts:
-        count = context.shapes[part][1]  # type: ignore[index]
+        count = context.shapes[part][1]
         if part in sources:
-            rules.append(Join(*context.ends(node, part), start=start, count=count))  # type: ignore[arg-type]
+            rules.append(Join(*context.ends(node, part), start=start, count=count))
         start += count
     return rules
 

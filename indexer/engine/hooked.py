@@ -113,8 +113,9 @@ class HookedRecorder:
         self, level: int, pixels: Tensor, image: Tensor, channel: Tensor, y: Tensor, x: Tensor
     ) -> list[Box]:
         """Where the gradient reaches in these very images."""
-        boxes = []
-        for part in torch.arange(len(image), device=image.device).split(len(pixels)):
+        boxes: list[Box] = []
+        for start in range(0, len(image), len(pixels)):
+            part = slice(start, start + len(pixels))
             where = (channel[part], y[part], x[part])
             boxes += gradient_boxes(self.model, self._layers[level].module, pixels[image[part]], *where)
         return boxes

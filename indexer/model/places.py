@@ -20,7 +20,7 @@ from dataclasses import replace
 from torch import nn
 
 from evigraph.indexer.model.geometry import NCHW, Axis, Places
-from evigraph.indexer.model.registry import Call, Source
+from evigraph.indexer.model.registry import Call, Pair, Source
 
 Shape = tuple[int, ...]
 
@@ -130,19 +130,28 @@ def unwindowed(call: Call, sources: Sequence[Source], shape: Shape) -> Places | 
 _PAD_MODES = {nn.ReflectionPad2d: "reflect", nn.ReplicationPad2d: "replicate", nn.CircularPad2d: "circular"}
 
 
-def padded(call: Call, sources: Sequence[Source], shape: Shape) -> Places | None:
-    """Places added before and after, or cut off."""
-    axes = _map(sources, shape)
+def padding_of(call: Call) -> tuple[str, Pair, Pair] | None:
+    """How a call pads: the mode, and the counts (before, after) down and across; None where they are computed."""
     if call.module is None:
         pad, mode = call["pad"], call["mode"]
     else:
         pad, mode = call.module.padding, _PAD_MODES.get(type(call.module), "constant")
-    if axes is None or mode == "circular" or not all(isinstance(count, int) for count in pad):
+    if not isinstance(pad, (list, tuple)) or not all(isinstance(count, int) for count in pad):
         return None
-    left, right, top, bottom, *_ = [*pad, 0, 0]
+    counts: list[int] = [*pad, 0, 0]
+    left, right, top, bottom = counts[:4]
+    return str(mode), (top, bottom), (left, right)
+
+
+def padded(call: Call, sources: Sequence[Source], shape: Shape) -> Places | None:
+    """Places added before and after, or cut off."""
+    axes, padding = _map(sources, shape), padding_of(call)
+    if axes is None or padding is None or padding[0] == "circular":
+        return None
+    mode, *counts = padding
     made = [
         axis.windowed(1, 1, 1, before).widened(_mirrored(mode, max(before, after), 0))
-        for axis, before, after in ((axes[0], top, bottom), (axes[1], left, right))
+        for axis, (before, after) in zip(axes, counts, strict=True)
     ]
     return Places(NCHW, (made[0], made[1]))
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.models.shufflenetv2 import channel_shuffle
 
 from evigraph.indexer.model.geometry import Geometry
 from evigraph.indexer.model.graph import trace
@@ -134,7 +135,7 @@ def test_boxes_of_local_operations_are_what_the_gradient_reaches(seed: int) -> N
             Function(lambda x: x.permute(0, 2, 3, 1)), nn.LayerNorm(4), nn.Linear(4, 4), nn.GELU(),
             Function(lambda x: x.permute(0, 3, 1, 2)), nn.Conv2d(4, 4, 3, padding=1),
         ),
-        Function(lambda x: x.view(1, 2, 2, *x.shape[2:]).transpose(1, 2).contiguous().view(1, 4, *x.shape[2:])),
+        Function(lambda x: channel_shuffle(x, 2)),
         Function(lambda x: torch.cat([x.chunk(2, 1)[1] * 2, x.chunk(2, 1)[0]], 1)),
         nn.Sequential(nn.ConvTranspose2d(4, 4, 5, 1, 2), nn.Conv2d(4, 4, 3, 2, 1)),
         Function(lambda x: x * torch.sigmoid(x.mean(1, keepdim=True))),
