@@ -31,7 +31,7 @@ from evigraph.indexer.verify.means import sample_ids
 from evigraph.indexer.verify.settings import VerifySettings
 from evigraph.schema.errors import NotFoundError, RunFolderError, UsageError
 from tests.indexer import networks
-from tests.support import tiny
+from tests.support import PATIENCE_S, tiny
 
 SIDE = 65
 """Odd, so that windows of 3 in steps of 2 read the last pixel too: a field is then all that is read."""
@@ -440,7 +440,7 @@ def test_killed_it_ends_with_the_same_rows(images: Path, tmp_path: Path) -> None
             *("--verify", "all", "--occlude", "blur", "--attack", "pgd", "--eps", "8/255", "--attack-steps", "3"),
         )
 
-    subprocess.run(words(tmp_path / "whole"), check=True, capture_output=True, timeout=120, cwd=tiny.ROOT)
+    subprocess.run(words(tmp_path / "whole"), check=True, capture_output=True, timeout=PATIENCE_S, cwd=tiny.ROOT)
     killed = tmp_path / "killed"
     indexing = subprocess.Popen(words(killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tiny.ROOT)
     while indexing.poll() is None and not list(killed.glob("shards/00002.json")):
@@ -448,7 +448,7 @@ def test_killed_it_ends_with_the_same_rows(images: Path, tmp_path: Path) -> None
     indexing.send_signal(signal.SIGKILL)
     indexing.wait()
     assert not (killed / "finished.json").exists()
-    subprocess.run(words(killed), check=True, capture_output=True, timeout=120, cwd=tiny.ROOT)
+    subprocess.run(words(killed), check=True, capture_output=True, timeout=PATIENCE_S, cwd=tiny.ROOT)
     for table in ("image", "decision", "edge", "verification"):
         assert rows(killed, table) == rows(tmp_path / "whole", table)
         assert rows(killed, table)
