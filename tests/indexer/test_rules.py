@@ -164,7 +164,7 @@ def test_average_behind_a_convolution() -> None:
     assert_exact(*small(nn.Sequential(nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 1, bias=False), nn.AvgPool2d(2))))
 
 
-PADS = {
+PADS: dict[str, Callable[[], nn.Module]] = {
     "zeros": lambda: nn.ZeroPad2d((1, 2, 0, 3)),
     "constant": lambda: nn.ConstantPad2d(2, 0.5),
     "function": lambda: Function(lambda x: F.pad(x, (2, 0, 1, 1))),
