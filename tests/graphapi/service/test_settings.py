@@ -14,7 +14,7 @@ from evigraph.graphapi.store.settings import SETTINGS, Settings
 from evigraph.schema.errors import NotFoundError, UsageError
 from tests.support import PATIENCE_S
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 TABLE, CONSTANTS = PAGE.split("## Numbers that no setting changes")
 
