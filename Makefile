@@ -5,9 +5,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_DIR ?= demo
+JOBS ?= 2
+# A process that has done its half takes over the rest of the other's, so that fixtures are seldom made twice.
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check-style bench schema clean
+.PHONY: help setup demo quick test test-oldest test-newest check-style bench schema clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -19,14 +22,37 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "evigraph needs Python 3.11 or later: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,timm]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,dev]'
 	@touch $@
 
 demo: $(STAMP)  ## draw scenes, index, publish, answer both questions (DEMO_DIR=demo)
 	$(BIN)/evigraph demo --dir $(DEMO_DIR)
 
-test: check-style  ## style, types and every test; no network is used
-	$(BIN)/python -m pytest
+quick: $(STAMP)  ## style and the tests that are not slow, within two minutes: for every change
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(PYTEST) -m 'not slow'
+
+test: check-style  ## style, types and every test; no network is used (JOBS=2 processes beside each other)
+	$(PYTEST)
+
+# Both ends of every range, in environments of their own (6 GB each, of which torch is most).
+AT_THE_ENDS := tests/indexer tests/data tests/demo tests/database tests/graphapi
+
+test-oldest: .venv-oldest/.installed  ## numerics, database and service on the oldest supported versions
+	.venv-oldest/bin/python -m pytest -W default $(AT_THE_ENDS)  # old libraries warn of newer ones beside them
+
+.venv-oldest/.installed: pyproject.toml tests/support/oldest.py
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@$(PYTHON) tests/support/oldest.py > $(@D)/oldest.txt
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(@D)/oldest.txt --editable '.[all,dev]'
+	@touch $@
+
+test-newest:  ## the same on the newest versions that the ranges admit
+	@test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager \
+	  --editable '.[all,dev]'
+	.venv-newest/bin/python -m pytest $(AT_THE_ENDS)
 
 check-style: $(STAMP)  ## ruff and mypy alone
 	$(BIN)/ruff check

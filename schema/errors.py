@@ -7,6 +7,7 @@
     ├── DataError                 images, labels or semantic maps that cannot be used
     ├── ModelError                a network, its weights or its layers
     ├── RunFolderError            a run folder that is locked, unfinished, damaged or of other settings
+    ├── NotInstalledError         a library that an extra of the installation brings
     └── DatabaseError             a database file that is missing, foreign, newer or broken
         └── InvariantError        `check` found a broken invariant
 
@@ -73,6 +74,12 @@ class RunFolderError(EvidenceError):
     """A run folder that is locked, unfinished, damaged, or made with other settings."""
 
     code = "RUN_FOLDER"
+
+
+class NotInstalledError(EvidenceError):
+    """A library that an extra of the installation brings is missing; see `schema.extras`."""
+
+    code = "NOT_INSTALLED"
 
 
 class DatabaseError(EvidenceError):

@@ -5,7 +5,7 @@ Codes: those of `schema.errors` (NOT_FOUND, AMBIGUOUS, BAD_USER_INPUT, DATABASE 
     LIMIT_EXCEEDED              the query is too deep, too wide, or its answer too large
     GRAPHQL_PARSE_FAILED        the text is not GraphQL
     GRAPHQL_VALIDATION_FAILED   the query does not fit the schema
-    INTERNAL                    anything unforeseen: logged in full under a correlation id, masked here
+    INTERNAL                    anything unexpected: logged in full under a correlation id, masked here
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from graphql import GraphQLError, GraphQLSyntaxError
 
 from evigraph.schema.errors import AmbiguousError, EvidenceError, NotFoundError, UsageError
+from evigraph.schema.extras import missing_extra
 
 logger = logging.getLogger("evigraph.graphapi")
 
@@ -33,7 +34,7 @@ class QueryTimeoutError(EvidenceError):
 
 
 class LimitError(UsageError):
-    """A request asks for more than one answer may hold."""
+    """A request asks for more than one request may."""
 
     code = "LIMIT_EXCEEDED"
 
@@ -75,7 +76,7 @@ def _cause(error: GraphQLError) -> BaseException | None:
     cause: BaseException | None = error.original_error
     while isinstance(cause, GraphQLError):
         cause = cause.original_error
-    return cause
+    return missing_extra(cause) or cause
 
 
 def _extensions(error: EvidenceError) -> dict[str, Any]:

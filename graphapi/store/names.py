@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evigraph.graphapi.store.catalog import ClassInfo, LayerInfo, RunInfo
-from evigraph.schema.errors import AmbiguousError, NotFoundError
+from evigraph.schema.errors import AmbiguousError, NotFoundError, UsageError
 
 _WAYS = ("index", "key", "name")
 
@@ -37,6 +37,15 @@ def find_layer(run: RunInfo, name: str) -> LayerInfo:
     raise NotFoundError("layer", name, known + [layer.module for layer in run.layers if layer.module], hint)
 
 
+def evidence_layer(run: RunInfo, name: str) -> LayerInfo:
+    """The layer of this name, whose channels can be evidence; UsageError for the logits."""
+    layer = find_layer(run, name)
+    if layer is run.layers[-1]:
+        below = ", ".join(other.name for other in run.layers[:-1])
+        raise UsageError(f"layer: {layer.name!r} is what is explained, not evidence; take one of {below}")
+    return layer
+
+
 def check_channel(run: RunInfo, layer: LayerInfo, index: int) -> None:
     """NotFoundError that names the range unless the layer has a channel of this index."""
     if not 0 <= index < layer.channels:
@@ -52,13 +61,13 @@ def find_class(run: RunInfo, name: str) -> ClassInfo:
         AmbiguousError: Several do; the error lists them as "index (key, name)".
     """
     way, _, rest = name.partition(":")
-    found = _called(run, name, _WAYS)
-    if not found and way in _WAYS:
-        found = _called(run, rest, (way,))
-    if len(found) == 1:
-        return found[0]
-    if found:
-        candidates = [f"index:{entry.class_id} ({entry.key}, {entry.name})" for entry in found]
+    classes = _called(run, name, _WAYS)
+    if not classes and way in _WAYS:
+        classes = _called(run, rest, (way,))
+    if len(classes) == 1:
+        return classes[0]
+    if classes:
+        candidates = [f"index:{entry.class_id} ({entry.key}, {entry.name})" for entry in classes]
         raise AmbiguousError("class", name, candidates)
     known = [text for entry in run.classes.values() for text in (entry.name, entry.key)]
     raise NotFoundError("class", name, known, f"in run {run.name!r}")
@@ -66,5 +75,5 @@ def find_class(run: RunInfo, name: str) -> ClassInfo:
 
 def _called(run: RunInfo, name: str, ways: Sequence[str]) -> list[ClassInfo]:
     """The classes that go by `name` in any of the ways, each once, by index."""
-    found = {entry.class_id: entry for way in ways for entry in run.classes_called.get((way, name), ())}
-    return [found[class_id] for class_id in sorted(found)]
+    by_id = {entry.class_id: entry for way in ways for entry in run.classes_called.get((way, name), ())}
+    return [by_id[class_id] for class_id in sorted(by_id)]

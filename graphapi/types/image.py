@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
 
 import strawberry
 
 from evigraph.graphapi.files import addresses
-from evigraph.graphapi.questions.evidence import Graph
+from evigraph.graphapi.questions.evidence import EvidenceRow, Graph, GraphNode, evidence_statement, graph
+from evigraph.graphapi.questions.support import ConfusionRow
+from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import RunInfo
-from evigraph.graphapi.store.sql import Row
+from evigraph.graphapi.store.rows import DecisionRow, ImageRow, MapRow
 from evigraph.graphapi.types.base import UNSET, DecisionRole, Info, NodeInterface, described, given
 from evigraph.graphapi.types.layers_classes import Class, class_by_id, class_node
-from evigraph.graphapi.types.loaders import EvidenceKey
-from evigraph.graphapi.types.overlap import OverlapMember, members_of_edge
+from evigraph.graphapi.types.loaders import Context, grouped, in_groups
+from evigraph.graphapi.types.nodes import node_from
+from evigraph.graphapi.types.overlaps import OverlapMember, members_of_edge
 from evigraph.graphapi.types.verification import Verification, tests_of_edge
-from evigraph.schema.errors import UsageError
+from evigraph.schema.tables.evidence import Decision as DecisionTable
+from evigraph.schema.tables.pictures import ActivationMap
 
 
 @strawberry.type(description="A node of the hierarchy: a channel at a place. Places are in the layer's map.")
@@ -42,7 +47,7 @@ class EvidenceEdge:
     context_label: str | None
     context_iou: float | None
     run: strawberry.Private[RunInfo]
-    row: strawberry.Private[Row]
+    row: strawberry.Private[EvidenceRow]
 
     @described("What the network decides without it, by method; empty where the run did not test this edge.")
     async def verification(self, info: Info) -> list[Verification]:
@@ -63,7 +68,8 @@ class EvidenceEdge:
         if self.run.pictures is None or self.run.pictures.maps is None:
             return None
         row = self.row
-        kept = await info.context.kept_maps.load((self.run.run_id, row.decision_id))
+        maps = info.context.rows(MapRow, ActivationMap, "run_id", "decision_id")
+        kept = await maps.load((self.run.run_id, row.decision_id))
         edge = addresses.edge_of(row)
         return addresses.map_url(self.run, row.decision_id, edge) if edge in map(addresses.edge_of, kept) else None
 
@@ -78,7 +84,7 @@ class Evidence:
 @strawberry.type(description="A root: one logit of one image.")
 class Decision(NodeInterface):
     run: strawberry.Private[RunInfo]
-    row: strawberry.Private[Row]
+    row: strawberry.Private[DecisionRow]
     role: DecisionRole
     logit: float
     probability: float
@@ -107,16 +113,16 @@ class Decision(NodeInterface):
             int | None, strawberry.argument(description="Edges of each decomposition; all kept ones if null.")
         ] = UNSET,
     ) -> Evidence:
-        key = EvidenceKey(
+        key = _EvidenceKey(
             run_id=self.run.run_id,
             root_layer=self.run.layers[-1].layer_id,
-            max_depth=_at_least_one("maxDepth", given(max_depth)),
-            top=_at_least_one("top", given(top)),
+            max_depth=bounded("maxDepth", given(max_depth), 1),
+            top=bounded("top", given(top), 1),
             decision_id=self.row.decision_id,
             class_id=self.row.class_id,
             logit=self.row.logit,
         )
-        return _evidence(self.run, await info.context.evidence.load(key))
+        return _evidence(self.run, await info.context.ask(_graphs).load(key))
 
     def id_parts(self) -> tuple[str | int, ...]:
         return (self.run.name, self.row.decision_id)
@@ -125,7 +131,7 @@ class Decision(NodeInterface):
 @strawberry.type(description="An indexed image; its uri is relative to the data's root.")
 class Image(NodeInterface):
     run: strawberry.Private[RunInfo]
-    row: strawberry.Private[Row]
+    row: strawberry.Private[ImageRow]
     index: int = strawberry.field(description="Its position in the sorted listing of the data.")
     uri: str
     probability: float = strawberry.field(description="Of the predicted class.")
@@ -148,8 +154,8 @@ class Image(NodeInterface):
 
     @described("Of the predicted class, and of the label where it differs.")
     async def decisions(self, info: Info) -> list[Decision]:
-        rows = await info.context.decisions_of_image.load((self.run.run_id, self.row.image_id))
-        return [decision_node(self.run, row) for row in rows]
+        decisions = info.context.rows(DecisionRow, DecisionTable, "run_id", "image_id")
+        return [decision_node(self.run, row) for row in await decisions.load((self.run.run_id, self.row.image_id))]
 
     def id_parts(self) -> tuple[str | int, ...]:
         return (self.run.name, self.row.image_id)
@@ -169,71 +175,77 @@ class Confusion:
     rate: float = strawberry.field(description="Of all images with that label.")
 
 
-def image_node(run: RunInfo, row: Row) -> Image:
+def image_node(run: RunInfo, row: ImageRow) -> Image:
     """The GraphQL object of a row of `image`."""
-    return Image(run=run, row=row, index=row.image_id, uri=row.uri, probability=row.probability)
+    return node_from(Image, row, run=run, row=row, index=row.image_id)
 
 
-def decision_node(run: RunInfo, row: Row) -> Decision:
+def decision_node(run: RunInfo, row: DecisionRow) -> Decision:
     """The GraphQL object of a row of `decision`."""
-    role = DecisionRole(row.role)
-    return Decision(
-        run=run,
-        row=row,
-        role=role,
-        logit=row.logit,
-        probability=row.probability,
-        cut_node_count=row.cut_node_count,
-        cut_importance=row.cut_importance,
-    )
+    return node_from(Decision, row, run=run, row=row, role=DecisionRole(row.role))
 
 
-def confusion_node(run: RunInfo, row: Row) -> Confusion:
+def confusion_node(run: RunInfo, row: ConfusionRow) -> Confusion:
     """The GraphQL object of a row of `confusion`."""
     label, predicted = run.classes[row.label_id], run.classes[row.predicted_id]
-    return Confusion(
+    return node_from(
+        Confusion,
+        row,
         label=class_node(run, label),
         predicted=class_node(run, predicted),
-        images=row.images,
         rate=row.images / label.image_count,
     )
 
 
-def _at_least_one(name: str, value: int | None) -> int | None:
-    if value is not None and value < 1:
-        raise UsageError(f"{name}: {value} is below 1; leave it out for all")
-    return value
+class _EvidenceKey(NamedTuple):
+    """The evidence of one root; logit and class_id are its own, root_layer the id of `logits`."""
+
+    run_id: int
+    root_layer: int
+    max_depth: int | None
+    top: int | None
+    decision_id: int
+    class_id: int
+    logit: float
 
 
-def _evidence(run: RunInfo, graph: Graph) -> Evidence:
-    names = {layer.layer_id: layer.name for layer in run.layers}
+async def _graphs(context: Context, keys: list[_EvidenceKey]) -> Sequence[Graph | BaseException]:
+    async def load(group: list[_EvidenceKey]) -> dict[_EvidenceKey, Graph]:
+        first = group[0]
+        statement = evidence_statement(
+            first.run_id,
+            sorted({key.decision_id for key in group}),
+            sorted({key.class_id for key in group}),
+            first.root_layer,
+            first.max_depth,
+            first.top,
+            context.session.settings.max_evidence_edges,
+        )
+        by_decision = grouped(await context.session.rows(statement), ["decision_id"])
+        graphs = {}
+        for key in group:
+            root = GraphNode((key.root_layer, key.class_id, 0, 0), key.logit, 1.0)
+            graphs[key] = graph(root, by_decision.get((key.decision_id,), []))
+            context.session.spend(len(graphs[key].nodes))
+        return graphs
+
+    return await in_groups(keys, lambda key: key[:4], load)
+
+
+def _evidence(run: RunInfo, answer: Graph) -> Evidence:
+    layers = {layer.layer_id: layer.name for layer in run.layers}
     return Evidence(
-        nodes=[
-            EvidenceNode(
-                layer=names[node.key[0]],
-                channel=node.key[1],
-                y=node.key[2],
-                x=node.key[3],
-                feature=node.feature,
-                importance=node.importance,
-            )
-            for node in graph.nodes
-        ],
-        edges=[
-            EvidenceEdge(
-                target=target,
-                source=source,
-                contribution=row.contribution,
-                share=row.share,
-                rank=row.rank,
-                activation=row.activation,
-                importance=row.importance,
-                context_label=None if row.context_label_id is None else run.context_labels[row.context_label_id],
-                context_iou=row.context_iou,
-                run=run,
-                row=row,
-            )
-            for target, source, row in graph.edges
-        ],
-        truncated=graph.truncated,
+        nodes=[_evidence_node(layers, node) for node in answer.nodes],
+        edges=[_evidence_edge(run, *edge) for edge in answer.edges],
+        truncated=answer.truncated,
     )
+
+
+def _evidence_node(layers: dict[int, str], node: GraphNode) -> EvidenceNode:
+    layer_id, channel, y, x = node.key
+    return node_from(EvidenceNode, node, layer=layers[layer_id], channel=channel, y=y, x=x)
+
+
+def _evidence_edge(run: RunInfo, target: int, source: int, row: EvidenceRow) -> EvidenceEdge:
+    label = None if row.context_label_id is None else run.context_labels[row.context_label_id]
+    return node_from(EvidenceEdge, row, target=target, source=source, context_label=label, run=run, row=row)

@@ -104,11 +104,9 @@ def _load_torchvision(name: str, weights: str) -> LoadedModel:
 
 
 def _load_timm(name: str, weights: str) -> LoadedModel:
-    try:
-        import timm
-        from timm.data.config import resolve_data_config
-    except ImportError as error:
-        raise ModelError(f"timm:{name} needs timm; install it with: pip install 'evigraph[timm]'") from error
+    import timm  # an extra of its own
+    from timm.data.config import resolve_data_config
+
     if not timm.is_model(name):
         raise NotFoundError("timm model", name, timm.list_models())
     if weights == "random" or _is_file(weights):

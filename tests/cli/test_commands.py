@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from tests.conftest import Cli
-from tests.support import tiny
+from tests.support import PATIENCE_S, tiny
 
 
 def test_index_publish_check_query(cli: Cli, index_words: list[str], tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_query_takes_variables_and_standard_input(published: Path) -> None:
     query = 'query ($layer: String!) { run { channelSupport(layer: $layer, class: "ant") { edges { cursor } } } }'
     piped = subprocess.run(
         tiny.command("query", "--db", published, "-", "--variables", '{"layer": "4"}'),
-        input=query, capture_output=True, text=True, timeout=60, cwd=tiny.ROOT, check=True,
+        input=query, capture_output=True, text=True, timeout=PATIENCE_S, cwd=tiny.ROOT, check=True,
     )  # fmt: skip
     assert "data" in json.loads(piped.stdout)
     assert piped.stderr == ""
@@ -139,8 +139,9 @@ def test_version_and_schema(cli: Cli) -> None:
 
 
 def test_a_model_is_as_it_was_after_indexing(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from evigraph.indexer.data.settings import PreprocessingOptions
     from evigraph.indexer.run.pipeline import index
-    from evigraph.indexer.run.settings import IndexSettings
+    from evigraph.indexer.run.settings import Execution, IndexSettings
 
     model = tiny.network().train()
     model[0].weight.requires_grad_(False)
@@ -155,9 +156,9 @@ def test_a_model_is_as_it_was_after_indexing(images: Path, tmp_path: Path, monke
             weights="own",
             data=f"imagefolder:{images}",
             run=tmp_path / "run",
-            workers=0,
+            execution=Execution(workers=0),
             limit=8,
-            preprocessing={"resize": 0, "crop": tiny.SIDE},
+            preprocessing=PreprocessingOptions(resize=0, crop=tiny.SIDE),
         )
     )
     after = _state_of(model)
@@ -198,7 +199,7 @@ def serving(db: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_serve_answers_and_stops(published: Path, stop: signal.Signals) -> None:
     with serving(published) as (server, address):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 health = httpx.get(f"{address}/healthz")
@@ -207,9 +208,9 @@ def test_serve_answers_and_stops(published: Path, stop: signal.Signals) -> None:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
         assert health.json()["status"] == "ok"
-        answer = httpx.post(f"{address}/graphql", json={"query": "{ run { imageCount } }"})
+        answer = httpx.post(f"{address}/graphql", json={"query": "{ run { imageCount } }"}, timeout=PATIENCE_S)
         assert answer.json() == {"data": {"run": {"imageCount": 12}}}
         server.send_signal(stop)
-        _, errors = server.communicate(timeout=30)
+        _, errors = server.communicate(timeout=PATIENCE_S)
         assert "Traceback" not in errors
         assert server.returncode in {0, 130, -stop}

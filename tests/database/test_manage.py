@@ -18,7 +18,8 @@ from evigraph.indexer.publish.versions import VersionedFile
 from evigraph.schema.checks.checks import run_checks
 from evigraph.schema.database import REVISIONS, open_read_only, resolve, revision_of
 from evigraph.schema.errors import DatabaseError, EvidenceError, NotFoundError, UsageError
-from tests.database.conftest import rows_of
+from tests.database.conftest import copied, rows_of
+from tests.support import PATIENCE_S
 from tests.support.synthetic import synthetic_run
 
 
@@ -30,13 +31,19 @@ def other_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def two(run_dir: Path, other_dir: Path, tmp_path: Path) -> Path:
-    """A database of both runs, which were published one after the other."""
-    db = tmp_path / "two" / "evidence.duckdb"
+@pytest.fixture(scope="module")
+def of_two_runs(run_dir: Path, other_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of both runs, which were published one after the other; not to be changed."""
+    db = tmp_path_factory.mktemp("of_two_runs") / "evidence.duckdb"
     publish([run_dir], db)
     publish([other_dir], db)
     return db
+
+
+@pytest.fixture
+def two(of_two_runs: Path, tmp_path: Path) -> Path:
+    """The same as a database of this test's own."""
+    return copied(of_two_runs, tmp_path / "two")
 
 
 def _names(db: Path) -> list[str]:
@@ -237,12 +244,12 @@ def test_each_change_excludes_every_other(two: Path, run_dir: Path) -> None:
     def stop(stage: str, _done: int, _total: int) -> None:
         if stage == "rollups":
             building.set()
-            assert go_on.wait(60)
+            assert go_on.wait(PATIENCE_S)
 
     thread = threading.Thread(target=publish, args=([run_dir], two, stop))
     thread.start()
     try:
-        assert building.wait(60)
+        assert building.wait(PATIENCE_S)
         for work in (lambda: delete_runs(["other"], two), lambda: rollback(two), lambda: publish([run_dir], two)):
             with pytest.raises(DatabaseError, match=r"another publish to .* is at work"):
                 work()

@@ -13,10 +13,9 @@ from scipy.stats import binomtest
 
 from evigraph.graphapi.store.settings import Settings
 from evigraph.indexer.publish.publish import publish
-from evigraph.indexer.run.attack import AttackSettings
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.settings import IndexSettings
-from evigraph.indexer.verify.verifier import VerifySettings
+from evigraph.indexer.run.settings import AttackSettings, Execution, IndexSettings
+from evigraph.indexer.verify.settings import VerifySettings
 from evigraph.schema.database import open_read_only
 from tests.graphapi.conftest import Ask
 from tests.support import tiny
@@ -36,8 +35,8 @@ def paired(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 weights=weights or "random",
                 data=f"imagefolder:{images}",
                 run=folder / name,
-                workers=0,
-                preprocessing={"resize": 0, "crop": tiny.SIDE, "mean": ".5,.5,.5", "std": ".5,.5,.5"},
+                execution=Execution(workers=0),
+                preprocessing=tiny.PREPROCESSING,
                 attack=attack,
                 verify=VerifySettings("all", top=2),
             )
@@ -306,7 +305,7 @@ def test_what_cannot_be_compared_is_refused(paired: Path, make_ask: Callable[[Pa
     ask = make_ask(paired, Settings())
     for arguments, said in (
         ('other: "nothing", layer: "7"', "nothing"),
-        ('other: "pgd", layer: "logits"', "name a layer below"),
+        ('other: "pgd", layer: "logits"', "what is explained, not evidence"),
         ('other: "pgd", layer: "7", top: 0', "top: 0"),
         ('other: "pgd", layer: "conv9"', "conv9"),
     ):
