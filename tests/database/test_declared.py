@@ -157,6 +157,7 @@ def _refused(work: Callable[[], object], message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_changed_declaration_is_said_and_made_anew_by_migrate(run_dir: Path, tmp_path: Path) -> None:
     db = tmp_path / "evidence.duckdb"
     publish([run_dir], db)
@@ -199,6 +200,7 @@ def test_the_command_line_says_so(cli: Cli, run_dir: Path, tmp_path: Path) -> No
     assert json.loads(cli("migrate", "--db", db, "--json").stdout)["rollups"] == []
 
 
+@pytest.mark.slow
 def test_publish_makes_stale_rollups_anew(run_dir: Path, tmp_path: Path) -> None:
     db = tmp_path / "evidence.duckdb"
     publish([run_dir], db)

@@ -174,7 +174,7 @@ PADS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-@pytest.mark.parametrize("kind", PADS)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "wide")) for kind in PADS])
 def test_padding(kind: str) -> None:
     torch.manual_seed(0)
     assert_exact(*small(nn.Sequential(PADS[kind](), conv(4, 5, stride=2), nn.ReLU())))
