@@ -5,9 +5,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_DIR ?= demo
+JOBS ?= 2
+# A process that has done its half takes over the rest of the other's, so that fixtures are seldom made twice.
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-oldest test-newest check-style bench schema clean
+.PHONY: help setup demo quick test test-oldest test-newest check-style bench schema clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -25,8 +28,13 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)  ## draw scenes, index, publish, answer both questions (DEMO_DIR=demo)
 	$(BIN)/evigraph demo --dir $(DEMO_DIR)
 
-test: check-style  ## style, types and every test; no network is used
-	$(BIN)/python -m pytest
+quick: $(STAMP)  ## style and the tests that are not slow, within two minutes: for every change
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(PYTEST) -m 'not slow'
+
+test: check-style  ## style, types and every test; no network is used (JOBS=2 processes beside each other)
+	$(PYTEST)
 
 # Both ends of every range, in environments of their own (6 GB each, of which torch is most).
 AT_THE_ENDS := tests/indexer tests/data tests/demo tests/database tests/graphapi

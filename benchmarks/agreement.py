@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -32,11 +33,13 @@ import torch
 from torch import nn
 
 from benchmarks.report import Report
+from evigraph.indexer.data.settings import PreprocessingOptions, parse_triple
 from evigraph.indexer.engine.hooked import HookedRecorder
 from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.run import batch, pipeline
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.run.settings import Execution, IndexSettings
+from evigraph.schema.ids import image_id_of
 
 WITHIN = 1e-5
 """Of the largest contribution of a decision, or activation of an edge."""
@@ -79,13 +82,13 @@ def run(settings: IndexSettings, *, autograd: bool, double: bool) -> dict[Node, 
         if double:
             patches.enter_context(mock.patch.dict(batch.PRECISIONS, fp32=torch.float64))
         index(settings)
-    found: dict[Node, Rows] = defaultdict(list)
+    edges: dict[Node, Rows] = defaultdict(list)
     for path in sorted((settings.run / "shards").glob("*.edge.parquet")):
         for row in pq.read_table(path).to_pylist():
-            found[_target(row)].append(row)
-    for rows in found.values():
+            edges[_target(row)].append(row)
+    for rows in edges.values():
         rows.sort(key=lambda row: int(row["rank"]))
-    return dict(found)
+    return dict(edges)
 
 
 def compare(left: dict[Node, Rows], right: dict[Node, Rows], within: float = WITHIN) -> Agreement:
@@ -154,34 +157,33 @@ def main() -> int:
             layers=options.layers.split(",") if options.layers else None,
             classes=options.classes,
             limit=options.limit,
-            batch_size=options.batch,
-            preprocessing={
-                name: value for name in ("crop", "mean", "std") if (value := getattr(options, name)) is not None
-            },
+            execution=Execution(batch_size=options.batch),
+            preprocessing=PreprocessingOptions(crop=options.crop, mean=options.mean, std=options.std),
         )
         windows = run(settings, autograd=False, double=options.double)
         autograd = run(replace(settings, run=Path(folder) / "autograd"), autograd=True, double=options.double)
-    found = compare(windows, autograd)
-    images = len({node[0] // 2 for node in windows})
+    agreement = compare(windows, autograd)
+    images = len({image_id_of(node[0]) for node in windows})
     print(
-        f"{options.model}, {images} images, {'float64' if options.double else 'float32'}: {found.decompositions} "
-        f"decompositions in both runs; {found.same} edges the same, {found.ties} ties, {found.beneath} decompositions "
-        f"beneath ties, {found.different} different; largest difference {found.largest_difference:.2g}",
+        f"{options.model}, {images} images, {'float64' if options.double else 'float32'}: {agreement.decompositions} "
+        f"decompositions in both runs; {agreement.same} edges the same, {agreement.ties} ties, {agreement.beneath} "
+        f"decompositions beneath ties, {agreement.different} different; largest difference "
+        f"{agreement.largest_difference:.2g}",
         file=sys.stderr,
     )
-    for example in found.examples:
+    for example in agreement.examples:
         print("  " + example, file=sys.stderr)
     name = f"{options.model}.{'float64' if options.double else 'float32'}.different_edges"
     report.add(
         name,
-        found.different,
+        agreement.different,
         most=0 if options.double else None,
         images=images,
-        decompositions=found.decompositions,
-        same=found.same,
-        ties=found.ties,
-        beneath_ties=found.beneath,
-        largest_difference=found.largest_difference,
+        decompositions=agreement.decompositions,
+        same=agreement.same,
+        ties=agreement.ties,
+        beneath_ties=agreement.beneath,
+        largest_difference=agreement.largest_difference,
         within=WITHIN,
     )
     return report.finish(options.json, strict=True)
@@ -198,7 +200,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--crop", type=int)
     for name in ("mean", "std"):
-        parser.add_argument(f"--{name}", metavar="R,G,B")
+        parser.add_argument(f"--{name}", metavar="R,G,B", type=partial(parse_triple, f"--{name}"))
     parser.add_argument("--double", action="store_true", help="float64 instead of float32")
     parser.add_argument("--json", metavar="FILE", help='where the figures go; "-" is standard output')
     return parser.parse_args()

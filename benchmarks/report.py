@@ -1,6 +1,6 @@
 """Figures with their limits, as every benchmark prints and writes them.
 
-The JSON is as DESIGN.md says:
+The JSON is as docs/design.md says:
 
     {"machine": {...}, "figures": {NAME: {"value": x, "limit": y, "at": "most" | "least", "ok": bool, ...}}}
 
@@ -30,11 +30,11 @@ class Report:
         """Add a figure; return whether it keeps its limit. One without a limit is always ok.
 
         Args:
-            name: of the figure.
-            value: measured.
-            most: the limit that it must not exceed.
-            least: or the one that it must reach.
-            details: anything else worth keeping, as JSON values.
+            name: Such as "vgg16.end_to_end".
+            value: As measured, in the unit of the limit.
+            most: The limit that it must not exceed.
+            least: Or the one that it must reach.
+            details: Anything else worth keeping, as JSON values.
         """
         ok = (most is None or value <= most) and (least is None or value >= least)
         limit = most if most is not None else least

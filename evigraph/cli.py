@@ -1,7 +1,7 @@
 """The console script `evigraph`: which commands there are, and what becomes of their errors.
 
-The command `evigraph X` is the module `evigraph/X.py`. It imports what it needs when it runs, so that `--help` loads no
-torch.
+The command `evigraph X` is the module `evigraph/commands/X.py`. It imports what it needs when it runs, so that `--help`
+loads no torch.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> NoReturn:
     """Run the command line: what goes wrong becomes one line on standard error and an exit code."""
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
-    # Its place does not matter: whoever asks for a traceback has typed the rest already.
+    # It may stand anywhere: who asks for a traceback has typed the rest already.
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         code = app(args=arguments or ["--help"], prog_name="evigraph", standalone_mode=False)
@@ -67,7 +67,7 @@ def main() -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Exception as error:  # the last resort, so that nobody meets a traceback who did not ask for one
+    except Exception as error:  # the last resort: a traceback is for those who ask for one
         if debug:
             raise
         missing = missing_extra(error)
@@ -79,19 +79,19 @@ def main() -> NoReturn:
 
 
 def _message(error: TyperException) -> str:
-    """What typer says of wrong options, with the value, which it leaves out where that is a number."""
+    """Typer's message, with the refused value, which typer leaves out where it is a number."""
     message = error.format_message().rstrip(".?").replace("Value error, ", "")
-    given = [repr(refused["input"]) for refused in getattr(error.__cause__, "errors", list)()]
-    return message if not given or given[0] in message else f"{message}, not {given[0]}"
+    values = [repr(refused["input"]) for refused in getattr(error.__cause__, "errors", list)()]
+    return message if not values or values[0] in message else f"{message}, not {values[0]}"
 
 
 def _command(arguments: list[str]) -> str:
-    """The words that name a command, `evigraph runs list`, as far as there is one."""
+    """The words that name a command, such as `evigraph runs list`, as far as there is one."""
     words: list[str] = ["evigraph"]
-    there: Any = get_command(app)
+    command: Any = get_command(app)
     for argument in arguments:
-        there = getattr(there, "commands", {}).get(argument)
-        if there is None:
+        command = getattr(command, "commands", {}).get(argument)
+        if command is None:
             break
         words.append(argument)
     return " ".join(words)

@@ -13,7 +13,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")
 
 
 def sub_app(help_: str | None = None, epilog: str | None = None) -> typer.Typer:
-    """What a module registers its commands with; the program or, under a name, a group of it takes them from there."""
+    """What a module registers its commands with; `evigraph.cli` adds it to the program, at the top or as a group."""
     return typer.Typer(add_completion=False, rich_markup_mode=None, help=help_, epilog=epilog)
 
 

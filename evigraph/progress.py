@@ -46,12 +46,12 @@ class IndexProgress(_Bar):
         self._skipped = 0
 
     def start(self, total: int, done: int) -> None:
-        """Images of the run, and of those already indexed."""
+        """How many images the run has, and how many of them are indexed already."""
         # The rate is measured from here on, so what an earlier call did must not count as progress of this one.
         self._bar.reset(self._task, total=total, completed=done)
 
     def advance(self, images: int, skipped: int) -> None:
-        """Images just finished, and how many of them were skipped."""
+        """So many more images are finished, of which so many were skipped."""
         self._skipped += skipped
         self._bar.update(self._task, advance=images, skipped=self._skipped)
 
@@ -63,5 +63,5 @@ class StepProgress(_Bar):
         super().__init__(quiet, TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
 
     def __call__(self, step: str, done: int, total: int) -> None:
-        """So many parts of a step are done."""
+        """`done` of the `total` parts of a step are finished."""
         self._bar.update(self._task, description=step, completed=done, total=total)

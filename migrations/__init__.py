@@ -1,6 +1,10 @@
-"""Alembic revisions of the evidence database, and the call that applies them.
+"""Alembic revisions of the base tables and views of a database, and the call that applies them.
 
-By hand: `alembic -c migrations/alembic.ini -x db=FILE upgrade head`. `publish` calls `migrate`.
+    versions/    the revisions; each says why, and a released one does not change
+    env.py       how Alembic reaches the database, and that rollups are none of its business
+
+Rollups are derived: a changed declaration needs no revision, `schema.rollups.keeping` makes the table anew.
+By hand: `alembic -c migrations/alembic.ini -x db=FILE upgrade head`, then `evigraph migrate --db FILE`.
 """
 
 from __future__ import annotations
@@ -16,16 +20,16 @@ FOLDER = Path(__file__).parent
 
 def config(connection: Connection | None = None) -> Config:
     """Alembic's configuration, which finds the revisions wherever this package is installed."""
-    made = Config(FOLDER / "alembic.ini")
-    made.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
-    made.attributes["connection"] = connection
-    return made
+    configuration = Config(FOLDER / "alembic.ini")
+    configuration.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    configuration.attributes["connection"] = connection
+    return configuration
 
 
 def migrate(connection: Connection, revision: str = "head") -> None:
     """Bring the database up (or down) to a revision; the caller commits."""
-    made = config(connection)
+    configuration = config(connection)
     if revision == "base" or revision.startswith("-"):
-        command.downgrade(made, revision)
+        command.downgrade(configuration, revision)
     else:
-        command.upgrade(made, revision)
+        command.upgrade(configuration, revision)

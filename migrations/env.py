@@ -10,6 +10,7 @@ from sqlalchemy import Column, Connection, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.types import TypeEngine
 
+from evigraph.schema.tables import ROLLUPS
 from evigraph.schema.tables.base import Base
 from evigraph.schema.tables.evidence import EvidenceList
 
@@ -19,12 +20,19 @@ def _differs(of: MigrationContext, _: object, column: Column[Any], __: object, k
     if not isinstance(kind, EvidenceList) or of.connection is None:
         return None
     sql = "SELECT data_type FROM duckdb_columns() WHERE table_name = $table AND column_name = $column"
-    found = of.connection.exec_driver_sql(sql, {"table": column.table.name, "column": column.name}).scalar()
-    return str(found).replace('"', "") != kind.get_col_spec()
+    data_type = of.connection.exec_driver_sql(sql, {"table": column.table.name, "column": column.name}).scalar()
+    return str(data_type).replace('"', "") != kind.get_col_spec()
+
+
+def _is_migrated(_: object, name: str | None, kind: str, *__: object) -> bool:
+    """Whether a table is a base table: rollups are derived, and no revision's concern."""
+    return kind != "table" or name not in ROLLUPS
 
 
 def _run(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=Base.metadata, compare_type=_differs)
+    context.configure(
+        connection=connection, target_metadata=Base.metadata, compare_type=_differs, include_object=_is_migrated
+    )
     with context.begin_transaction():
         context.run_migrations()
 

@@ -11,13 +11,14 @@ import re
 from pathlib import Path
 
 import duckdb
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from evigraph.schema.errors import DatabaseError, in_shell
+from evigraph.schema.tables.selects import digests
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Alembic revisions that this program knows, oldest first; a test holds them to those in `migrations/`."""
 
 _MAGIC = slice(8, 12)  # DuckDB's main header: an 8-byte checksum, then "DUCK"
@@ -29,16 +30,16 @@ def resolve(path: Path) -> Path:
     Raises:
         DatabaseError: there is no file, or it is not a DuckDB database.
     """
-    found = path.resolve()
-    if not found.exists():
+    version = path.resolve()
+    if not version.exists():
         if path.is_symlink():
             raise DatabaseError(
-                f"database {path} points to {found.name}, which is gone; return to the version before it with "
+                f"database {path} points to {version.name}, which is gone; return to the version before it with "
                 f"`evigraph rollback --db {in_shell(path)}`, or remove {path} and publish its runs again"
             )
         raise DatabaseError(f"no database {path}; make one with `evigraph publish RUN_DIR --db {in_shell(path)}`")
     try:
-        with found.open("rb") as file:
+        with version.open("rb") as file:
             header = file.read(_MAGIC.stop)
     except OSError as error:
         raise DatabaseError(
@@ -46,25 +47,34 @@ def resolve(path: Path) -> Path:
         ) from error
     if header[_MAGIC] != b"DUCK":
         raise DatabaseError(f"{path} is not a DuckDB database; name a file that `evigraph publish` made")
-    return found
+    return version
 
 
-def open_read_only(path: Path) -> Engine:
+def open_read_only(path: Path, pointer: Path | None = None) -> Engine:
     """An engine on the version that `path` points to now; it stays on that version when the pointer moves.
 
     Its connections read only, use one thread each, reach no other file, and cannot change that. Give each
     thread a connection of its own: DuckDB 1.5.6 loses rows where two share one.
 
+    Args:
+        path: the pointer, or a version.
+        pointer: what an error names, where `path` is the version that it points to.
+
     Raises:
-        DatabaseError: there is none, it is no evigraph database, or it is of another revision.
+        DatabaseError: there is none, it is no evigraph database, or it is of another revision or has other rollups.
     """
     engine = _engine(resolve(path))
+    path = pointer or path
     try:
-        revision = _read_revision(engine, path)
+        revision, stale = _read_state(engine, path)
+        mend = f"bring it up to date with `evigraph migrate --db {in_shell(path)}`"
         if revision != REVISIONS[-1]:
             raise DatabaseError(
-                f"database {path} has the older revision {revision}, this program reads {REVISIONS[-1]}; "
-                f"bring it up to date with `evigraph migrate --db {in_shell(path)}`"
+                f"database {path} has the older revision {revision}, this program reads {REVISIONS[-1]}; {mend}"
+            )
+        if stale:
+            raise DatabaseError(
+                f"database {path} has rollups that this program declares otherwise ({', '.join(stale)}); {mend}"
             )
     except BaseException:
         engine.dispose()
@@ -78,11 +88,30 @@ def revision_of(path: Path) -> str:
     Raises:
         DatabaseError: it cannot be opened, is no evigraph database, or is newer than this program.
     """
+    return state_of(path)[0]
+
+
+def state_of(path: Path) -> tuple[str, tuple[str, ...]]:
+    """The revision of a database, and the names of its stale rollups.
+
+    Raises:
+        DatabaseError: as for `revision_of`.
+    """
     engine = _engine(resolve(path))
     try:
-        return _read_revision(engine, path)
+        return _read_state(engine, path)
     finally:
         engine.dispose()
+
+
+def stale_rollups(connection: Connection) -> tuple[str, ...]:
+    """Names of the rollups whose declaration is not the one that they were made by, or is no more."""
+    declared = digests()
+    if connection.exec_driver_sql("FROM duckdb_tables() WHERE table_name = 'rollup_declaration'").first() is None:
+        return tuple(declared)  # of before revision 0004
+    rows = connection.exec_driver_sql("SELECT name, sha256 FROM rollup_declaration").all()
+    made = {row.name: row.sha256 for row in rows}
+    return tuple(name for name in declared | made if declared.get(name) != made.get(name))
 
 
 def run_ids_of(path: Path) -> dict[str, int]:
@@ -113,7 +142,7 @@ def _engine(file: Path) -> Engine:
     return create_engine(URL.create("duckdb", database=str(file)), connect_args={"read_only": True, "config": settings})
 
 
-def _read_revision(engine: Engine, path: Path) -> str:
+def _read_state(engine: Engine, path: Path) -> tuple[str, tuple[str, ...]]:
     try:
         with engine.connect() as connection:
             tables = connection.exec_driver_sql("SELECT table_name FROM duckdb_tables()").scalars().all()
@@ -122,18 +151,18 @@ def _read_revision(engine: Engine, path: Path) -> str:
                     f"{path} is a DuckDB database but not one of evigraph; name a file that `evigraph publish` made"
                 )
             revision = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+            if revision not in REVISIONS:
+                raise DatabaseError(
+                    f"database {path} has revision {revision}, newer than {REVISIONS[-1]} that this program knows; "
+                    "use the version of evigraph that made it, or a later one"
+                )
+            return str(revision), stale_rollups(connection)
     except (DBAPIError, duckdb.Error) as error:
         raise DatabaseError(
             f"database {path} cannot be opened: {one_line(error)}; where it is damaged, "
             f"`evigraph rollback --db {in_shell(path)}` returns to the version before it, "
             "and a new --db takes its runs again"
         ) from error
-    if revision not in REVISIONS:
-        raise DatabaseError(
-            f"database {path} has revision {revision}, newer than {REVISIONS[-1]} that this program knows; "
-            "use the version of evigraph that made it, or a later one"
-        )
-    return str(revision)
 
 
 def one_line(error: BaseException) -> str:

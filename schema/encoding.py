@@ -19,7 +19,7 @@ COARSE = 256
 SIGN_OFFSET = 32_768
 """n of a coarse 1.0; more than 256 times the log of any float32, so that a sign is never lost."""
 IOU_STEPS = 16_383
-"""Steps of the context IoU between 0 and 1; 0 where there is no label."""
+"""Steps of the context IoU between 0 and 1; 0 where there is no context label."""
 NO_LABEL = -1
 """context_label_id in the list of edges where there is none: nulls there would cost two bits an edge."""
 

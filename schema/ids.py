@@ -1,7 +1,7 @@
 """The id of a decision tells its image and its role: said here once, in Python and in SQL.
 
-decision_id = 2 * image_id for the predicted class of an image, + 1 for the class of its label. The functions take whole
-numbers, arrays and tensors of them, and SQLAlchemy columns; their twins, named `.._sql`, take and give SQL text.
+decision_id = 2 * image_id for the predicted class of an image, + 1 for its class label. The functions take integers,
+arrays and tensors of them, and SQLAlchemy columns; their twins, named `.._sql`, take and give SQL text.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 ROLES = ("predicted", "label")
-"""Of a decision, each at the place of what it adds to the id."""
+"""The roles of a decision; the place of each is what it adds to the id."""
 
 
 def decision_id(image_id: Any, is_label: Any) -> Any:
-    """The id of an image's decision; `is_label` is 0 or 1, or as booleans."""
+    """The id of an image's decision; `is_label` is boolean, or 0 and 1."""
     return 2 * image_id + is_label
 
 
@@ -23,12 +23,12 @@ def image_id_of(decision_id: Any) -> Any:
 
 
 def is_label(decision_id: Any) -> Any:
-    """Whether a decision is of the label's class."""
+    """Whether a decision has the label role."""
     return decision_id % 2 == 1
 
 
 def decision_id_sql(image_id: str, role: str) -> str:
-    """The id of an image's decision; `role` is SQL of 'predicted' or 'label', and of another value the id is null."""
+    """The id of an image's decision; null where `role` is not one of ROLES."""
     number = " ".join(f"WHEN '{name}' THEN {place}" for place, name in enumerate(ROLES))
     return f"(2 * {image_id} + CASE {role} {number} END)"
 
@@ -39,5 +39,5 @@ def image_id_sql(decision_id: str) -> str:
 
 
 def is_label_sql(decision_id: str) -> str:
-    """Whether a decision is of the label's class."""
+    """Whether a decision has the label role."""
     return f"({decision_id} % 2 = 1)"

@@ -37,22 +37,18 @@ class Part:
 def parts(connection: Connection, run_id: int, edge_count: int, first: int | None = None) -> Iterator[Part]:
     """Parts of about `edge_count` edges each that hold every edge of a run: classes, or decisions of a large class.
 
-    Args:
-        connection: to the database.
-        run_id: of the run.
-        edge_count: about so many edges in each.
-        first: about so many in the first, if not as many.
+    The first part may be of another size, about `first` edges.
     """
-    most = edge_count if first is None else first
+    limit = edge_count if first is None else first
     sql = """
         SELECT class_id, min(decision_id) AS first, max(decision_id) AS last, sum(len(evidence))::BIGINT AS edges
         FROM decomposition WHERE run_id = $run_id GROUP BY class_id ORDER BY class_id
     """
     low, high, edges = 0, 0, 0
     for row in connection.exec_driver_sql(sql, {"run_id": run_id}).all():
-        if edges and edges + row.edges > most:
+        if edges and edges + row.edges > limit:
             yield Part(run_id, low, high)
-            edges, most = 0, edge_count
+            edges, limit = 0, edge_count
         low, high = (row.class_id if not edges else low), row.class_id
         if row.edges > edge_count:
             step = -(-(row.last - row.first + 1) // -(-row.edges // edge_count))

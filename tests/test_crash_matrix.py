@@ -14,6 +14,7 @@ from tests.support.tiny import ROOT, environment
 POINTS = 32
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_kill_ends_as_if_undisturbed(tmp_path: Path) -> None:
     words = ["--seed", "4", "--points", str(POINTS), "--dir", str(tmp_path / "matrix")]

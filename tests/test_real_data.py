@@ -22,7 +22,8 @@ from torchvision import models
 from torchvision.transforms import v2
 
 from benchmarks import agreement
-from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.data.settings import PreprocessingOptions
+from evigraph.indexer.run.settings import Execution, IndexSettings
 from tests.conftest import Cli
 from tests.indexer.agreement import TOLERANCE
 from tests.indexer.reference import Reference
@@ -33,7 +34,10 @@ WEIGHTS = SHARED / "squeezenet1_1" / "squeezenet1_1.safetensors"
 IMAGES = SHARED / "imagenet_sample1000"
 COUNT = 40
 
-pytestmark = pytest.mark.skipif(not WEIGHTS.is_file(), reason=f"no real networks and images at {SHARED}")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not WEIGHTS.is_file(), reason=f"no real networks and images at {SHARED}"),
+]
 
 
 @pytest.fixture
@@ -63,7 +67,7 @@ def transform(path: Path) -> torch.Tensor:
 
 
 def network() -> torch.nn.Module:
-    model = models.squeezenet1_1(weights=None)
+    model: torch.nn.Module = models.squeezenet1_1(weights=None)
     model.load_state_dict(load_file(WEIGHTS))
     return model.eval()
 
@@ -105,7 +109,7 @@ MOBILENET = {
     "model": "mobilenet_v2",
     "weights": str(SHARED / "mobilenet_v2" / "mobilenet_v2.safetensors"),
     "layers": ["features.1", "features.3", "features.6", "features.13", "features.17"],
-    "preprocessing": {"crop": 225, "mean": ".5,.5,.5", "std": ".5,.5,.5"},
+    "preprocessing": PreprocessingOptions(crop=225, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
 }
 
 
@@ -117,7 +121,7 @@ def test_runs_on_windows_and_by_autograd_have_the_same_edges(network: dict[str, 
         classes=SHARED / "imagenet1000.csv",
         run=tmp_path / "windows",
         limit=1,
-        workers=0,
+        execution=Execution(workers=0),
     )
     # In float64, where both passes open the same ReLUs; `python -m benchmarks.agreement` compares larger runs.
     windows = agreement.run(settings, autograd=False, double=True)

@@ -21,20 +21,20 @@ from evigraph.indexer.model.graph import Graph, reachable_from
 
 def forward_multiply_adds(graph: Graph, pixels: Tensor) -> dict[fx.Node, int]:
     """Multiply-adds of each convolution and fully connected layer, for one image of (1, 3, height, width)."""
-    found: dict[fx.Node, int] = {}
+    multiply_adds: dict[fx.Node, int] = {}
 
     def visit(node: fx.Node, value: Any) -> Any:
         if node.op == "call_module":
             module = graph.module.get_submodule(str(node.target))
             if isinstance(module, nn.Conv2d):
-                found[node] = value.shape[2] * value.shape[3] * module.weight.numel()
+                multiply_adds[node] = value.shape[2] * value.shape[3] * module.weight.numel()
             elif isinstance(module, nn.Linear):
-                found[node] = value.numel() // value.shape[-1] * module.weight.numel()
+                multiply_adds[node] = value.numel() // value.shape[-1] * module.weight.numel()
         return value
 
     with torch.no_grad():
         graph.execute(pixels, visit)
-    return found
+    return multiply_adds
 
 
 def backward_multiply_adds(recorder: WindowedRecorder, forward: dict[fx.Node, int]) -> list[int]:

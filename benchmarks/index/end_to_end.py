@@ -17,8 +17,9 @@ from benchmarks.index.inputs import draw_jpegs
 from benchmarks.index.kernels import LAYOUTS
 from benchmarks.index.timing import Clock
 from evigraph.indexer.data.loader import default_workers
+from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.run.settings import Execution, IndexSettings
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,8 @@ def measure(
                 weights=str(weights),
                 data=f"list:{folder / 'images' / 'list.csv'}",
                 run=folder / f"run{repeat}",
-                top_n=top_n,
-                device=device,
-                workers=workers,
-                batch_size=batch,
+                method=Method(top_n=top_n),
+                execution=Execution(device="cuda" if device == "cuda" else "cpu", workers=workers, batch_size=batch),
             )
             report = index(settings)
             if report.new_image_count != images or report.skipped:

@@ -52,8 +52,8 @@ def network(name: str, weights: Path | None, side: int, batch: int = 8) -> tuple
     Args:
         name: a torchvision name.
         weights: a folder with a state dict called after the network, in it or one folder down; None for random ones.
-        side: of the input that the normalisations see.
-        batch: how many pictures they see.
+        side: Pixels of the input that the normalisations see.
+        batch: How many pictures they see.
     """
     file = None if weights is None else _weights_of(name, weights)
     model = load_model(name, "random" if file is None else str(file)).model
@@ -81,5 +81,5 @@ def _statistics_of_one_batch(norms: list[nn.BatchNorm2d]) -> Iterator[None]:
 
 
 def _weights_of(name: str, folder: Path) -> Path | None:
-    found = [p for p in sorted(folder.rglob(f"{name}*")) if p.suffix in {".safetensors", ".pth", ".pt"}]
-    return found[0] if found else None
+    files = [p for p in sorted(folder.rglob(f"{name}*")) if p.suffix in {".safetensors", ".pth", ".pt"}]
+    return files[0] if files else None

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from benchmarks.index.timing import Clock, TimedSegment
 from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.evidence.hierarchy import LevelEdges, explain
+from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.evidence.roots import Roots
 from evigraph.indexer.model.graph import frozen
 
@@ -40,22 +41,22 @@ class Engine:
     Attributes:
         network: with its layers chosen.
         pixels: (batch, 3, height, width).
-        top_n: channels kept of each decomposition.
+        method: how decisions are decomposed.
     """
 
     network: Network
     pixels: Tensor
-    top_n: int
+    method: Method
 
     @classmethod
     def of(cls, model: nn.Module, pixels: Tensor, top_n: int) -> Engine:
-        return cls(prepare(model, pixels.shape[-1]), pixels, top_n)
+        return cls(prepare(model, pixels.shape[-1]), pixels, Method(top_n))
 
     def run(self) -> list[LevelEdges]:
         """Record the batch and decompose the predicted class of every image."""
         with frozen(self.network.model):
             record = self.network.recorder.record(self.pixels)
-            return explain(record, self._roots(record.logits), self.top_n)
+            return explain(record, self._roots(record.logits), self.method)
 
     def run_timed(self, clock: Clock) -> EngineTimes:
         """The same, with the time of each part; measuring it synchronises a GPU at each layer."""
@@ -64,7 +65,7 @@ class Engine:
             record = self.network.recorder.record(self.pixels)
             recorded = clock.now()
             segments = [TimedSegment(segment, clock) for segment in record.segments]
-            explain(replace(record, segments=segments), self._roots(record.logits), self.top_n)
+            explain(replace(record, segments=segments), self._roots(record.logits), self.method)
             marks = [segment.started for segment in segments[::-1]] + [clock.now()]
         seconds = [end - begin for begin, end in itertools.pairwise(marks)][::-1]
         return EngineTimes(recorded - started, seconds, [segment.decisions for segment in segments])

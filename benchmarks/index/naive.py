@@ -38,7 +38,7 @@ def explain_naively(graph: Graph, layers: list[fx.Node], pixels: Tensor, top_n: 
         layers: S1..SL, the operations whose outputs they are.
         pixels: (1, 3, height, width).
         top_n: channels kept of each decomposition.
-        clock: of the device.
+        clock: Of the device that the network is on.
     """
     started = clock.now()
     maps: dict[fx.Node, Tensor] = {}
@@ -71,9 +71,9 @@ def _evidence(maps: Tensor, top_n: int) -> set[tuple[int, int, int]]:
     """Channel and peak of the largest positive contributions, from (channels, height, width) activation maps."""
     alpha = maps.mean((1, 2))
     width = maps.shape[2]
-    found = set()
+    nodes = set()
     for value, channel in zip(*(t.tolist() for t in alpha.topk(min(top_n, len(alpha)))), strict=True):
         if value > 0:
             place = int(maps[channel].argmax())
-            found.add((channel, place // width, place % width))
-    return found
+            nodes.add((channel, place // width, place % width))
+    return nodes

@@ -15,7 +15,9 @@ import time
 from pathlib import Path
 
 from benchmarks.scale.levels import LEVELS
-from benchmarks.scale.rows import CLASSES, CONTEXT_LABELS, TOP_N, Scale
+from benchmarks.scale.preferences import CLASSES, CONTEXT_LABELS, Preferences
+from benchmarks.scale.rows import Scale
+from benchmarks.scale.trees import TOP_N
 from evigraph.indexer.shards.folder import ClassRow, ContextLabelRow, LayerRow, RunDescription, RunFolder
 from evigraph.schema.errors import EvidenceError
 
@@ -35,7 +37,7 @@ def describe(images: int, seed: int = 0, name: str = "scale") -> RunDescription:
         for i, level in enumerate(LEVELS)
     ]  # fmt: skip
     layers.append(LayerRow(len(LEVELS), "logits", "", CLASSES, 1, 1, None, None))
-    keys = Scale(images, seed).keys
+    keys = Preferences(seed).keys
     return RunDescription(
         name=name,
         model="vgg16",
@@ -68,13 +70,13 @@ def make(images: int = IMAGES, seed: int = 0, name: str = "scale", out: Path | N
     """Make a run, or complete the one that is kept; gives its folder.
 
     Args:
-        images: of the run.
-        seed: of what is drawn.
-        name: of the run, as a database shows it.
-        out: its folder; one of `cache_folder` by default.
+        images: How many.
+        seed: Two runs of one seed and size have equal rows.
+        name: As a database shows the run.
+        out: The run folder; one in `cache_folder` by default.
 
     Raises:
-        RunFolderError: the folder holds another run, is in use, or cannot be written.
+        RunFolderError: The folder holds another run, is in use, or cannot be written.
     """
     out = out or kept_at(images, seed, name, cache_folder())
     with RunFolder.open_for_writing(out, describe(images, seed, name)) as folder:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ import orjson
 from benchmarks.scale.questions import Question
 from evigraph.graphapi.service.encoding import to_json
 from evigraph.graphapi.service.execution import Service
-from evigraph.graphapi.store import sql
+from evigraph.graphapi.store.sql import Statement, on_statement
 from evigraph.schema.database import open_read_only
 
 
@@ -48,11 +47,11 @@ def milliseconds(*series: Series) -> list[list[float]]:
     async def ask() -> list[list[float]]:
         times: list[list[float]] = [[] for _ in series]
         for asked in zip(*(one.questions for one in series), strict=True):
-            for one, question, found in zip(series, asked, times, strict=True):
+            for one, question, own_times in zip(series, asked, times, strict=True):
                 taken, body = await one.ask(question)
                 _require_answer(question, body)
-                found.append(taken)
-        return [found[one.warm_up :] for one, found in zip(series, times, strict=True)]
+                own_times.append(taken)
+        return [own_times[one.warm_up :] for one, own_times in zip(series, times, strict=True)]
 
     return asyncio.run(ask())
 
@@ -63,12 +62,7 @@ def milliseconds_and_sql(series: Series) -> tuple[list[float], list[float]]:
     Raises:
         ValueError: no statement was seen.
     """
-    seen: list[sql.Statement] = []
-    run = sql.run
-
-    def note(connection: duckdb.DuckDBPyConnection, statement: sql.Statement) -> Sequence[sql.Row]:
-        seen.append(statement)
-        return run(connection, statement)
+    seen: list[Statement[Any]] = []
 
     async def ask(cursor: duckdb.DuckDBPyConnection) -> tuple[list[float], list[float]]:
         whole, alone = [], []
@@ -80,19 +74,18 @@ def milliseconds_and_sql(series: Series) -> tuple[list[float], list[float]]:
                 raise ValueError(f"no SQL statement was seen for {question.variables}")
             start = time.perf_counter()
             for statement in statements:
-                cursor.execute(statement.text, statement.parameters or None).fetchall()
+                cursor.execute(statement.text).fetchall()
             alone.append(1e3 * (time.perf_counter() - start))
             whole.append(taken)
         return whole[series.warm_up :], alone[series.warm_up :]
 
     # Another engine of the same file and settings: DuckDB shares one instance, and so the warm blocks.
     engine = open_read_only(series.service.database.pointer)
-    sql.run = note
     try:
         connection: Any = engine.raw_connection().driver_connection
-        return asyncio.run(ask(connection.duplicate()))  # DuckDB's own cursor, not the wrapper that SQLAlchemy uses
+        with on_statement(seen.append):
+            return asyncio.run(ask(connection.duplicate()))  # DuckDB's own cursor, not SQLAlchemy's wrapper
     finally:
-        sql.run = run
         engine.dispose()
 
 

@@ -82,7 +82,7 @@ def bytes_by_table(db: Path) -> dict[str, int]:
             f"FROM pragma_storage_info('{table}') WHERE persistent AND block_id >= 0"
             for table in tables
         )
-        found = connection.execute(
+        rows = connection.execute(
             f"""WITH place AS (
                     SELECT name, block_id, block_offset, any_value(len(additional_block_ids)) AS more
                     FROM ({segments}) GROUP BY ALL),
@@ -95,7 +95,7 @@ def bytes_by_table(db: Path) -> dict[str, int]:
         ).fetchall()
     finally:
         connection.close()
-    sizes = {str(name): int(size) for name, size in found}
+    sizes = {str(name): int(size) for name, size in rows}
     return sizes | {"(other)": file.stat().st_size - sum(sizes.values())}
 
 

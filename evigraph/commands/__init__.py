@@ -1,0 +1,11 @@
+"""The commands: `evigraph X` is the module X.
+
+    demo                         everything, on scenes of its own
+    index                        images and a network -> a run folder
+    publish, runs                run folders -> a database; its runs listed and deleted
+    migrate, rollback, check     a database's revision, the version before, its invariants
+    serve, query, export         a database -> answers: by HTTP, one in process, files
+    schema                       the GraphQL schema
+
+Each imports what it needs when it runs, so that help is quick and loads no torch.
+"""

@@ -1,10 +1,10 @@
-"""`evigraph demo`: the whole way on scenes of our own, by the same functions as the other commands.
+"""`evigraph demo`: everything from images to answers on drawn scenes, by the same functions as the other commands.
 
-1. Scenes are drawn: six things, each mostly in a context of its own (boats at sea), one in five in another's.
+1. Scenes are drawn: six things, each mostly in a context of its own (boats at sea), one in five in another thing's.
 2. A narrow VGG-16 that was trained on such scenes is indexed over them, and the run is published.
 3. Both headline questions are asked of the database, and the commands to go on with are printed.
 
-Done again in the same folder (which holds scenes/, classes.txt, run/ and evidence.duckdb then), it goes on from what is
+The folder then holds scenes/, classes.txt, run/ and evidence.duckdb; run again in it, the demo goes on from what is
 there.
 """
 
@@ -91,10 +91,10 @@ def _refuse_another_size(directory: Path, images: int) -> None:
 
 def _index_and_publish(directory: Path, images: int, quiet: bool) -> Path:
     from evigraph.indexer.demo import MODEL, make
-    from evigraph.indexer.demo.model import PREPROCESSING
+    from evigraph.indexer.demo.model import OPTIONS
     from evigraph.indexer.publish.publish import publish
     from evigraph.indexer.run.pipeline import index
-    from evigraph.indexer.run.settings import IndexSettings
+    from evigraph.indexer.run.settings import Execution, IndexSettings
     from evigraph.progress import IndexProgress, StepProgress
 
     _say(quiet, f"Drawing {images} scenes into {directory / 'scenes'}: six things, each mostly in its own context.")
@@ -112,13 +112,8 @@ def _index_and_publish(directory: Path, images: int, quiet: bool) -> Path:
         classes=paths.classes,
         run=directory / "run",
         name="demo",
-        workers=0,  # scenes of 96 pixels decode faster than a worker process starts
-        preprocessing={
-            "resize": PREPROCESSING.resize or 0,
-            "crop": PREPROCESSING.crop,
-            "mean": ",".join(map(str, PREPROCESSING.mean)),
-            "std": ",".join(map(str, PREPROCESSING.std)),
-        },
+        execution=Execution(workers=0),  # scenes of 96 pixels decode faster than a worker process starts
+        preprocessing=OPTIONS,
     )
     with IndexProgress(quiet) as progress:
         report = index(settings, progress)
@@ -130,8 +125,8 @@ def _index_and_publish(directory: Path, images: int, quiet: bool) -> Path:
     return database
 
 
-def _print_accuracy(database: Path, labels: Path) -> None:
-    with labels.open(encoding="utf-8", newline="") as file:
+def _print_accuracy(database: Path, labels_csv: Path) -> None:
+    with labels_csv.open(encoding="utf-8", newline="") as file:
         contradicting = {row["uri"]: row["contradicting"] == "1" for row in csv.DictReader(file)}
     outcomes: dict[bool, list[bool]] = {False: [], True: []}
     after = None
@@ -152,18 +147,18 @@ def _print_accuracy(database: Path, labels: Path) -> None:
 def _print_channels(database: Path) -> list[int]:
     """Answer the first question; return the channels, most often first."""
     run = _ask(database, WHICH_CHANNELS, {"layer": LAYER, "class": CLASS})
-    found = [edge["node"] for edge in run["channelSupport"]["edges"]]
+    supports = [edge["node"] for edge in run["channelSupport"]["edges"]]
     print(f"\nWhich {LAYER} channels most often support the class {CLASS}?")
     print("  channel  decisions    rate  mean share  discriminative degree")
-    for node in found:
+    for node in supports:
         degree = node["channel"]["discriminativeDegree"]
         print(
             f"  {node['channel']['index']:7}  {node['decisions']:9}  {node['rate']:6.1%}  {node['meanShare']:10.3f}  "
             + (f"{degree:21.2f}" if degree is not None else "")
         )
-    if not found:
+    if not supports:
         raise EvidenceError(f"no decision is for {CLASS}; give a larger --images")
-    return [node["channel"]["index"] for node in found]
+    return [node["channel"]["index"] for node in supports]
 
 
 def _print_context(database: Path, channels: list[int]) -> None:
@@ -172,8 +167,8 @@ def _print_context(database: Path, channels: list[int]) -> None:
     print("  channel  label and share of the edges into the channel (mean IoU of mask and region)")
     for channel in channels:
         run = _ask(database, WHAT_CONTEXT, {"layer": LAYER, "index": channel, "class": CLASS})
-        labels = [edge["node"] for edge in run["channel"]["contextLabels"]["edges"]]
-        shown = ", ".join(f"{node['label']} {node['rate']:.1%} ({node['meanIou']:.2f})" for node in labels)
+        context_labels = [edge["node"] for edge in run["channel"]["contextLabels"]["edges"]]
+        shown = ", ".join(f"{node['label']} {node['rate']:.1%} ({node['meanIou']:.2f})" for node in context_labels)
         print(f"  {channel:7}  {shown or 'none'}")
 
 

@@ -107,7 +107,7 @@ def _write_edges(
     from evigraph.graphapi.store.live import Version
     from evigraph.schema.database import resolve
 
-    version = Version(resolve(db))
+    version = Version(resolve(db), db)
     try:
         statement = edges_statement(version.runs, EdgeFilter(run, class_name, layer, role))
         with version.engine.connect() as connection:
@@ -128,7 +128,7 @@ def _write_graph(db: Path, format_name: str, out: Path | None, given: dict[str, 
     from evigraph.graphapi.store.settings import Settings
     from evigraph.schema.database import resolve
 
-    version = Version(resolve(db))
+    version = Version(resolve(db), db)
     try:
         with ThreadPoolExecutor(1) as thread:
             session = Session(version, Settings(), thread)

@@ -30,7 +30,7 @@ def query(
     if text == "-":
         text = sys.stdin.read()
     elif "{" not in text:
-        raise UsageError(f"{text!r} is no GraphQL query; give one as '{{ run {{ name }} }}', or a file by: - < FILE")
+        raise UsageError(f"{text!r} is not a GraphQL query; give one as '{{ run {{ name }} }}', or a file by: - < FILE")
     answer = execute(db, text, values, operation_name=operation)
     print(json.dumps(answer, indent=2, ensure_ascii=False))
     if answer.get("errors"):
@@ -41,7 +41,7 @@ def _json_object(option: str, value: str) -> dict[str, Any]:
     try:
         parsed = json.loads(value)
     except ValueError as error:
-        raise UsageError(f'{option} {value!r} is no JSON ({error}); give an object as {{"class": "boat"}}') from error
+        raise UsageError(f'{option} {value!r} is not JSON ({error}); give an object as {{"class": "boat"}}') from error
     if not isinstance(parsed, dict):
-        raise UsageError(f'{option} {value!r} is no JSON object; give one as {{"class": "boat"}}')
+        raise UsageError(f'{option} {value!r} is not a JSON object; give one as {{"class": "boat"}}')
     return parsed

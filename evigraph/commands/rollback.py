@@ -28,11 +28,11 @@ def rollback(
     if as_json:
         print(json.dumps(asdict(report), default=str))
     elif not quiet:
-        held = "no runs" if report.runs == () else f"runs {', '.join(report.runs or ())}"
-        held = f"revision {report.revision}" if report.runs is None else held
-        print(f"{db} is {report.version.name} now, with {held}; it was {report.from_version.name}")
+        contents = "no runs" if report.runs == () else f"runs {', '.join(report.runs or ())}"
+        contents = f"revision {report.revision}" if report.runs is None else contents
+        print(f"{db} is {report.version.name} now, with {contents}; it was {report.from_version.name}")
         if report.runs is None:
-            print(f"  it is of an older revision, to be read again after: evigraph migrate --db {in_shell(db)}")
+            print(f"  another evigraph made it, so it is to be read again after: evigraph migrate --db {in_shell(db)}")
         elif forward:
             print(f"  back again, until the next publish: evigraph rollback --db {in_shell(db)}")
         else:

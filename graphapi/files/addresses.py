@@ -13,8 +13,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+from evigraph.graphapi.questions.evidence import EvidenceRow
 from evigraph.graphapi.store.catalog import RunInfo
-from evigraph.graphapi.store.sql import Row
+from evigraph.graphapi.store.rows import MapRow
 
 _RENDERING = "1"
 """Part of every address: to be changed with how pictures are drawn."""
@@ -54,7 +55,7 @@ def map_url(run: RunInfo, decision_id: int, edge: Sequence[int]) -> str:
     return _url(run, "maps", decision_id, *edge)
 
 
-def edge_of(row: Row) -> tuple[int, ...]:
+def edge_of(row: MapRow | EvidenceRow) -> tuple[int, ...]:
     """Target layer, channel, y, x and source channel of a stored map or of an edge of the same decision."""
     return (row.target_layer, row.target_channel, row.target_y, row.target_x, row.source_channel)
 

@@ -17,7 +17,7 @@ SMALLEST = 96
 _OPAQUE = 0.8
 """The most that a heat map covers the image."""
 _FULL = 0.35
-"""From this part of the peak on it covers so much; below it fades away."""
+"""The part of the peak from which on it covers as much; below that it fades away."""
 
 
 class StoredMap(NamedTuple):
@@ -36,9 +36,9 @@ def crop(thumbnail: bytes, box: Box, side: int) -> bytes:
     """The part of a thumbnail that shows a box of the input, as a PNG.
 
     Args:
-        thumbnail: an encoded image of the whole input.
-        box: in pixels of the input.
-        side: of the input.
+        thumbnail: An encoded image of the whole input.
+        box: In pixels of the input.
+        side: Height and width of the input, in pixels.
     """
     with Image.open(io.BytesIO(thumbnail)) as picture:
         across, down = picture.width / side, picture.height / side
@@ -60,10 +60,10 @@ def heat_map(stored: StoredMap, geometry: LayerGeometry, side: int, thumbnail: b
     the outermost places they stay as they are.
 
     Args:
-        stored: the map.
-        geometry: of its layer.
-        side: of the network's input; also of the picture where there is no thumbnail.
-        thumbnail: an encoded image of the input; None for a transparent ground.
+        stored: The map as it is stored.
+        geometry: Where the layer's places lie in the input.
+        side: Height and width of the input, in pixels; also of the picture where there is no thumbnail.
+        thumbnail: An encoded image of the input; None for a transparent ground.
     """
     under = None
     if thumbnail is not None:

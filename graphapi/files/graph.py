@@ -25,12 +25,12 @@ def named(graph: nx.DiGraph, run: RunInfo) -> nx.DiGraph:
     def name(node: Node) -> str:
         return f"class {run.classes[class_id].name}" if node[0] == root_layer else f"{layers[node[0]]}/{node[1]}"
 
-    found = nx.DiGraph(run=run.name, **{"class": run.classes[class_id].name}, decisions=graph.graph["decisions"])
+    with_names = nx.DiGraph(run=run.name, **{"class": run.classes[class_id].name}, decisions=graph.graph["decisions"])
     for node, values in graph.nodes.items():
-        found.add_node(name(node), layer=layers[node[0]], channel=node[1], **values)
+        with_names.add_node(name(node), layer=layers[node[0]], channel=node[1], **values)
     for target, source, values in graph.edges(data=True):
-        found.add_edge(name(target), name(source), **values)
-    return found
+        with_names.add_edge(name(target), name(source), **values)
+    return with_names
 
 
 def graph_text(graph: nx.DiGraph, run: RunInfo, format_name: str) -> str:

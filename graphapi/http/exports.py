@@ -1,12 +1,12 @@
-"""Exports over HTTP: GET /export/edges and /export/graph.
+"""Exports over HTTP: GET /export/edges and /export/graph. Their query parameters:
 
 /export/edges   run, class, layer, role; format = parquet (default), csv or arrow: streamed, as it is read
 /export/graph   run, class, role, outcome, min_rate, max_nodes_per_layer; format = json (default), graphml or dot
 
 An export stays on the version of the database with which it began, until its last byte or until the client goes. Bad
 parameters are refused before anything is sent, with the error shape of every other refusal. An export that breaks off
-later (its time is up, say) closes the connection before the end that the transfer announced, so that no client takes a
-part for the whole.
+later (when its time is up, say) closes the connection before the end that the transfer announced, so that no client
+takes a part for the whole.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from evigraph.graphapi.files import edges as export_edges
-from evigraph.graphapi.files import graph as export_graph
+from evigraph.graphapi.files import edges, graph
+from evigraph.graphapi.questions.class_graph import class_graph
 from evigraph.graphapi.service.encoding import to_json
 from evigraph.graphapi.service.execution import Service
 from evigraph.graphapi.store.catalog import RunInfo
@@ -32,7 +32,6 @@ from evigraph.graphapi.store.errors import LimitError, QueryTimeoutError, shape_
 from evigraph.graphapi.store.live import Version
 from evigraph.graphapi.store.names import find_run
 from evigraph.graphapi.store.session import Session
-from evigraph.graphapi.types.class_graph import class_graph
 from evigraph.schema.errors import EvidenceError, NotFoundError, UsageError
 
 T = TypeVar("T")
@@ -42,30 +41,33 @@ def routes(service: Service) -> list[Route]:
     """The routes of exports."""
     running = _Running(service.settings.max_exports)
 
-    async def edges(request: Request) -> Response:
+    async def export_edges(request: Request) -> Response:
         try:
             return await _edges(service, running, request)
         except EvidenceError as error:
             return _refusal(error)
 
-    async def graph(request: Request) -> Response:
+    async def export_graph(request: Request) -> Response:
         try:
             return await _graph(service, request)
         except EvidenceError as error:
             return _refusal(error)
 
-    return [Route("/export/edges", edges, methods=["GET"]), Route("/export/graph", graph, methods=["GET"])]
+    return [
+        Route("/export/edges", export_edges, methods=["GET"]),
+        Route("/export/graph", export_graph, methods=["GET"]),
+    ]
 
 
 class _Running:
-    """Counts exports that run, each of which holds a connection for as long as its client reads."""
+    """Counts running exports, each of which holds a connection for as long as its client reads."""
 
-    def __init__(self, most: int) -> None:
-        self._most, self._count = most, 0
+    def __init__(self, limit: int) -> None:
+        self._limit, self._count = limit, 0
 
     def __enter__(self) -> None:
-        if self._count >= self._most:
-            raise LimitError(f"{self._most} exports are running already, which is the limit; try again later")
+        if self._count >= self._limit:
+            raise LimitError(f"{self._limit} exports are running already, which is the limit; try again later")
         self._count += 1
 
     def __exit__(self, *_: object) -> None:
@@ -91,17 +93,17 @@ class _Export(StreamingResponse):
 async def _edges(service: Service, running: _Running, request: Request) -> Response:
     known = ("run", "class", "layer", "role", "format")
     given = _parameters(request, known)
-    format_name = _format(given, export_edges.MEDIA_TYPES, "parquet")
-    wanted = export_edges.EdgeFilter(given.get("run"), given.get("class"), given.get("layer"), given.get("role"))
+    format_name = _format(given, edges.MEDIA_TYPES, "parquet")
+    wanted = edges.EdgeFilter(given.get("run"), given.get("class"), given.get("layer"), given.get("role"))
     async with AsyncExitStack() as stack:
         stack.enter_context(running)
         version = await stack.enter_async_context(service.database.request())
-        statement = export_edges.edges_statement(version.runs, wanted)
+        statement = edges.edges_statement(version.runs, wanted)
         export = _Reader(service, version)
         stack.push_async_callback(export.close)
         first = await export.begin(statement, format_name)
         name = f"edges.{format_name}"
-        return _Export(export.parts(first), stack.pop_all(), export_edges.MEDIA_TYPES[format_name], name)
+        return _Export(export.parts(first), stack.pop_all(), edges.MEDIA_TYPES[format_name], name)
     raise AssertionError("the block above returns")
 
 
@@ -116,17 +118,17 @@ class _Reader:
         self._job: asyncio.Future[Any] | None = None
 
     async def begin(self, statement: Any, format_name: str) -> bytes:
-        """Start reading; gives the head of the file."""
+        """Start reading; returns the head of the file."""
 
         def start() -> bytes:
             self._connection = self._version.engine.connect()
-            self._parts = export_edges.encoded(export_edges.batches(self._connection, statement), format_name)
+            self._parts = edges.encoded(edges.batches(self._connection, statement), format_name)
             return next(self._parts)
 
         return await self._run(start)
 
     async def parts(self, first: bytes) -> AsyncIterator[bytes]:
-        """The parts of the file."""
+        """The parts of the file, the head first."""
         part: bytes | None = first
         while part is not None:
             if part:
@@ -137,12 +139,12 @@ class _Reader:
         limit = self._service.settings.export_time_limit_ms
         self._job = asyncio.ensure_future(self._service.on_a_thread(work))
         try:
-            found: T = await asyncio.wait_for(asyncio.shield(self._job), max(0.0, self._deadline - time.monotonic()))
+            result: T = await asyncio.wait_for(asyncio.shield(self._job), max(0.0, self._deadline - time.monotonic()))
         except TimeoutError:
             raise QueryTimeoutError(
                 f"the export took longer than {limit} ms; ask for a class or a layer of it"
             ) from None
-        return found
+        return result
 
     async def close(self) -> None:
         """End the statement and give the connection back."""
@@ -159,30 +161,36 @@ class _Reader:
 async def _graph(service: Service, request: Request) -> Response:
     known = ("run", "class", "role", "outcome", "min_rate", "max_nodes_per_layer", "format")
     given = _parameters(request, known)
-    format_name = _format(given, export_graph.MEDIA_TYPES, "json")
+    format_name = _format(given, graph.MEDIA_TYPES, "json")
     async with service.database.request() as version:
         text = await graph_text(service.session(version), version.runs, given, format_name)
     name = f"graph.{format_name}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-    return Response(text, media_type=export_graph.MEDIA_TYPES[format_name], headers=headers)
+    return Response(text, media_type=graph.MEDIA_TYPES[format_name], headers=headers)
 
 
 async def graph_text(session: Session, runs: tuple[RunInfo, ...], given: dict[str, str], format_name: str) -> str:
-    """The graph that texts name, as a file of the format.
+    """The evidence graph of a class, as the text of a file.
+
+    Args:
+        session: Of one request.
+        runs: Of its database, the newest first.
+        given: Parameters by name, as text: those of /export/graph without `format`.
+        format_name: One of `export_graph.MEDIA_TYPES`.
 
     Raises:
-        NotFoundError, AmbiguousError: a name that stands for nothing, or for several things.
-        UsageError: another parameter is missing or wrong.
+        NotFoundError, AmbiguousError: A name that stands for nothing, or for several things.
+        UsageError: Another parameter is missing or wrong.
     """
     if "class" not in given:
         raise UsageError("class is missing; name the class of the graph")
     for name, values in (("role", ("predicted", "label")), ("outcome", ("correct", "wrong"))):
         if name in given and given[name] not in values:
-            raise UsageError(f"{name} {given[name]!r} is none; give {' or '.join(values)}")
+            raise UsageError(f"unknown {name} {given[name]!r}; give {' or '.join(values)}")
     if not runs:
         raise NotFoundError("run", given.get("run", ""), (), "(the database has none)")
     run = find_run(runs, given["run"]) if "run" in given else runs[0]
-    found = await class_graph(
+    answer = await class_graph(
         session,
         run,
         given["class"],
@@ -191,14 +199,14 @@ async def graph_text(session: Session, runs: tuple[RunInfo, ...], given: dict[st
         _number(given, "min_rate", float, 0.1),
         _number(given, "max_nodes_per_layer", int, 20),
     )
-    return export_graph.graph_text(found.graph, run, format_name)
+    return graph.graph_text(answer, run, format_name)
 
 
 def _number(given: dict[str, str], name: str, kind: Callable[[str], T], default: T) -> T:
     try:
         return kind(given[name]) if name in given else default
     except ValueError:
-        raise UsageError(f"{name} {given[name]!r} is no number; leave it out for {default}") from None
+        raise UsageError(f"{name} {given[name]!r} is not a number; leave it out for {default}") from None
 
 
 def _parameters(request: Request, known: tuple[str, ...]) -> dict[str, str]:
@@ -212,12 +220,12 @@ def _parameters(request: Request, known: tuple[str, ...]) -> dict[str, str]:
 def _format(given: dict[str, str], formats: dict[str, str], default: str) -> str:
     name = given.get("format", default)
     if name not in formats:
-        raise UsageError(f"format {name!r} is none; give {', '.join(formats)}")
+        raise UsageError(f"unknown format {name!r}; give {', '.join(formats)}")
     return name
 
 
 def _refusal(error: EvidenceError) -> Response:
-    """400 for a wrong request, 404 for an unknown name, 429 for too many exports, 504 for too long a one."""
+    """400 for a wrong request, 404 for an unknown name, 429 for too many exports, 504 for one that took too long."""
     status = 500
     for kind, value in ((NotFoundError, 404), (LimitError, 429), (UsageError, 400), (QueryTimeoutError, 504)):
         if isinstance(error, kind):

@@ -35,14 +35,14 @@ def page(runs: tuple[RunInfo, ...]) -> HTMLResponse:
 
 
 def example(runs: tuple[RunInfo, ...]) -> str:
-    """Both headline questions, put to the newest run."""
+    """Both headline questions, asked of the newest run."""
     if not runs:
         return _EMPTY_EXAMPLE
     run = runs[0]
     maps = run.layers[:-1]
     if not maps or not run.classes:
         return _EMPTY_EXAMPLE.replace("no run yet", "no layer or class")
-    # The last but one map, as conv4_3 of VGG-16: the paper's own example.
+    # The last map but one, such as conv4_3 of VGG-16: the paper's own example.
     layer = maps[max(0, len(maps) - 2)]
     entry = max(run.classes.values(), key=lambda entry: (entry.image_count, -entry.class_id))
     name = json.dumps(_unambiguous(run, entry))
@@ -77,7 +77,7 @@ def example(runs: tuple[RunInfo, ...]) -> str:
 
 
 def _unambiguous(run: RunInfo, entry: ClassInfo) -> str:
-    """The class's name, or its index where another class bears that name."""
+    """The class's name, or its index where another class has that name too."""
     try:
         find_class(run, entry.name)
     except AmbiguousError:

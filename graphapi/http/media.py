@@ -1,7 +1,7 @@
 """Pictures over HTTP, from the database file alone.
 
-What an address (`files.addresses`) shows never changes, so it may be kept for ever, and the address of a run that
-was deleted or made anew is not found. Fields, guided gradients and maps are drawn when they are asked for.
+What an address (`files.addresses`) shows never changes, so clients may keep it for ever; the address of a run that was
+deleted or made anew is not found. Receptive fields, guided gradients and maps are drawn when they are asked for.
 """
 
 from __future__ import annotations
@@ -23,22 +23,41 @@ from evigraph.graphapi.service.execution import Service
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.errors import QueryTimeoutError
 from evigraph.graphapi.store.session import Session
-from evigraph.graphapi.store.sql import Row
+from evigraph.graphapi.store.sql import R, Template, columns_of
+from evigraph.schema import ids
 from evigraph.schema.pictures import PictureSettings
 from evigraph.schema.tables.pictures import ActivationMap, GuidedCrop, Thumbnail
 
 FOR_EVER = "public, max-age=31536000, immutable"
-_LARGEST = 2**31
+_ID_LIMIT = 2**31
+"""Numbers of an address are below: the columns of keys are 32-bit integers."""
 _THUMBNAIL = ("run_id", "image_id")
 _GUIDED = ("run_id", "layer_id", "channel", "image_id", "y", "x")
 _MAP = ("run_id", "decision_id", "target_layer", "target_channel", "target_y", "target_x", "source_channel")
 
 
 class Picture(NamedTuple):
-    """An encoded image."""
+    """An encoded image; also of `thumbnail`."""
 
     media_type: str
     content: bytes
+
+
+class _GuidedRow(NamedTuple):
+    media_type: str
+    width: int
+    height: int
+    content: bytes
+
+
+class _MapRow(NamedTuple):
+    decision_id: int
+    target_layer: int
+    content: bytes
+    first_y: int
+    first_x: int
+    height: int
+    width: int
 
 
 class _Missing(Exception):  # noqa: N818 - an answer on its way out
@@ -73,17 +92,16 @@ class _Source(NamedTuple):
             raise _Missing
         return self.run.pictures
 
-    async def row(self, table: FromClause, key: Sequence[str], *values: int) -> Row:
+    async def row(self, kind: type[R], table: FromClause, key: Sequence[str], *values: int) -> R:
         """The one row of a key, the run's id put before it; raises _Missing where there is none."""
         same = (table.c[name] == value for name, value in zip(key, (self.run.run_id, *values), strict=True))
-        rows = await self.session.rows(select(*table.c).where(*same))
+        rows = await self.session.rows(Template(kind, select(*columns_of(kind, table)).where(*same)).filled())
         if not rows:
             raise _Missing
         return rows[0]
 
-    async def thumbnail(self, image_id: int) -> bytes:
-        content: bytes = (await self.row(Thumbnail.__table__, _THUMBNAIL, image_id)).content
-        return content
+    async def thumbnail(self, image_id: int) -> Picture:
+        return await self.row(Picture, Thumbnail.__table__, _THUMBNAIL, image_id)
 
 
 async def _answer(
@@ -93,7 +111,7 @@ async def _answer(
     places = {name: int(text) for name, text in names.items() if text.isascii() and text.isdigit() and len(text) <= 10}
     async with service.database.request() as version:
         run = next((run for run in version.runs if run_address(run) == request.path_params["run"]), None)
-        if run is None or len(places) < len(names) or max(places.values()) >= _LARGEST:
+        if run is None or len(places) < len(names) or max(places.values()) >= _ID_LIMIT:
             return error_response(404, _not_found(request, "run" if run is None else "picture"))
         # Nothing that an address shows ever changes, so the address itself tells one picture from another.
         address = f"{request.url.path}?{request.url.query}"
@@ -104,7 +122,7 @@ async def _answer(
         }
         held = request.headers.get("if-none-match", "")
         if _names(held, headers["ETag"]):
-            return Response(status_code=304, headers=headers)  # only who was given the picture can name its tag
+            return Response(status_code=304, headers=headers)  # only a client that has the picture can name its tag
         try:
             picture = await draw(_Source(service.session(version), run), places, request)
         except _Missing:
@@ -126,8 +144,7 @@ def _names(header: str, etag: str) -> bool:
 
 
 async def _image(source: _Source, place: dict[str, int], _: Request) -> Picture:
-    row = await source.row(Thumbnail.__table__, _THUMBNAIL, place["image"])
-    return Picture(row.media_type, row.content)
+    return await source.thumbnail(place["image"])
 
 
 async def _crop(source: _Source, place: dict[str, int], _: Request) -> Picture:
@@ -136,13 +153,13 @@ async def _crop(source: _Source, place: dict[str, int], _: Request) -> Picture:
     if layer is None or not (place["y"] < layer.height and place["x"] < layer.width):
         raise _Missing
     box = pictures.layers[layer.layer_id].box(place["y"], place["x"], pictures.side)
-    content = await source.thumbnail(place["image"])
-    return Picture("image/png", await asyncio.to_thread(drawing.crop, content, box, pictures.side))
+    thumbnail = await source.thumbnail(place["image"])
+    return Picture("image/png", await asyncio.to_thread(drawing.crop, thumbnail.content, box, pictures.side))
 
 
 async def _guided(source: _Source, place: dict[str, int], _: Request) -> Picture:
     key = (place["layer"], place["channel"], place["image"], place["y"], place["x"])
-    row = await source.row(GuidedCrop.__table__, _GUIDED, *key)
+    row = await source.row(_GuidedRow, GuidedCrop.__table__, _GUIDED, *key)
     if min(row.width, row.height) >= drawing.SMALLEST:
         return Picture(row.media_type, row.content)
     return Picture("image/png", await asyncio.to_thread(drawing.enlarged, row.content))
@@ -151,11 +168,10 @@ async def _guided(source: _Source, place: dict[str, int], _: Request) -> Picture
 async def _map(source: _Source, place: dict[str, int], request: Request) -> Picture:
     pictures = source.pictures()
     key = (place["decision"], place["layer"], place["channel"], place["y"], place["x"], place["source"])
-    row = await source.row(ActivationMap.__table__, _MAP, *key)
+    row = await source.row(_MapRow, ActivationMap.__table__, _MAP, *key)
     layer = source.run.layers[row.target_layer - 1]
     overlay = request.query_params.get("overlay") != "false" and pictures.thumbnails is not None
-    # decision_id is twice the image's id, + 1 for the label's.
-    under = await source.thumbnail(row.decision_id // 2) if overlay else None
+    under = (await source.thumbnail(ids.image_id_of(row.decision_id))).content if overlay else None
     stored = drawing.StoredMap(row.content, row.first_y, row.first_x, row.height, row.width, layer.height, layer.width)
     geometry = pictures.layers[layer.layer_id]
     return Picture("image/png", await asyncio.to_thread(drawing.heat_map, stored, geometry, pictures.side, under))

@@ -3,7 +3,7 @@
 POST, application/json {"query", "variables"?, "operationName"?, "extensions"?}     GET, the same as parameters
 Accept: application/graphql-response+json   400 where the query was refused, 200 where it ran
 Accept: application/json                    200 for every well-formed request
-anything that is no GraphQL request: 400, 405, 406, 413 or 415 with the same error shape
+anything that is not a GraphQL request: 400, 405, 406, 413 or 415 with the same error shape
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class _Parameters:
 
 async def serve_graphql(service: Service, request: Request) -> Response:
     """Answer one HTTP request."""
-    # The new media type changes status codes, so it is for those alone who name it.
+    # The new media type changes status codes, so only clients that name it get it.
     named = GRAPHQL_JSON in request.headers.get("accept", "")
     wanted = accepted(request.headers, (GRAPHQL_JSON, JSON) if named else (JSON, GRAPHQL_JSON))
     media_type = wanted or JSON
@@ -71,7 +71,7 @@ def error_response(
 
 
 def accepted(headers: Headers, offered: tuple[str, ...]) -> str | None:
-    """The offered media type that the Accept header likes best; the first liked where it has no preference."""
+    """The offered media type that the Accept header prefers, the first of equals; None where it accepts none."""
     header = headers.get("accept", "*/*").strip() or "*/*"
     best: tuple[float, str] | None = None
     for media_type in offered:
@@ -82,9 +82,9 @@ def accepted(headers: Headers, offered: tuple[str, ...]) -> str | None:
 
 
 def _quality(header: str, media_type: str) -> float:
-    """The q of the most specific range of an Accept header that holds the type."""
+    """The q of the most specific range of an Accept header that contains the type; 0 where none does."""
     ranges = {media_type: 2, media_type.split("/")[0] + "/*": 1, "*/*": 0}
-    found = (-1, 0.0)
+    best = (-1, 0.0)
     for part in header.split(","):
         name, *options = (piece.strip().lower() for piece in part.split(";"))
         quality = 1.0
@@ -95,8 +95,8 @@ def _quality(header: str, media_type: str) -> float:
                 except ValueError:
                     quality = 0.0
         if name in ranges:
-            found = max(found, (ranges[name], quality))
-    return found[1]
+            best = max(best, (ranges[name], quality))
+    return best[1]
 
 
 async def _parameters(request: Request, max_body_bytes: int) -> _Parameters:
@@ -132,7 +132,7 @@ def _checked(given: dict[str, Any]) -> _Parameters:
 
 
 async def _body(request: Request, limit: int) -> bytes:
-    """The body, read no further than the limit."""
+    """The body, read no further than the limit in bytes."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

@@ -24,11 +24,18 @@ import networkx as nx
 from sqlalchemy import Select, and_, cast, func, select
 from sqlalchemy.types import BigInteger, Double
 
-from evigraph.graphapi.store.sql import Row, Statement, Template, hole
+from evigraph.graphapi.store.bounds import bounded
+from evigraph.graphapi.store.catalog import RunInfo
+from evigraph.graphapi.store.names import find_class
+from evigraph.graphapi.store.session import Session
+from evigraph.graphapi.store.sql import Statement, Template, columns_of, hole
+from evigraph.schema import ids
 from evigraph.schema.tables.dataset import Image
 from evigraph.schema.tables.evidence import Decision
 from evigraph.schema.tables.rollups import ChannelSupport
 from evigraph.schema.views import edge as edge_view
+
+MAX_NODES_PER_LAYER = 100
 
 Node = tuple[int, int]
 """(layer_id, channel); of the root the logits' layer and its class."""
@@ -47,6 +54,30 @@ class GraphKey(NamedTuple):
     roots: int
 
 
+class NodeRow(NamedTuple):
+    """A channel that roots of the class hold; `place` among those of its layer, from 1."""
+
+    layer_id: int
+    channel: int
+    decisions: int
+    edges: int
+    importance_sum: float
+    place: int
+
+
+class EdgeRow(NamedTuple):
+    """Evidence between two channels, summed over the roots of the class."""
+
+    target_layer: int
+    target_channel: int
+    source_layer: int
+    source_channel: int
+    decisions: int
+    edges: int
+    share_sum: float
+    importance_sum: float
+
+
 class Path(NamedTuple):
     """A path from the class to the lowest layer; share is the product of its edges' shares."""
 
@@ -54,12 +85,47 @@ class Path(NamedTuple):
     nodes: tuple[Node, ...]
 
 
-def nodes_statement(key: GraphKey) -> Statement:
+async def class_graph(
+    session: Session,
+    run: RunInfo,
+    class_name: str,
+    role: str,
+    outcome: str | None,
+    min_rate: float,
+    max_nodes_per_layer: int,
+) -> nx.DiGraph:
+    """The evidence graph of a class as `build` makes it; two statements.
+
+    Returns:
+        The graph; its attribute `truncated` says whether a layer has more channels of that rate than are kept.
+
+    Raises:
+        NotFoundError, AmbiguousError: No such class, or several.
+        UsageError: A number is out of its range.
+    """
+    bounded("minRate", min_rate, 0, 1)
+    bounded("maxNodesPerLayer", max_nodes_per_layer, 1, MAX_NODES_PER_LAYER)
+    class_id = find_class(run, class_name).class_id
+    count = run.roots(class_id, role, outcome)
+    root_layer = run.layers[-1].layer_id
+    key = GraphKey(run.run_id, root_layer, class_id, role, outcome, min_rate, max_nodes_per_layer, count)
+    if not count:
+        empty = nx.DiGraph(root=(root_layer, class_id), decisions=0, truncated=False)
+        empty.add_node(empty.graph["root"], decisions=0, rate=0.0, importance=0.0, throughflow=0.0)
+        return empty
+    nodes = await session.rows(nodes_statement(key))
+    kept = [row for row in nodes if row.place <= max_nodes_per_layer]
+    graph = build(key, kept, await session.rows(edges_statement(key)))
+    graph.graph["truncated"] = len(kept) < len(nodes)
+    return graph
+
+
+def nodes_statement(key: GraphKey) -> Statement[NodeRow]:
     """The channels of the graph, the highest layer first, and of each layer one more where it has more than is kept."""
     return _nodes(key.outcome is not None).filled(**_holes(key))
 
 
-def edges_statement(key: GraphKey) -> Statement:
+def edges_statement(key: GraphKey) -> Statement[EdgeRow]:
     """The edges into nodes of the graph, summed over the roots of the class; their targets need not be nodes."""
     return _edges(key.outcome).filled(**_holes(key))
 
@@ -69,7 +135,7 @@ def _holes(key: GraphKey) -> dict[str, Any]:
         "run_id": key.run_id,
         "class_id": key.class_id,
         "role": key.role,
-        "of_label": int(key.role == "label"),
+        "of_label": key.role == "label",
         "outcome": key.outcome,
         "least": key.min_rate * key.roots,
         "most": key.max_nodes_per_layer,
@@ -77,9 +143,9 @@ def _holes(key: GraphKey) -> dict[str, Any]:
 
 
 @cache
-def _nodes(of_outcome: bool) -> Template:
+def _nodes(of_outcome: bool) -> Template[NodeRow]:
     kept = _kept(of_outcome).subquery("kept")
-    return Template(select(kept).order_by(kept.c.layer_id.desc(), kept.c.place))
+    return Template(NodeRow, select(kept).order_by(kept.c.layer_id.desc(), kept.c.place))
 
 
 def _kept(of_outcome: bool) -> Select[Any]:
@@ -105,7 +171,7 @@ def _kept(of_outcome: bool) -> Select[Any]:
 
 
 @cache
-def _edges(outcome: str | None) -> Template:
+def _edges(outcome: str | None) -> Template[EdgeRow]:
     edge = edge_view.c
     key_of = (edge.target_layer, edge.target_channel, edge.source_layer, edge.source_channel)
     rows = select(
@@ -117,7 +183,7 @@ def _edges(outcome: str | None) -> Template:
     ).where(
         edge.run_id == hole("run_id"),
         edge.root_class_id == hole("class_id"),
-        edge.decision_id % 2 == hole("of_label"),
+        ids.is_label(edge.decision_id) == hole("of_label"),
     )
     if outcome is not None:
         right = Image.label_id == Image.predicted_id if outcome == "correct" else Image.label_id != Image.predicted_id
@@ -125,22 +191,23 @@ def _edges(outcome: str | None) -> Template:
         wanted = select(Decision.decision_id).join(Image, of_image)
         wanted = wanted.where(Decision.run_id == hole("run_id"), Decision.class_id == hole("class_id"), right)
         rows = rows.where(edge.decision_id.in_(wanted))
-    found = rows.group_by(*key_of).subquery("found").c
-    ends = select(*found).where(found.decisions >= hole("least"))
+    summed = rows.group_by(*key_of).subquery("summed")
+    ends = select(*columns_of(EdgeRow, summed)).where(summed.c.decisions >= hole("least"))
     kept = _kept(outcome is not None).subquery("kept")
     source = select(kept.c.layer_id, kept.c.channel).where(kept.c.place <= hole("most")).subquery("source")
-    ends = ends.join(source, and_(source.c.layer_id == found.source_layer, source.c.channel == found.source_channel))
-    order = (found.target_layer.desc(), found.target_channel, found.decisions.desc(), found.source_channel)
-    return Template(ends.order_by(*order))
+    end = summed.c
+    ends = ends.join(source, and_(source.c.layer_id == end.source_layer, source.c.channel == end.source_channel))
+    order = (end.target_layer.desc(), end.target_channel, end.decisions.desc(), end.source_channel)
+    return Template(EdgeRow, ends.order_by(*order))
 
 
-def build(key: GraphKey, nodes: Iterable[Row], edges: Iterable[Row]) -> nx.DiGraph:
+def build(key: GraphKey, nodes: Iterable[NodeRow], edges: Iterable[EdgeRow]) -> nx.DiGraph:
     """The graph, from the class (its root) down; an edge leads from the target, which is explained, to its evidence.
 
     Args:
-        key: what was asked.
-        nodes: of `nodes_statement`, without those above the size.
-        edges: of `edges_statement`.
+        key: What was asked.
+        nodes: Rows of `nodes_statement` up to the size bound.
+        edges: Rows of `edges_statement`.
 
     Returns:
         Nodes (layer_id, channel) with decisions, rate, importance and throughflow; edges with decisions, rate, edges,
@@ -148,30 +215,29 @@ def build(key: GraphKey, nodes: Iterable[Row], edges: Iterable[Row]) -> nx.DiGra
     """
     graph = nx.DiGraph(root=(key.root_layer, key.class_id), decisions=key.roots)
     graph.add_node(graph.graph["root"], decisions=key.roots, rate=1.0, importance=1.0)
-    for row in nodes:
+    for node in nodes:
         graph.add_node(
-            (row.layer_id, row.channel),
-            decisions=row.decisions,
-            rate=row.decisions / key.roots,
-            importance=row.importance_sum / key.roots,
+            (node.layer_id, node.channel),
+            decisions=node.decisions,
+            rate=node.decisions / key.roots,
+            importance=node.importance_sum / key.roots,
         )
-    for row in edges:
-        target, source = (row.target_layer, row.target_channel), (row.source_layer, row.source_channel)
+    for edge in edges:
+        target, source = (edge.target_layer, edge.target_channel), (edge.source_layer, edge.source_channel)
         if target not in graph or source not in graph:
             continue
-        importance = row.importance_sum / key.roots
+        importance = edge.importance_sum / key.roots
         graph.add_edge(
             target,
             source,
-            decisions=row.decisions,
-            rate=row.decisions / key.roots,
-            edges=row.edges,
-            mean_share=row.share_sum / row.edges,
+            decisions=edge.decisions,
+            rate=edge.decisions / key.roots,
+            edges=edge.edges,
+            mean_share=edge.share_sum / edge.edges,
             importance=importance,
             share=importance / graph.nodes[target]["importance"],
         )
-    for node, value in throughflow(graph).items():
-        graph.nodes[node]["throughflow"] = value
+    nx.set_node_attributes(graph, throughflow(graph), "throughflow")
     return graph
 
 

@@ -21,7 +21,7 @@ from sklearn.cluster import ward_tree
 from sklearn.metrics import silhouette_score
 
 Floats = NDArray[np.float64]
-Labels = NDArray[np.int64]
+Groups = NDArray[np.int64]
 
 SHUFFLES = 19
 SEED = 0
@@ -33,13 +33,13 @@ class Clusters:
     """Groups, the largest first.
 
     Attributes:
-        labels: (decisions,) index of its group, UNASSIGNED in none.
-        count: groups.
-        silhouette: of the division into them, None where there is one.
-        closeness: (decisions,) cosine of its evidence and its group's mean.
+        group: (decisions,) index of each one's group, UNASSIGNED in none.
+        count: How many groups there are.
+        silhouette: Mean silhouette of the division, -1..1; None where there is one group.
+        closeness: (decisions,) cosine of each one's evidence and its group's mean.
     """
 
-    labels: Labels
+    group: Groups
     count: int
     silhouette: float | None
     closeness: Floats
@@ -50,25 +50,25 @@ def clusters(importance: Floats, max_count: int, min_size: int) -> Clusters:
 
     Args:
         importance: (decisions, channels), none below 0; decisions of zeros alone are in no group.
-        max_count: groups, at most.
-        min_size: decisions of smaller groups are in none.
+        max_count: The most groups.
+        min_size: The fewest decisions of a group; those of smaller groups are in none.
     """
     total = importance.sum(axis=1)
     known = np.flatnonzero(total > 0)
     vectors = _unit(importance[known])
-    found, silhouette = _divide(vectors, max_count)
+    division, silhouette = _divide(vectors, max_count)
     if silhouette is not None and silhouette <= _by_chance(importance[known], max_count, silhouette):
-        found, silhouette = np.zeros(len(known), np.int64), None
-    sizes = np.bincount(found, minlength=1)
-    order = [group for group in np.argsort(-sizes, kind="stable").tolist() if sizes[group] >= min_size]
-    labels = np.full(len(total), UNASSIGNED, np.int64)
+        division, silhouette = np.zeros(len(known), np.int64), None
+    sizes = np.bincount(division, minlength=1)
+    order = [number for number in np.argsort(-sizes, kind="stable").tolist() if sizes[number] >= min_size]
+    group = np.full(len(total), UNASSIGNED, np.int64)
     closeness = np.zeros(len(total))
-    for place, group in enumerate(order):
-        members = found == group
-        labels[known[members]] = place
+    for place, number in enumerate(order):
+        members = division == number
+        group[known[members]] = place
         mean = vectors[members].mean(axis=0)
         closeness[known[members]] = vectors[members] @ mean / np.linalg.norm(mean)
-    return Clusters(labels, len(order), silhouette, closeness)
+    return Clusters(group, len(order), silhouette, closeness)
 
 
 def _unit(importance: Floats) -> Floats:
@@ -78,40 +78,40 @@ def _unit(importance: Floats) -> Floats:
     return vectors
 
 
-def _divide(vectors: Floats, max_count: int) -> tuple[Labels, float | None]:
+def _divide(vectors: Floats, max_count: int) -> tuple[Groups, float | None]:
     """The group of each vector, and the silhouette of the division; None of one group."""
-    best: tuple[float, Labels] = -1.0, np.zeros(len(vectors), np.int64)
+    best: tuple[float, Groups] = -1.0, np.zeros(len(vectors), np.int64)
     if len(vectors) < 4 or max_count < 2:
         return best[1], None
     merges = ward_tree(vectors)[0]
     distances = np.clip(1 - vectors @ vectors.T, 0, None)
     np.fill_diagonal(distances, 0)
     for count in range(2, min(max_count, len(vectors) - 1) + 1):
-        found = _cut(merges, len(vectors), count)
-        silhouette = float(silhouette_score(distances, found, metric="precomputed"))
+        division = _cut(merges, len(vectors), count)
+        silhouette = float(silhouette_score(distances, division, metric="precomputed"))
         if silhouette > best[0]:
-            best = silhouette, found
+            best = silhouette, division
     return best[1], best[0]
 
 
-def _cut(merges: NDArray[np.int64], size: int, count: int) -> Labels:
+def _cut(merges: NDArray[np.int64], size: int, count: int) -> Groups:
     """The groups, of the first vector first, after all merges but the last count - 1.
 
     Args:
         merges: (size - 1, 2), what merge i joins: vectors, and from `size` on the results of earlier merges.
-        size: vectors.
-        count: groups.
+        size: How many vectors there are.
+        count: How many groups are to be left.
     """
     top = np.arange(2 * size - 1)
     for merge in range(size - count - 1, -1, -1):
         top[merges[merge]] = top[size + merge]
-    _, first, labels = np.unique(top[:size], return_index=True, return_inverse=True)
-    order: Labels = np.argsort(np.argsort(first))[labels]
+    _, first, number = np.unique(top[:size], return_index=True, return_inverse=True)
+    order: Groups = np.argsort(np.argsort(first))[number]
     return order
 
 
 def _by_chance(importance: Floats, max_count: int, enough: float) -> float:
-    """The largest silhouette of the shuffled; or the first that is `enough`."""
+    """The largest silhouette of the shuffled importances, or the first that is `enough`."""
     random = np.random.default_rng(SEED)
     largest = -1.0
     for _ in range(SHUFFLES):

@@ -8,21 +8,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
-
-from sqlalchemy import Executable, bindparam, text
+from typing import Any, NamedTuple
 
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.names import find_class
 from evigraph.graphapi.store.session import Session
+from evigraph.graphapi.store.sql import Template
 from evigraph.schema.errors import UsageError
 from evigraph.schema.tables.rollups import ALL_CLASSES
 
-_CLASSES_NAMED = 200
-"""Up to so many classes are named to a statement over decompositions, which lie by class; beyond, it reads them all."""
+_MAX_CLASSES_NAMED = 200
+"""The most classes that a statement over decompositions names, which lie by class; with more it reads all."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Cohort:
     tag: str | None = None
 
     def __str__(self) -> str:
-        """As the client put it, for messages."""
+        """For messages, in the client's words."""
         names = self.run.classes
         parts = {
             "run": self.run.name,
@@ -52,12 +50,12 @@ class Cohort:
         return ", ".join(f"{name} {value}" for name, value in parts.items() if value is not None)
 
     def conditions(self, prefix: str = "") -> tuple[str, dict[str, Any]]:
-        """SQL over `root` that its decisions fulfil, and its parameters, whose names begin with `prefix`."""
-        sql, parameters = [], {}
+        """SQL over `root` that its decisions fulfil, and what goes into its holes, whose names begin with `prefix`."""
+        sql, values = [], {}
 
         def add(condition: str, name: str, value: Any) -> None:
             sql.append(condition.format(f":{prefix}{name}"))
-            parameters[prefix + name] = value
+            values[prefix + name] = value
 
         add("run_id = {}", "run_id", self.run.run_id)
         for column in ("role", "label_id", "predicted_id", "outcome"):
@@ -71,7 +69,7 @@ class Cohort:
             )
         if self.tag is not None:
             add("(run_id, image_id) IN (SELECT run_id, image_id FROM image_tag WHERE tag = {})", "tag", self.tag)
-        return " AND ".join(sql), parameters
+        return " AND ".join(sql), values
 
     @cached_property
     def rolled_up(self) -> tuple[int, str | None] | None:
@@ -83,7 +81,7 @@ class Cohort:
             own, other = other, own
         outcome = self.outcome
         if other is not None and self.role == "predicted":
-            # The label says no more where predictions are right, and of one class both may be named.
+            # Where predictions are right the class label adds nothing, and both may name one class.
             if outcome == "correct" and own in (None, other):
                 own, other = other, None
             elif outcome is None and own == other:
@@ -96,11 +94,10 @@ class Members:
     """A cohort that was counted.
 
     Attributes:
-        cohort: whose.
-        size: decisions, at least one.
-        rolled_up: as the cohort's.
-        ids: the decisions, ascending; none where the cohort is rolled up.
-        class_ids: the classes that they explain; none where the cohort is rolled up over all classes.
+        size: How many decisions it has, at least one.
+        rolled_up: As the cohort's.
+        ids: The decisions, ascending; empty where the cohort is rolled up.
+        class_ids: The classes that they explain; empty where the cohort is rolled up over all classes.
     """
 
     cohort: Cohort
@@ -110,21 +107,27 @@ class Members:
     class_ids: tuple[int, ...]
 
     def where(self, table: str = "decomposition") -> tuple[str, dict[str, Any]]:
-        """SQL that the rows of its decisions fulfil, and its parameters: by run and class, in which the rows lie."""
+        """SQL that the rows of its decisions fulfil, and what goes into its holes: by run and class, as rows lie."""
         sql = f"{table}.run_id = :run_id"
-        parameters: dict[str, Any] = {"run_id": self.cohort.run.run_id}
-        if 0 < len(self.class_ids) <= _CLASSES_NAMED:
-            sql += f" AND {table}.class_id IN ({', '.join(map(str, self.class_ids))})"
+        values: dict[str, Any] = {"run_id": self.cohort.run.run_id}
+        if 0 < len(self.class_ids) <= _MAX_CLASSES_NAMED:
+            sql += f" AND {table}.class_id IN :class_ids"
+            values["class_ids"] = self.class_ids
         if self.rolled_up is None:
-            parameters["decision_ids"] = list(self.ids)
-            return f"{sql} AND {table}.decision_id IN (SELECT unnest(CAST(:decision_ids AS INTEGER[])))", parameters
+            # As text: DuckDB parses a list of 10,000 numbers in 6 ms so, and as an expression in 100.
+            values["decision_ids"] = str(list(self.ids))
+            return f"{sql} AND {table}.decision_id IN (SELECT unnest(CAST(:decision_ids AS INTEGER[])))", values
         conditions, own = self.cohort.conditions()
-        return f"{sql} AND {table}.decision_id IN (SELECT decision_id FROM root WHERE {conditions})", parameters | own
+        return f"{sql} AND {table}.decision_id IN (SELECT decision_id FROM root WHERE {conditions})", values | own
 
 
-def statement(sql: str, parameters: Mapping[str, Any]) -> Executable:
-    """Text with its parameters bound: a list is one value, DuckDB's own."""
-    return text(sql).bindparams(*(bindparam(name, value) for name, value in parameters.items()))
+class _Census(NamedTuple):
+    ids: list[int] | None
+    classes: list[int] | None
+
+
+class _Shared(NamedTuple):
+    shared: int
 
 
 def resolve(
@@ -139,19 +142,19 @@ def resolve(
     """A cohort from what a client names.
 
     Raises:
-        NotFoundError: the run has no such class.
-        UsageError: no decision can be of it, since roots of role LABEL are those of wrongly predicted images.
+        NotFoundError: The run has no such class.
+        UsageError: No decision can be in it: roots of role LABEL are those of wrongly predicted images.
     """
     label_id = None if label is None else find_class(run, label).class_id
     predicted_id = None if predicted is None else find_class(run, predicted).class_id
-    said = set() if outcome is None else {outcome}
+    outcomes = set() if outcome is None else {outcome}
     if role == "label":
-        said.add("wrong")
+        outcomes.add("wrong")
     if label_id is not None and predicted_id is not None:
-        said.add("correct" if label_id == predicted_id else "wrong")
-        outcome = outcome or min(said)
+        outcomes.add("correct" if label_id == predicted_id else "wrong")
+        outcome = outcome or min(outcomes)
     cohort = Cohort(run, role, label_id, predicted_id, outcome, uri_prefix, tag)
-    if len(said) > 1:
+    if len(outcomes) > 1:
         hint = "roots of role LABEL are of wrong predictions alone" if role == "label" else "drop one of these"
         raise UsageError(f"cohort ({cohort}) is empty whatever the data: {hint}")
     return cohort
@@ -164,10 +167,10 @@ async def census(session: Session, side: str, cohort: Cohort) -> Members:
         class_ids = () if class_id == ALL_CLASSES else (class_id,)
         members = Members(cohort, cohort.run.roots(class_id, cohort.role, outcome), cohort.rolled_up, (), class_ids)
     else:
-        conditions, parameters = cohort.conditions()
+        conditions, values = cohort.conditions()
         sql = f"""SELECT list(decision_id ORDER BY decision_id) AS ids, list(DISTINCT class_id) AS classes
                   FROM root WHERE {conditions}"""
-        (row,) = await session.rows(statement(sql, parameters))
+        (row,) = await session.rows(Template(_Census, sql).filled(**values))
         members = Members(cohort, len(row.ids or ()), None, tuple(row.ids or ()), tuple(sorted(row.classes or ())))
     if not members.size:
         raise UsageError(
@@ -199,8 +202,9 @@ async def shared_count(session: Session, a: Members, b: Members, column: str = "
     """How many decisions, or images, of one run are in both cohorts; one statement."""
     (one, own), (other, others) = a.cohort.conditions("a_"), b.cohort.conditions("b_")
     sql = f"SELECT {column} FROM root WHERE {one} INTERSECT SELECT {column} FROM root WHERE {other}"
-    (row,) = await session.rows(statement(f"SELECT count(*) AS shared FROM ({sql})", own | others))
-    return int(row.shared)
+    counted = Template(_Shared, f"SELECT count(*) AS shared FROM ({sql})")
+    (row,) = await session.rows(counted.filled(**own, **others))
+    return row.shared
 
 
 def _apart(one: object, other: object) -> bool:

@@ -7,15 +7,15 @@
     lift       rate / base rate: above 1 where evidence lies on the label more than its area explains
     presence   the share of those roots whose image shows the label at all
 
-Rows hold what the rate comes from; its base is looked up where it is asked for, as joining it took twice the time of
-the rest.
-So "sky", which covers half of every image of a class, has a lift near 1 where half of the evidence lies on it.
+Rows hold what the rate comes from; the base rate is looked up only where it is asked for, since joining it took twice
+as long as all the rest. So "sky", which covers half of every image of a class, has a lift near 1 where half of the
+evidence lies on it.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Double, Select, Subquery, and_, cast, func, literal, null, select
 
@@ -33,22 +33,51 @@ from evigraph.schema.tables.rollups import (
 )
 
 
+class ChannelContextRow(NamedTuple):
+    """Edges into one channel that a context label overlaps best, of the roots of a class or of all."""
+
+    run_id: int
+    layer_id: int
+    channel: int
+    class_id: int
+    label_id: int
+    edges: int
+    iou_sum: float
+
+
+class ClassContextRow(NamedTuple):
+    """Edges into a layer that a context label overlaps best, and their roots.
+
+    layer_id and decisions are None of all layers together. every_edge counts the edges without a context label too;
+    lift_or_zero is None unless the order is by it.
+    """
+
+    run_id: int
+    class_id: int
+    layer_id: int | None
+    label_id: int
+    decisions: int | None
+    edges: int
+    iou_sum: float
+    every_edge: int
+    lift_or_zero: float | None
+
+
 @lru_cache(maxsize=KEPT)
-def context_labels(role: str) -> Listing:
+def context_labels(role: str) -> Listing[ChannelContextRow]:
     """Channel.contextLabels, most edges first; parent (run, layer, channel, class), class ALL_CLASSES for all.
 
     All edges of the channel are asked for beside it: joined to it they took three times as long.
     """
     table = ChannelContext
-    parent = ("run_id", "layer_id", "channel", "class_id")
-    columns = [getattr(table, name) for name in parent]
-    iou_sum = cast(table.iou_sum, Double).label("iou_sum")
-    rows = select(*columns, table.label_id, table.edges, null().label("decisions"), iou_sum).where(table.role == role)
-    return Listing("contextLabels", rows, parent, (Order("edges", int, descending=True), Order("label_id", int)))
+    key = (table.run_id, table.layer_id, table.channel, table.class_id, table.label_id)
+    rows = select(*key, table.edges, cast(table.iou_sum, Double).label("iou_sum")).where(table.role == role)
+    order = (Order("edges", int, descending=True), Order("label_id", int))
+    return Listing("contextLabels", ChannelContextRow, rows, ("run_id", "layer_id", "channel", "class_id"), order)
 
 
 @lru_cache(maxsize=KEPT)
-def context_labels_of_class(one_layer: bool, role: str, outcome: str | None, order_by: str) -> Listing:
+def context_labels_of_class(one_layer: bool, role: str, outcome: str | None, order_by: str) -> Listing[ClassContextRow]:
     """Run.contextLabels and Class.contextLabels; parent (run, class), class ALL_CLASSES for all, and the layer if one.
 
     Without a layer those are taken together where edges have labels.
@@ -68,18 +97,24 @@ def context_labels_of_class(one_layer: bool, role: str, outcome: str | None, ord
         .subquery("summed")
     )
     every = _every_edge(one_layer, role, outcome).subquery("every")
-    same = [column.key for column in key]
-    of_class = and_(*(every.c[name] == summed.c[name] for name in same))
-    rows = select(*summed.c, every.c.edges.label("every_edge")).join(every, of_class)
-    first = Order("edges", int, descending=True)
-    if order_by == "lift":
-        base = _base_rates(role, outcome)
-        of_label = and_(*(base.c[name] == summed.c[name] for name in ("run_id", "class_id", "label_id")))
-        # Of runs without areas 0: a key of a page cannot be null.
-        lift = func.coalesce(ratio(summed.c.edges, every.c.edges) / base.c.base_rate, literal(0.0))
-        rows = rows.add_columns(lift.label("lift_or_zero")).outerjoin(base, of_label)
-        first = Order("lift_or_zero", float, descending=True)
-    return Listing(f"contextLabels by {order_by}", rows, tuple(same), (first, Order("label_id", int)))
+    parent = tuple(column.key for column in key)
+    base, of = _base_rates(role, outcome), summed.c
+    by_lift = order_by == "lift"
+    # Of runs without areas 0: a key of a page cannot be null.
+    lift = func.coalesce(ratio(of.edges, every.c.edges) / base.c.base_rate, literal(0.0)) if by_lift else null()
+    rows = select(
+        of.run_id,
+        of.class_id,
+        (of.layer_id if one_layer else null()).label("layer_id"),
+        *(of.label_id, of.decisions, of.edges, of.iou_sum),
+        every.c.edges.label("every_edge"),
+        lift.label("lift_or_zero"),
+    ).join(every, and_(*(every.c[name] == of[name] for name in parent)))
+    if by_lift:
+        of_label = and_(*(base.c[name] == of[name] for name in ("run_id", "class_id", "label_id")))
+        rows = rows.outerjoin(base, of_label)
+    first = Order("lift_or_zero", float, descending=True) if by_lift else Order("edges", int, descending=True)
+    return Listing(f"contextLabels by {order_by}", ClassContextRow, rows, parent, (first, Order("label_id", int)))
 
 
 def _every_edge(one_layer: bool, role: str, outcome: str | None) -> Select[Any]:

@@ -7,7 +7,8 @@
 4. The least p comes first, then the largest effect (`ranked`).
 
 An item is a channel of the layer, an edge from it to a channel of the next layer, or a context label of its edges.
-A decision has a channel where an edge of its hierarchy leads to it, and a label where a mask of the layer overlaps it.
+A decision has a channel if an edge of its hierarchy leads to it, and a context label if a mask of the layer overlaps
+that.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from evigraph.graphapi.questions import cohorts
-from evigraph.graphapi.questions.cohorts import Members, statement
+from evigraph.graphapi.questions.cohorts import Members
 from evigraph.graphapi.store.catalog import LayerInfo
 from evigraph.graphapi.store.cursors import Key
 from evigraph.graphapi.store.session import Session
+from evigraph.graphapi.store.sql import Statement, Template
 from evigraph.schema.encoding import NO_LABEL, fine
 from evigraph.schema.tables.rollups import ALL_CLASSES
 
@@ -41,6 +43,22 @@ _ROLLED_UP = {
     CONTEXT_LABELS: ("class_context", "label_id", "-1", "layer_id"),
 }
 """Rollup of each kind, its columns of both parts of an item, and of the layer."""
+
+
+class HeldRow(NamedTuple):
+    """Both parts of each item and how many decisions have it, in lists of the same length; None without items."""
+
+    first: list[int] | None
+    second: list[int] | None
+    decisions: list[int] | None
+
+
+class ExampleRow(NamedTuple):
+    """A decision that has an item, by both parts of it."""
+
+    first: int
+    second: int
+    decision_id: int
 
 
 @dataclass(frozen=True)
@@ -64,12 +82,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Ranking(Sequence[Row]):
-    """Tested items in order: columns of `Row`'s fields, since rows are made of those alone that a page shows."""
+    """Tested items in order, as columns of the fields of `Row`: rows are made only of those that a page shows."""
 
     columns: tuple[Any, ...]
 
     def __len__(self) -> int:
-        """How many items were tested."""
+        """The number of items that were tested."""
         return len(self.columns[0])
 
     def __getitem__(self, place: Any) -> Any:
@@ -86,28 +104,33 @@ class Ranking(Sequence[Row]):
 
 async def counts(session: Session, of: str, layer: LayerInfo, members: Members) -> dict[Item, int]:
     """Decisions of a cohort that have each item of a layer, in one statement of one row."""
-    return _counts(await session.rows(held(of, layer.layer_id, members)))
+    (row,) = await session.rows(held(of, layer.layer_id, members))
+    return dict(zip(zip(row.first or (), row.second or (), strict=True), row.decisions or (), strict=True))
 
 
-def held(of: str, layer_id: int, members: Members) -> Any:
-    """The statement of `counts`: three lists of the same length, since a row for each item would take longer."""
+def held(of: str, layer_id: int, members: Members) -> Statement[HeldRow]:
+    """The statement of `counts`: one row of lists, since a row for each item would take longer."""
     # Edges are rolled up over all classes only.
     if members.rolled_up is not None and (of != EDGES or members.rolled_up[0] == ALL_CLASSES):
         table, first, second, layer = _ROLLED_UP[of]
         class_id, outcome = members.rolled_up
-        parameters = {"run_id": members.cohort.run.run_id, "role": members.cohort.role, "layer_id": layer_id}
+        values: dict[str, Any] = {
+            "run_id": members.cohort.run.run_id,
+            "role": members.cohort.role,
+            "layer_id": layer_id,
+        }
         conditions = f"run_id = :run_id AND role = :role AND {layer} = :layer_id"
         if table != "channel_edge":
             conditions += " AND class_id = :class_id"
-            parameters["class_id"] = class_id
+            values["class_id"] = class_id
         if outcome is not None:
             conditions += " AND outcome = :outcome"
-            parameters["outcome"] = outcome
+            values["outcome"] = outcome
         grouped = f"""SELECT {first} AS first, {second} AS second, sum(decisions)::INTEGER AS decisions
                       FROM {table} WHERE {conditions} GROUP BY ALL"""
     else:
-        conditions, parameters = members.where()
-        parameters["upper_layer"] = layer_id + 1
+        conditions, values = members.where()
+        values["upper_layer"] = layer_id + 1
         first, second = _ITEM[of]
         grouped = f"""
             SELECT first, second, count(*)::INTEGER AS decisions
@@ -115,15 +138,8 @@ def held(of: str, layer_id: int, members: Members) -> Any:
                   FROM (SELECT decision_id, channel AS target, unnest(evidence) AS e
                         FROM decomposition WHERE {conditions} AND layer_id = :upper_layer))
             {f"WHERE first != {NO_LABEL}" if of == CONTEXT_LABELS else ""} GROUP BY ALL"""
-    return statement(
-        f"SELECT list(first) AS first, list(second) AS second, list(decisions) AS decisions FROM ({grouped})",
-        parameters,
-    )
-
-
-def _counts(rows: Sequence[Any]) -> dict[Item, int]:
-    (row,) = rows
-    return dict(zip(zip(row.first or (), row.second or (), strict=True), row.decisions or (), strict=True))
+    lists = f"SELECT list(first) AS first, list(second) AS second, list(decisions) AS decisions FROM ({grouped})"
+    return Template(HeldRow, lists).filled(**values)
 
 
 def ranked(
@@ -139,9 +155,9 @@ def ranked(
     ]
     first, second = np.array(items, np.int64).reshape(-1, 2).T
     in_a, in_b = (np.array([count.get(item, 0) for item in items], np.int64) for count in (count_a, count_b))
-    found = statistics(in_a, size_a, in_b, size_b)
-    order = np.lexsort((second, first, -abs(found.log_odds_ratio), found.p))
-    columns = (first, second, in_a, in_b, found.log_odds_ratio, found.low, found.high, found.p, found.q)
+    tested = statistics(in_a, size_a, in_b, size_b)
+    order = np.lexsort((second, first, -abs(tested.log_odds_ratio), tested.p))
+    columns = (first, second, in_a, in_b, tested.log_odds_ratio, tested.low, tested.high, tested.p, tested.q)
     return Ranking(tuple(column[order] for column in columns))
 
 
@@ -162,47 +178,46 @@ async def contrast(
     """Compare two cohorts; at most four statements, of which two at a time.
 
     Args:
-        session: the request's.
+        session: The request's.
         of: CHANNELS, EDGES or CONTEXT_LABELS.
-        layer: of a's run; b's run has one of the same name and network.
-        a: of which the rates are compared.
-        b: what they are compared with.
-        min_count: items of fewer decisions, both cohorts together, are not tested.
+        layer: A layer of a's run; b's run has one of the same name and network.
+        a: The cohort whose rates are compared.
+        b: The cohort that they are compared with.
+        min_count: Items that fewer decisions of both cohorts together have are not tested.
 
     Raises:
-        UsageError: an empty cohort, or a decision in both.
+        UsageError: A cohort is empty, or a decision is in both.
     """
     in_a, in_b = await asyncio.gather(cohorts.census(session, "a", a), cohorts.census(session, "b", b))
     await cohorts.refuse_overlap(session, in_a, in_b)
     count_a, count_b = await asyncio.gather(*(counts(session, of, layer, members) for members in (in_a, in_b)))
     if of == CONTEXT_LABELS and a.run is not b.run:
-        # Labels of two runs are the same where their names are.
-        names = {name: label_id for label_id, name in a.run.context_labels.items()}
+        # Context labels of two runs are the same where their names are.
+        ids = {name: label_id for label_id, name in a.run.context_labels.items()}
         count_b = {
-            (names[b.run.context_labels[label]], rest): count
-            for (label, rest), count in count_b.items()
-            if b.run.context_labels[label] in names
+            (ids[b.run.context_labels[label_id]], rest): count
+            for (label_id, rest), count in count_b.items()
+            if b.run.context_labels[label_id] in ids
         }
     rows = await session.compute(lambda: ranked(count_a, in_a.size, count_b, in_b.size, min_count))
     return Contrast(of, layer, in_a, in_b, rows)
 
 
-def examples(of: str, layer_id: int, members: Members, items: Sequence[Item], count: int) -> Any:
-    """The decisions of a cohort that have each item with most importance; columns first, second, decision_id."""
-    conditions, parameters = members.where()
+def examples(of: str, layer_id: int, members: Members, items: Sequence[Item], count: int) -> Statement[ExampleRow]:
+    """The decisions of a cohort that have each item with most importance, `count` of each."""
+    conditions, values = members.where()
     first, second = _ITEM[of]
-    wanted = f"""(first, second) IN ({", ".join(f"({one}, {other})" for one, other in items)})"""
     importance = fine("(importance_log + e.share_log)")
-    return statement(
+    return Template(
+        ExampleRow,
         f"""
         SELECT first, second, decision_id
         FROM (SELECT decision_id, {first} AS first, {second} AS second, sum({importance}) AS importance
               FROM (SELECT decision_id, channel AS target, importance_log, unnest(evidence) AS e
                     FROM decomposition WHERE {conditions} AND layer_id = :upper_layer)
               GROUP BY ALL)
-        WHERE {wanted}
+        WHERE (first, second) IN :items
         QUALIFY row_number() OVER (PARTITION BY first, second ORDER BY importance DESC, decision_id) <= :count
         ORDER BY importance DESC, decision_id
         """,
-        parameters | {"upper_layer": layer_id + 1, "count": count},
-    )
+    ).filled(**values, upper_layer=layer_id + 1, items=tuple(items), count=count)

@@ -8,18 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import case, cast, func, literal_column, select
+from sqlalchemy import ColumnElement, case, cast, func, literal_column, select
 from sqlalchemy.types import Integer
 
 from evigraph.graphapi.store import matching
-from evigraph.graphapi.store.sql import KEPT, Row, Statement, Template
-from evigraph.schema.errors import UsageError
+from evigraph.graphapi.store.bounds import bounded
+from evigraph.graphapi.store.sql import KEPT, Statement, Template
+from evigraph.schema.sql import literal
 from evigraph.schema.tables.rollups import ChannelDegree
 
-MOST_BINS = 100
-MOST_QUANTILES = 20
+MAX_BINS = 100
+MAX_QUANTILES = 20
 
 
 class DegreeKey(NamedTuple):
@@ -31,6 +32,19 @@ class DegreeKey(NamedTuple):
     min_edges: int
     run_id: int
     layer_id: int
+
+
+class DegreeRow(NamedTuple):
+    """The distribution over the channels of a layer: of the points asked for, and from bin to its channels."""
+
+    run_id: int
+    layer_id: int
+    channels: int
+    mean: float
+    median: float
+    quantiles: list[float]
+    above: int
+    histogram: dict[int, int]
 
 
 @dataclass(frozen=True)
@@ -47,20 +61,16 @@ class Degrees:
 
 def require_sensible(key: DegreeKey) -> DegreeKey:
     """The key itself; UsageError where an argument is out of its range."""
-    if not 1 <= key.bins <= MOST_BINS:
-        raise UsageError(f"bins: {key.bins} is not within 1 and {MOST_BINS}")
-    if len(key.quantiles) > MOST_QUANTILES:
-        raise UsageError(f"quantiles: {len(key.quantiles)} are more than {MOST_QUANTILES}; ask for fewer")
-    for name, values in (("quantiles", key.quantiles), ("threshold", (key.threshold,))):
-        for value in values:
-            if not 0 <= value <= 1:
-                raise UsageError(f"{name}: {value} is not within 0 and 1")
-    if key.min_edges < 1:
-        raise UsageError(f"minEdges: {key.min_edges} is below 1; leave it out for all channels")
+    bounded("bins", key.bins, 1, MAX_BINS)
+    bounded("number of quantiles", len(key.quantiles), 0, MAX_QUANTILES)
+    for quantile in key.quantiles:
+        bounded("quantiles", quantile, 0, 1)
+    bounded("threshold", key.threshold, 0, 1)
+    bounded("minEdges", key.min_edges, 1)
     return key
 
 
-def degrees_statement(keys: Sequence[DegreeKey]) -> Statement:
+def degrees_statement(keys: Sequence[DegreeKey]) -> Statement[DegreeRow]:
     """A row for each layer that has channels with enough edges; the keys differ in run and layer alone."""
     layers = [(key.run_id, key.layer_id) for key in keys]
     # One statement serves all keys that ask for the same of any layers.
@@ -69,16 +79,17 @@ def degrees_statement(keys: Sequence[DegreeKey]) -> Statement:
 
 
 @lru_cache(maxsize=KEPT)
-def _template(asked: DegreeKey, shape: matching.Shape) -> Template:
+def _template(asked: DegreeKey, shape: matching.Shape) -> Template[DegreeRow]:
     table = ChannelDegree
     degree = table.discriminative_degree
     # A degree of 1 falls in the last bin, which holds its upper end.
     place = func.least(cast(func.floor(degree * asked.bins), Integer), asked.bins - 1)
-    points = ", ".join(repr(float(point)) for point in asked.quantiles)
-    quantiles = func.quantile_cont(degree, literal_column(f"[{points}]::DOUBLE[]")) if points else literal_column("[]")
+    points: ColumnElement[Any] = literal_column(literal(list(asked.quantiles)))
+    quantiles = func.quantile_cont(degree, points) if asked.quantiles else points
     column = table.__table__.c
     wanted = matching.condition([column.run_id, column.layer_id], shape)
     return Template(
+        DegreeRow,
         select(
             table.run_id,
             table.layer_id,
@@ -90,15 +101,14 @@ def _template(asked: DegreeKey, shape: matching.Shape) -> Template:
             func.histogram(place).label("histogram"),
         )
         .where(wanted, table.edges >= asked.min_edges)
-        .group_by(table.run_id, table.layer_id)
+        .group_by(table.run_id, table.layer_id),
     )
 
 
-def degrees(rows: Sequence[Row], bins: int) -> Degrees:
+def degrees(rows: Sequence[DegreeRow], bins: int) -> Degrees:
     """From the rows of one layer, of which there is one or none."""
     if not rows:
         return Degrees(0, None, None, [], 0, [0] * bins)
     (row,) = rows
-    counts: dict[int, int] = dict(row.histogram)
-    histogram = [counts.get(place, 0) for place in range(bins)]
-    return Degrees(row.channels, row.mean, row.median, list(row.quantiles), row.above, histogram)
+    histogram = [row.histogram.get(place, 0) for place in range(bins)]
+    return Degrees(row.channels, row.mean, row.median, row.quantiles, row.above, histogram)

@@ -12,22 +12,48 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from sqlalchemy import func, select
 
-from evigraph.graphapi.store.sql import Row, Statement, Template, hole
+from evigraph.graphapi.store.sql import Statement, Template, columns_of, hole
 from evigraph.schema.views import edge as edge_view
 
 NodeKey = tuple[int, int, int, int]
 """(layer_id, channel, y, x)"""
 
 
+class EvidenceRow(NamedTuple):
+    """An edge; `total` counts the edges of its decision, node_importance is its source's over all edges into it."""
+
+    decision_id: int
+    root_class_id: int
+    target_layer: int
+    target_channel: int
+    target_y: int
+    target_x: int
+    source_layer: int
+    source_channel: int
+    source_y: int
+    source_x: int
+    contribution: float
+    share: float
+    rank: int
+    feature: float
+    activation: float
+    importance: float
+    context_label_id: int | None
+    context_iou: float | None
+    total: int
+    node_importance: float
+
+
 @dataclass(frozen=True)
 class GraphNode:
-    """One node; feature and importance as stored, in the network's and in relative units."""
+    """A node; feature in the network's units (of the root its logit), importance in 0..1."""
 
     key: NodeKey
-    feature: float | None
+    feature: float
     importance: float
 
 
@@ -36,7 +62,7 @@ class Graph:
     """Nodes, root first, and rows of `edge` with the indices of their target and source nodes."""
 
     nodes: list[GraphNode]
-    edges: list[tuple[int, int, Row]]
+    edges: list[tuple[int, int, EvidenceRow]]
     truncated: bool
 
 
@@ -48,7 +74,7 @@ def evidence_statement(
     max_depth: int | None,
     top: int | None,
     bound: int,
-) -> Statement:
+) -> Statement[EvidenceRow]:
     """The kept edges of some decisions of one run; `total` is how many edges each decision has in all.
 
     The classes are those of the decisions: edges lie in their order.
@@ -64,7 +90,7 @@ def evidence_statement(
 
 
 @cache
-def _evidence_template(is_shallow: bool, is_thinned: bool) -> Template:
+def _evidence_template(is_shallow: bool, is_thinned: bool) -> Template[EvidenceRow]:
     edge = edge_view.c
     node = (edge.decision_id, edge.source_layer, edge.source_channel, edge.source_y, edge.source_x)
     whole = (
@@ -98,11 +124,11 @@ def _evidence_template(is_shallow: bool, is_thinned: bool) -> Template:
     if is_thinned:
         kept = kept.where(column.rank < hole("top"))
     placed = kept.subquery("placed")
-    shown = select(placed).where(placed.c.position <= hole("bound"))
-    return Template(shown.order_by(placed.c.decision_id, placed.c.position))
+    shown = select(*columns_of(EvidenceRow, placed)).where(placed.c.position <= hole("bound"))
+    return Template(EvidenceRow, shown.order_by(placed.c.decision_id, placed.c.position))
 
 
-def graph(root: GraphNode, rows: Iterable[Row]) -> Graph:
+def graph(root: GraphNode, rows: Iterable[EvidenceRow]) -> Graph:
     """The part of the rows that hangs on the root.
 
     Args:
@@ -110,7 +136,7 @@ def graph(root: GraphNode, rows: Iterable[Row]) -> Graph:
         rows: Of `evidence_statement` for this decision, upper layers first.
     """
     nodes = {root.key: root}
-    reached: list[tuple[NodeKey, NodeKey, Row]] = []
+    reached: list[tuple[NodeKey, NodeKey, EvidenceRow]] = []
     total = 0
     for row in rows:
         total = row.total

@@ -11,19 +11,39 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
-from evigraph.graphapi.questions.cohorts import Cohort, Members, census, resolve, statement
+from evigraph.graphapi.questions.cohorts import Cohort, Members, census, resolve
 from evigraph.graphapi.questions.contrast import CHANNELS, CONTEXT_LABELS, Item, counts, ranked
 from evigraph.graphapi.store.catalog import LayerInfo, RunInfo
 from evigraph.graphapi.store.session import Session
+from evigraph.graphapi.store.sql import Statement, Template
 from evigraph.schema.encoding import NO_LABEL, fine
 from evigraph.schema.errors import UsageError
 
 MAX_FAILURES = 500
 """More are sampled: so many are clustered 20 times, shuffled and not."""
+
+
+class FailureRow(NamedTuple):
+    """A wrong decision; `total` is how many there are, of which some are looked at."""
+
+    decision_id: int
+    class_id: int
+    label_id: int
+    predicted_id: int
+    total: int
+
+
+class EvidenceRow(NamedTuple):
+    """Lists of the same length: a decision, a channel, its importance there, and the context labels of those edges."""
+
+    decisions: list[int] | None
+    channels: list[int] | None
+    importance: list[float] | None
+    context_labels: list[list[int]] | None
 
 
 @dataclass(frozen=True)
@@ -40,11 +60,14 @@ class Trait:
 
 @dataclass(frozen=True)
 class Mode:
-    """One group of failures: decisions by closeness to its mean, and what sets them apart, most telling first."""
+    """One group of failures: decisions by closeness to its mean, and what sets them apart, most telling first.
+
+    `pairs` are (class label, predicted class, decisions), most decisions first.
+    """
 
     decisions: tuple[int, ...]
     channels: tuple[Trait, ...]
-    labels: tuple[Trait, ...]
+    context_labels: tuple[Trait, ...]
     pairs: tuple[tuple[int, int, int], ...]
 
 
@@ -65,7 +88,16 @@ class _Evidence:
     """What decisions have: (decision, channel) to importance, and (decision, context label)."""
 
     importance: Mapping[tuple[int, int], float]
-    labels: frozenset[tuple[int, int]]
+    context_labels: frozenset[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class _Right:
+    """Right decisions: how many, and how many of them have each channel and each context label."""
+
+    size: int
+    channels: Mapping[Item, int]
+    context_labels: Mapping[Item, int]
 
 
 async def failure_modes(
@@ -80,16 +112,16 @@ async def failure_modes(
     """Divide failures into modes; five statements.
 
     Args:
-        session: the request's.
-        run: whose.
-        layer: whose channels.
-        label: of the images, by name; any if None.
-        predicted: likewise.
-        max_modes: groups, at most.
-        size: the least size of a group.
+        session: The request's.
+        run: The run of the failures.
+        layer: The layer whose channels are the evidence.
+        label: The class label of the images, by name, key or index; any if None.
+        predicted: The predicted class, likewise.
+        max_modes: The most groups.
+        size: The fewest decisions of a group.
 
     Raises:
-        UsageError: there are no such failures.
+        UsageError: There are no such failures.
     """
     wrong = resolve(run, "predicted", label, predicted, "wrong")
     failures = await session.rows(_failures(wrong))
@@ -97,41 +129,37 @@ async def failure_modes(
         raise UsageError(f"there are no failures ({wrong}); `confusions` lists what there is")
     class_ids = tuple(sorted({row.class_id for row in failures}))
     members = Members(wrong, len(failures), None, tuple(row.decision_id for row in failures), class_ids)
-    rows, (right, right_channels, right_labels) = await asyncio.gather(
+    (row,), right = await asyncio.gather(
         session.rows(_evidence(layer.layer_id, members)), _right(session, run, layer, label, predicted)
     )
-    (row,) = rows
     evidence = _Evidence(
         dict(zip(zip(row.decisions or (), row.channels or (), strict=True), row.importance or (), strict=True)),
         frozenset(
-            (decision, one)
-            for decision, labels in zip(row.decisions or (), row.labels or (), strict=True)
-            for one in labels
-            if one != NO_LABEL
+            (decision, context_label)
+            for decision, context_labels in zip(row.decisions or (), row.context_labels or (), strict=True)
+            for context_label in context_labels
+            if context_label != NO_LABEL
         ),
     )
-    return await session.compute(
-        lambda: _divide(failures, evidence, layer.channels, (right, right_channels, right_labels), max_modes, size)
-    )
+    return await session.compute(lambda: _divide(failures, evidence, layer.channels, right, max_modes, size))
 
 
-async def _right(
-    session: Session, run: RunInfo, layer: LayerInfo, label: str | None, predicted: str | None
-) -> tuple[int, dict[Item, int], dict[Item, int]]:
-    """Right decisions of the predicted class, else of the label, else of all: how many, with which channels, labels."""
+async def _right(session: Session, run: RunInfo, layer: LayerInfo, label: str | None, predicted: str | None) -> _Right:
+    """The right decisions of the predicted class, else of the class label, else of all."""
     right = resolve(run, "predicted", predicted=predicted or label, outcome="correct")
     try:
         members = await census(session, "right", right)
     except UsageError:
-        return 0, {}, {}
-    channels, labels = await asyncio.gather(*(counts(session, of, layer, members) for of in (CHANNELS, CONTEXT_LABELS)))
-    return members.size, channels, labels
+        return _Right(0, {}, {})
+    held = await asyncio.gather(*(counts(session, of, layer, members) for of in (CHANNELS, CONTEXT_LABELS)))
+    return _Right(members.size, *held)
 
 
-def _failures(cohort: Cohort) -> Any:
-    """At most MAX_FAILURES decisions, evenly spread by id; `total` is how many there are."""
-    conditions, parameters = cohort.conditions()
-    return statement(
+def _failures(cohort: Cohort) -> Statement[FailureRow]:
+    """At most MAX_FAILURES decisions, evenly spread by id."""
+    conditions, values = cohort.conditions()
+    return Template(
+        FailureRow,
         f"""
         SELECT decision_id, class_id, label_id, predicted_id, total
         FROM (SELECT *, row_number() OVER (ORDER BY decision_id) AS place, count(*) OVER () AS total
@@ -139,32 +167,30 @@ def _failures(cohort: Cohort) -> Any:
         WHERE total <= :most OR place * :most // total != (place - 1) * :most // total
         ORDER BY decision_id
         """,
-        parameters | {"most": MAX_FAILURES},
-    )
+    ).filled(**values, most=MAX_FAILURES)
 
 
-def _evidence(layer_id: int, members: Members) -> Any:
-    """One row of lists: decision, channel, importance, and context labels of the edges into it."""
-    conditions, parameters = members.where()
-    return statement(
+def _evidence(layer_id: int, members: Members) -> Statement[EvidenceRow]:
+    conditions, values = members.where()
+    return Template(
+        EvidenceRow,
         f"""
         SELECT list(decision_id) AS decisions, list(channel) AS channels, list(importance) AS importance,
-               list(labels) AS labels
+               list(context_labels) AS context_labels
         FROM (SELECT decision_id, e.channel, sum({fine("(importance_log + e.share_log)")}) AS importance,
-                     list(DISTINCT e.context_label_id) AS labels
+                     list(DISTINCT e.context_label_id) AS context_labels
               FROM (SELECT decision_id, importance_log, unnest(evidence) AS e
                     FROM decomposition WHERE {conditions} AND layer_id = :upper_layer)
               GROUP BY ALL ORDER BY ALL)
         """,
-        parameters | {"upper_layer": layer_id + 1},
-    )
+    ).filled(**values, upper_layer=layer_id + 1)
 
 
 def _divide(
-    failures: Any,
+    failures: list[FailureRow],
     evidence: _Evidence,
     channels: int,
-    right: tuple[int, dict[Item, int], dict[Item, int]],
+    right: _Right,
     max_modes: int,
     size: int,
 ) -> Modes:
@@ -178,29 +204,37 @@ def _divide(
     importance = np.zeros((len(ids), channels))
     for (decision, channel), value in evidence.importance.items():
         importance[place[decision], channel] = value
-    found = clusters(importance, max_modes, size)
+    groups = clusters(importance, max_modes, size)
     modes = []
-    for group in range(found.count):
-        inside = np.flatnonzero(found.labels == group)
-        closest = inside[np.argsort(-found.closeness[inside], kind="stable")]
+    for group in range(groups.count):
+        inside = np.flatnonzero(groups.group == group)
+        closest = inside[np.argsort(-groups.closeness[inside], kind="stable")]
         own = {ids[index] for index in inside}
         pairs = Counter((failures[index].label_id, failures[index].predicted_id) for index in inside)
         modes.append(
             Mode(
                 tuple(ids[index] for index in closest),
-                _traits(own, set(ids) - own, evidence.importance.keys(), right[0], right[1]),
-                _traits(own, set(ids) - own, evidence.labels, right[0], right[2]),
+                _traits(own, set(ids) - own, evidence.importance.keys(), right.size, right.channels),
+                _traits(own, set(ids) - own, evidence.context_labels, right.size, right.context_labels),
                 tuple((*pair, count) for pair, count in sorted(pairs.items(), key=lambda one: (-one[1], one[0]))),
             )
         )
-    unassigned = int((found.labels == UNASSIGNED).sum())
-    return Modes(tuple(modes), failures[0].total, len(ids), unassigned, right[0], found.silhouette)
+    unassigned = int((groups.group == UNASSIGNED).sum())
+    return Modes(tuple(modes), failures[0].total, len(ids), unassigned, right.size, groups.silhouette)
 
 
 def _traits(
-    own: set[int], others: set[int], held: Any, right_size: int, right: Mapping[Item, int]
+    own: set[int], others: set[int], held: Collection[tuple[int, int]], right_size: int, right: Mapping[Item, int]
 ) -> tuple[Trait, ...]:
-    """What is more frequent in a group than in what it is held against, by p, then effect."""
+    """What is more frequent in a group than in what it is held against, by p, then effect.
+
+    Args:
+        own: Decisions of the group.
+        others: All other failures.
+        held: (decision, item) for each item that a decision has.
+        right_size: How many right decisions there are.
+        right: How many of them have each item.
+    """
     inside: Counter[Item] = Counter((item, -1) for decision, item in held if decision in own)
     outside: Counter[Item] = Counter((item, -1) for decision, item in held if decision in others)
     against, size = (outside, len(others)) if others else (right, right_size)

@@ -13,17 +13,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
-from sqlalchemy import TextClause, and_, bindparam, func, literal, select, text
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import aliased
 
 from evigraph.graphapi.store.paging import Listing, Order
+from evigraph.graphapi.store.sql import KEPT, Statement, Template
+from evigraph.schema import ids
 from evigraph.schema.tables.dataset import Image
 
 _PEAKS = """
     SELECT p.image_id, e.root_class_id AS class_id, e.source_channel AS channel, e.source_y AS y, e.source_x AS x,
            min(e.feature) AS feature, sum(e.importance) AS importance
-    FROM edge AS e JOIN pair AS p ON e.decision_id // 2 = p.{image}
+    FROM edge AS e JOIN pair AS p ON {image_of_edge} = p.{image}
     WHERE e.run_id = :{run} AND e.target_layer = :{layer} {narrowed}
     GROUP BY ALL
 """
@@ -68,7 +72,10 @@ _ROWS = """
         GROUP BY side, image_id
     )
 """
-_PER_IMAGE = "SELECT *, after - before AS change FROM by_image ORDER BY side, image_id"
+_PER_IMAGE = """
+    SELECT side, image_id, channels, matched, before, after, after - before AS change
+    FROM by_image ORDER BY side, image_id
+"""
 _AVERAGE = """
     SELECT side, count(*)::INTEGER AS images, count(before)::INTEGER AS matched_images,
            sum(channels)::INTEGER AS channels, sum(matched)::INTEGER AS matched,
@@ -80,7 +87,46 @@ _AVERAGE = """
 _EVERY_CHANNEL = 2**31 - 1
 
 
-def pairs(other_id: int, true_id: int | None, outcome: str | None) -> Listing:
+class PairRow(NamedTuple):
+    """An image of a run and the one of the same uri of another."""
+
+    run_id: int
+    image_id: int
+    other_image_id: int
+    true_id: int
+    predicted_id: int
+    other_predicted_id: int
+
+
+class ChangeRow(NamedTuple):
+    """A side, "true" or "wrong", of one pair; before, after and change are None where no channel matched."""
+
+    side: str
+    image_id: int
+    channels: int
+    matched: int
+    before: float | None
+    after: float | None
+    change: float | None
+
+
+class AverageRow(NamedTuple):
+    """A side over all pairs, each counting alike; `rose` counts those whose mean peak feature rose."""
+
+    side: str
+    images: int
+    matched_images: int
+    channels: int
+    matched: int
+    before: float | None
+    after: float | None
+    change: float | None
+    standard_error: float | None
+    rose: int
+
+
+@lru_cache(maxsize=KEPT)
+def pairs(other_id: int, true_id: int | None, outcome: str | None) -> Listing[PairRow]:
     """The pairs of a run with another, in the data's order; parent (run)."""
     own, theirs = aliased(Image), aliased(Image)
     true = func.coalesce(own.label_id, own.predicted_id)
@@ -97,50 +143,51 @@ def pairs(other_id: int, true_id: int | None, outcome: str | None) -> Listing:
             true.label("true_id"),
             own.predicted_id,
             theirs.predicted_id.label("other_predicted_id"),
-            literal(other_id).label("other_run_id"),
         )
         .join(theirs, theirs.uri == own.uri)
         .where(and_(*conditions))
     )
-    return Listing("peakShift", rows, ("run_id",), (Order("image_id", int),))
+    return Listing("peakShift", PairRow, rows, ("run_id",), (Order("image_id", int),))
 
 
 def of_images(
     runs: tuple[int, int],
     layers: tuple[int, int],
-    pairs_of_images: Sequence[tuple[int, int]],
-    classes: Sequence[int],
+    some_pairs: Sequence[PairRow],
     top: int | None,
-) -> TextClause:
-    """A row of channels, matched, before, after and change for each side of some pairs.
+) -> Statement[ChangeRow]:
+    """A row for each side of some pairs.
 
     Args:
-        runs: this one and the other.
-        layers: ids in each of the layer decomposed above the channels' one.
-        pairs_of_images: (image id, the other's).
-        classes: those of all their roots, since edges lie in that order.
-        top: channels of each side; None for all.
+        runs: Ids of this run and of the other.
+        layers: In each of them the id of the layer above that of the channels, which is the one decomposed.
+        some_pairs: At least one.
+        top: The most channels of each side; None for all.
     """
-    own, theirs = ([2 * ids[k] + role for ids in pairs_of_images for role in (0, 1)] for k in (0, 1))
     narrow = {
         "own": _NARROWED.format(decisions="own_decisions"),
         "theirs": _NARROWED.format(decisions="their_decisions"),
     }
-    statement = text(_rows("a.image_id IN :images", narrow) + _PER_IMAGE).bindparams(
-        *(bindparam(name, expanding=True) for name in ("images", "classes", "own_decisions", "their_decisions"))
-    )
-    return statement.bindparams(
+    own = tuple(pair.image_id for pair in some_pairs)
+    theirs = tuple(pair.other_image_id for pair in some_pairs)
+    # Of all roots of the images: edges lie by class.
+    classes = {c for pair in some_pairs for c in (pair.true_id, pair.predicted_id, pair.other_predicted_id)}
+    return Template(ChangeRow, _rows("a.image_id IN :images", narrow) + _PER_IMAGE).filled(
         **_shared(runs, layers, top),
-        images=[own_id for own_id, _ in pairs_of_images],
-        classes=list(classes),
-        own_decisions=own,
-        their_decisions=theirs,
+        images=own,
+        classes=tuple(classes),
+        own_decisions=_decisions(own),
+        their_decisions=_decisions(theirs),
     )
+
+
+def _decisions(images: Sequence[int]) -> tuple[int, ...]:
+    return tuple(ids.decision_id(image_id, is_label) for image_id in images for is_label in (0, 1))
 
 
 def average(
     runs: tuple[int, int], layers: tuple[int, int], true_id: int | None, outcome: str | None, top: int | None
-) -> TextClause:
+) -> Statement[AverageRow]:
     """A row for each side over all pairs; arguments as of `of_images` and `pairs`."""
     conditions, values = ["TRUE"], _shared(runs, layers, top)
     if true_id is not None:
@@ -149,12 +196,14 @@ def average(
     if outcome is not None:
         sign = "<>" if outcome == "wrong" else "="
         conditions.append(f"b.predicted_id {sign} coalesce(a.label_id, a.predicted_id)")
-    return text(_rows(" AND ".join(conditions), {"own": "", "theirs": ""}) + _AVERAGE).bindparams(**values)
+    sql = _rows(" AND ".join(conditions), {"own": "", "theirs": ""}) + _AVERAGE
+    return Template(AverageRow, sql).filled(**values)
 
 
 def _rows(condition: str, narrowed: dict[str, str]) -> str:
-    own = _PEAKS.format(image="image_id", run="run", layer="layer", narrowed=narrowed["own"])
-    theirs = _PEAKS.format(image="other_id", run="other", layer="other_layer", narrowed=narrowed["theirs"])
+    of_edge = {"image_of_edge": ids.image_id_sql("e.decision_id")}
+    own = _PEAKS.format(image="image_id", run="run", layer="layer", narrowed=narrowed["own"], **of_edge)
+    theirs = _PEAKS.format(image="other_id", run="other", layer="other_layer", narrowed=narrowed["theirs"], **of_edge)
     return _ROWS.format(condition=condition, own=own, theirs=theirs)
 
 

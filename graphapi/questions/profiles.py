@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, ColumnElement, Select, and_, cast, func, literal, select, union_all
 
 from evigraph.graphapi.store import matching
-from evigraph.graphapi.store.sql import KEPT, Row, Statement, Template, hole
+from evigraph.graphapi.store.sql import KEPT, R, Statement, Template, hole
 from evigraph.schema.tables.rollups import ALL_CLASSES, LayerProfile, PositiveProfile
 
 
@@ -26,6 +27,26 @@ class ProfileKey(NamedTuple):
     outcome: str | None
     run_id: int
     layer_id: int
+
+
+class RankRow(NamedTuple):
+    """Edges of one rank of a layer's decompositions."""
+
+    run_id: int
+    layer_id: int
+    rank: int
+    edges: int
+    share_sum: Decimal
+
+
+class CountRow(NamedTuple):
+    """How many decompositions of a layer have so many channels of a kind; value None where they were not counted."""
+
+    run_id: int
+    layer_id: int
+    kind: str
+    value: int | None
+    decompositions: int
 
 
 @dataclass(frozen=True)
@@ -57,21 +78,22 @@ class Profile:
     residual: float | None
 
 
-def shares_statement(keys: Sequence[ProfileKey]) -> Statement:
+def shares_statement(keys: Sequence[ProfileKey]) -> Statement[RankRow]:
     """A row for each layer and rank; the keys differ in run and layer alone."""
     return _filled(_shares, keys)
 
 
-def _filled(template: Callable[[matching.Shape, bool], Template], keys: Sequence[ProfileKey]) -> Statement:
+def _filled(template: Callable[[matching.Shape, bool], Template[R]], keys: Sequence[ProfileKey]) -> Statement[R]:
     first, layers = keys[0], [(key.run_id, key.layer_id) for key in keys]
     holes = {"class_id": first.class_id, "role": first.role, "outcome": first.outcome}
     return template(matching.shape_of(layers), first.outcome is not None).filled(**matching.values(layers), **holes)
 
 
 @lru_cache(maxsize=KEPT)
-def _shares(shape: matching.Shape, of_outcome: bool) -> Template:
+def _shares(shape: matching.Shape, of_outcome: bool) -> Template[RankRow]:
     table = LayerProfile.__table__.c
     return Template(
+        RankRow,
         select(
             table.run_id,
             table.layer_id,
@@ -81,7 +103,7 @@ def _shares(shape: matching.Shape, of_outcome: bool) -> Template:
         )
         .where(_wanted(table, shape, of_outcome), table.class_id == hole("class_id"))
         .group_by(table.run_id, table.layer_id, table.rank)
-        .order_by(table.run_id, table.layer_id, table.rank)
+        .order_by(table.run_id, table.layer_id, table.rank),
     )
 
 
@@ -91,7 +113,7 @@ def _wanted(table: Any, shape: matching.Shape, of_outcome: bool) -> ColumnElemen
     return and_(layer, table.role == hole("role"), *outcome)
 
 
-def profile(rows: Sequence[Row]) -> Profile:
+def profile(rows: Sequence[RankRow]) -> Profile:
     """From the rows of one layer, by rank. Every decomposition with evidence has an edge of rank 0."""
     if not rows:
         return Profile(0, [], None)
@@ -100,7 +122,7 @@ def profile(rows: Sequence[Row]) -> Profile:
     return Profile(count, shares, 1 - sum(shares))
 
 
-def positive_statement(keys: Sequence[ProfileKey]) -> Statement:
+def positive_statement(keys: Sequence[ProfileKey]) -> Statement[CountRow]:
     """Rows of a layer: (kind, value, decompositions), for how many channels are `positive`, are `overlapping` of those,
     and are kept (`evidence`, whose value 0 is a decomposition without evidence).
     """
@@ -108,7 +130,7 @@ def positive_statement(keys: Sequence[ProfileKey]) -> Statement:
 
 
 @lru_cache(maxsize=KEPT)
-def _positive(shape: matching.Shape, of_outcome: bool) -> Template:
+def _positive(shape: matching.Shape, of_outcome: bool) -> Template[CountRow]:
     table = PositiveProfile.__table__.c
     wanted = _wanted(table, shape, of_outcome)
 
@@ -122,10 +144,10 @@ def _positive(shape: matching.Shape, of_outcome: bool) -> Template:
         counted("overlapping", table.overlap_count),
         counted("evidence", table.evidence),
     )
-    return Template(every.order_by("run_id", "layer_id", "kind", "value"))
+    return Template(CountRow, every.order_by("run_id", "layer_id", "kind", "value"))
 
 
-def positive(rows: Sequence[Row]) -> Positive:
+def positive(rows: Sequence[CountRow]) -> Positive:
     """From the rows of one layer."""
     counts: dict[str, list[Count]] = {"positive": [], "overlapping": []}
     decompositions = barren = 0

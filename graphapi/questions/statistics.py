@@ -46,10 +46,10 @@ def statistics(count_a: Ints, size_a: int, count_b: Ints, size_b: int) -> Statis
     """All statistics of the items of one contrast.
 
     Args:
-        count_a: (items,) decisions of a that have the item.
-        size_a: decisions of a.
-        count_b: (items,) the same of b.
-        size_b: decisions of b.
+        count_a: (items,) decisions of a that have each item.
+        size_a: All decisions of a.
+        count_b: (items,) decisions of b that have each item.
+        size_b: All decisions of b.
     """
     effect, error = log_odds_ratio(count_a, size_a, count_b, size_b)
     half = float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) * error
@@ -107,8 +107,8 @@ def _two_sided(count: Ints, size_a: int, size_b: int, margin: int, log_factorial
     own = np.where(outside, -np.inf, log_probability[place.clip(0, most - least)]) + _TIE
     left = np.searchsorted(log_probability[:peak], own, side="right")
     right = np.searchsorted(log_probability[: peak - 1 if peak else None : -1], own, side="right")
-    found: Floats = np.minimum(below[left] + above[right], 1.0)
-    return found
+    p: Floats = np.minimum(below[left] + above[right], 1.0)
+    return p
 
 
 def false_discovery_rate(p: Floats) -> Floats:

@@ -1,20 +1,22 @@
 """The listings that GraphQL offers, each a SELECT over one rollup (or `image`) with its order; those of context labels
 are in `graphapi.questions.context`.
 
-Rows hold counts and sums in double precision, of which who shows them takes means and rates: in SQL that took half as
+Rows hold counts and sums in double precision; means and rates are taken of them in Python, which in SQL took half as
 long as all the rest. A mean that is sorted by is computed in both, by the same division of the same doubles.
-Filters that are None do not filter; class and outcome None mean the rollup's row over all of them.
+A filter that is None does not filter; for the class it means the rollup's row over all classes.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Double, Select, and_, cast, func, select, true
+from sqlalchemy import BigInteger, ColumnElement, Double, Select, and_, cast, func, literal, null, select, true
 
 from evigraph.graphapi.store.paging import Listing, Order
-from evigraph.graphapi.store.sql import KEPT
+from evigraph.graphapi.store.rows import ImageRow
+from evigraph.graphapi.store.sql import KEPT, columns_of
+from evigraph.schema import ids
 from evigraph.schema.tables.dataset import Image, SkippedImage
 from evigraph.schema.tables.rollups import (
     ALL_CLASSES,
@@ -28,6 +30,70 @@ from evigraph.schema.tables.rollups import (
 from evigraph.schema.views import edge
 
 
+class SupportRow(NamedTuple):
+    """Support of one class, or of all, by one channel; sorted_by is the quotient that the order is by, if it is one."""
+
+    run_id: int
+    layer_id: int
+    channel: int
+    class_id: int
+    decisions: int
+    edges: int
+    share_sum: float
+    importance_sum: float
+    sorted_by: float | None
+
+
+class EdgeRow(NamedTuple):
+    """Edges between two channels, of the roots of one class or of all."""
+
+    run_id: int
+    class_id: int
+    target_layer: int
+    target_channel: int
+    source_layer: int
+    source_channel: int
+    decisions: int
+    edges: int
+    share_sum: float
+    importance_sum: float
+
+
+class PeakRow(NamedTuple):
+    """Of `channel_peak`."""
+
+    run_id: int
+    layer_id: int
+    channel: int
+    position: int
+    image_id: int
+    decision_id: int
+    y: int
+    x: int
+    contribution: float
+    share: float
+    feature: float
+    activation: float
+
+
+class SkippedRow(NamedTuple):
+    """Of `skipped_image`."""
+
+    run_id: int
+    image_id: int
+    uri: str
+    reason: str
+
+
+class ConfusionRow(NamedTuple):
+    """Of `confusion`."""
+
+    run_id: int
+    label_id: int
+    predicted_id: int
+    images: int
+
+
 def ratio(upper: Any, lower: Any) -> ColumnElement[Any]:
     """A quotient in double precision."""
     return cast(upper, Double) / cast(lower, Double)
@@ -39,7 +105,7 @@ def total(column: Any) -> ColumnElement[Any]:
 
 
 def of_outcome(table: Any, outcome: str | None) -> ColumnElement[bool]:
-    """Rows of one outcome; None for all, which who reads sums."""
+    """Rows of one outcome; None for those of all, to be summed."""
     return true() if outcome is None else table.outcome == outcome
 
 
@@ -59,15 +125,16 @@ def _sums(table: Any) -> tuple[ColumnElement[Any], ...]:
 
 
 def _support(role: str, outcome: str | None, order_by: str) -> Select[Any]:
-    """Support of classes by channels, with the column that it is sorted by."""
+    """Support of classes by channels."""
     table = ChannelSupport
     key = (table.run_id, table.layer_id, table.channel, table.class_id)
-    rows = select(*key, *_sums(table)).where(table.role == role, of_outcome(table, outcome)).group_by(*key)
     decisions, edges = total(table.decisions), total(table.edges)
-    if order_by == "mean_share":
-        return rows.add_columns(ratio(double_sum(table.share_sum), edges).label(order_by))
-    if order_by == "mean_importance":
-        return rows.add_columns(ratio(double_sum(table.importance_sum), decisions).label(order_by))
+    quotient: ColumnElement[Any] = {
+        "rate": ratio(decisions, ClassRoots.decisions),
+        "mean_share": ratio(double_sum(table.share_sum), edges),
+        "mean_importance": ratio(double_sum(table.importance_sum), decisions),
+    }.get(order_by, null())
+    rows = select(*key, *_sums(table), quotient.label("sorted_by")).group_by(*key)
     if order_by == "rate":
         roots = and_(
             ClassRoots.run_id == table.run_id,
@@ -75,33 +142,32 @@ def _support(role: str, outcome: str | None, order_by: str) -> Select[Any]:
             ClassRoots.role == role,
             ClassRoots.outcome == (outcome or ANY_OUTCOME),
         )
-        rate = ratio(decisions, ClassRoots.decisions).label(order_by)
-        return rows.add_columns(rate).join(ClassRoots, roots).group_by(ClassRoots.decisions)
-    return rows
+        rows = rows.join(ClassRoots, roots).group_by(ClassRoots.decisions)
+    return rows.where(table.role == role, of_outcome(table, outcome))
 
 
 def _measure(order_by: str) -> Order:
-    return Order(order_by, int if order_by in ("decisions", "edges") else float, descending=True)
+    is_count = order_by in ("decisions", "edges")
+    return Order(order_by if is_count else "sorted_by", int if is_count else float, descending=True)
 
 
 @lru_cache(maxsize=KEPT)
-def channels_of_class(role: str, outcome: str | None, order_by: str) -> Listing:
+def channels_of_class(role: str, outcome: str | None, order_by: str) -> Listing[SupportRow]:
     """channelSupport: the channels of a layer for one class, or for ALL_CLASSES; parent (run, layer, class)."""
-    order = (_measure(order_by), Order("channel", int))
-    parent = ("run_id", "layer_id", "class_id")
-    return Listing(f"channelSupport by {order_by}", _support(role, outcome, order_by), parent, order)
+    rows, order = _support(role, outcome, order_by), (_measure(order_by), Order("channel", int))
+    return Listing(f"channelSupport by {order_by}", SupportRow, rows, ("run_id", "layer_id", "class_id"), order)
 
 
 @lru_cache(maxsize=KEPT)
-def classes_of_channel(role: str, outcome: str | None, order_by: str) -> Listing:
+def classes_of_channel(role: str, outcome: str | None, order_by: str) -> Listing[SupportRow]:
     """Channel.support: the classes that a channel supports; parent (run, layer, channel)."""
     rows = _support(role, outcome, order_by).where(ChannelSupport.class_id != ALL_CLASSES)
     order = (_measure(order_by), Order("class_id", int))
-    return Listing(f"support by {order_by}", rows, ("run_id", "layer_id", "channel"), order)
+    return Listing(f"support by {order_by}", SupportRow, rows, ("run_id", "layer_id", "channel"), order)
 
 
 @lru_cache(maxsize=KEPT)
-def channel_edges(end: str, of_class: bool, role: str) -> Listing:
+def channel_edges(end: str, of_class: bool, role: str) -> Listing[EdgeRow]:
     """Channel.supporters (`end` "target": the parent is explained) and Channel.supports (`end` "source").
 
     Most decisions first, then most edges; parent (run, layer, channel) of that end, and the class if of one.
@@ -115,43 +181,47 @@ def channel_edges(end: str, of_class: bool, role: str) -> Listing:
     )
     tag = "supporters" if end == "target" else "supports"
     parent = ("run_id", f"{end}_layer", f"{end}_channel", *(("class_id",) if of_class else ()))
-    return Listing(tag, _edges_of_class(role) if of_class else _rolled_up_edges(role), parent, order)
+    rows = _edges_of_class(role) if of_class else _rolled_up_edges(role)
+    return Listing(tag, EdgeRow, rows, parent, order)
 
 
 def _rolled_up_edges(role: str) -> Select[Any]:
     """Edges between channels over all classes."""
     table = ChannelEdge
-    key = (table.run_id, table.target_layer, table.target_channel, table.source_layer, table.source_channel)
-    return select(*key, *_sums(table)).where(table.role == role).group_by(*key)
+    key = (table.target_layer, table.target_channel, table.source_layer, table.source_channel)
+    every_class = literal(ALL_CLASSES).label("class_id")
+    rows = select(table.run_id, every_class, *key, *_sums(table))
+    return rows.where(table.role == role).group_by(table.run_id, *key)
 
 
 def _edges_of_class(role: str) -> Select[Any]:
-    """The same by class, from its edges, which lie together; the last bit of a decision's id tells its role."""
+    """The same by class, from its edges, which lie together."""
     of = edge.c
-    key = (of.run_id, of.root_class_id, of.target_layer, of.target_channel, of.source_layer, of.source_channel)
+    key = (of.target_layer, of.target_channel, of.source_layer, of.source_channel)
     return (
         select(
-            *key,
+            of.run_id,
             of.root_class_id.label("class_id"),
+            *key,
             func.count(of.decision_id.distinct()).label("decisions"),
             func.count().label("edges"),
             double_sum(of.share).label("share_sum"),
             double_sum(of.importance).label("importance_sum"),
         )
-        .where(of.decision_id % 2 == int(role == "label"))
-        .group_by(*key)
+        .where(ids.is_label(of.decision_id) == (role == "label"))
+        .group_by(of.run_id, of.root_class_id, *key)
     )
 
 
 @lru_cache(maxsize=KEPT)
-def peaks() -> Listing:
+def peaks() -> Listing[PeakRow]:
     """Channel.peaks, the largest contribution first; parent (run, layer, channel)."""
-    rows = select(*ChannelPeak.__table__.c)
-    return Listing("peaks", rows, ("run_id", "layer_id", "channel"), (Order("position", int),))
+    rows = select(*columns_of(PeakRow, ChannelPeak.__table__))
+    return Listing("peaks", PeakRow, rows, ("run_id", "layer_id", "channel"), (Order("position", int),))
 
 
 @lru_cache(maxsize=KEPT)
-def images(label_id: int | None, predicted_id: int | None, outcome: str | None) -> Listing:
+def images(label_id: int | None, predicted_id: int | None, outcome: str | None) -> Listing[ImageRow]:
     """Run.images in the data's order; an unlabelled image has no outcome. Parent (run)."""
     conditions: list[ColumnElement[bool]] = []
     if label_id is not None:
@@ -162,20 +232,20 @@ def images(label_id: int | None, predicted_id: int | None, outcome: str | None) 
         conditions.append(Image.label_id == Image.predicted_id)
     if outcome == "wrong":
         conditions.append(Image.label_id != Image.predicted_id)
-    rows = select(*Image.__table__.c).where(*conditions)
-    return Listing("images", rows, ("run_id",), (Order("image_id", int),))
+    rows = select(*columns_of(ImageRow, Image.__table__)).where(*conditions)
+    return Listing("images", ImageRow, rows, ("run_id",), (Order("image_id", int),))
 
 
 @lru_cache(maxsize=KEPT)
-def skipped_images() -> Listing:
+def skipped_images() -> Listing[SkippedRow]:
     """Run.skippedImages in the data's order; parent (run)."""
-    rows = select(*SkippedImage.__table__.c)
-    return Listing("skippedImages", rows, ("run_id",), (Order("image_id", int), Order("uri", str)))
+    rows = select(*columns_of(SkippedRow, SkippedImage.__table__))
+    return Listing("skippedImages", SkippedRow, rows, ("run_id",), (Order("image_id", int), Order("uri", str)))
 
 
 @lru_cache(maxsize=KEPT)
-def confusions() -> Listing:
+def confusions() -> Listing[ConfusionRow]:
     """Run.confusions, most images first; parent (run)."""
-    rows = select(*Confusion.__table__.c)
+    rows = select(*columns_of(ConfusionRow, Confusion.__table__))
     order = (Order("images", int, descending=True), Order("label_id", int), Order("predicted_id", int))
-    return Listing("confusions", rows, ("run_id",), order)
+    return Listing("confusions", ConfusionRow, rows, ("run_id",), order)

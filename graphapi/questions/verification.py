@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import Double, Select, and_, cast, func, not_, select, true
+from sqlalchemy import ColumnElement, Double, Select, and_, cast, func, literal, literal_column, not_, select, true
 
 from evigraph.graphapi.questions.support import of_outcome, ratio, total
 from evigraph.graphapi.store.paging import Listing, Order
+from evigraph.graphapi.store.sql import KEPT
+from evigraph.schema import ids
 from evigraph.schema.tables.dataset import Image
 from evigraph.schema.tables.evidence import Verification
 from evigraph.schema.tables.rollups import ALL_CLASSES, ChannelVerification
 
-_COUNTS = (
-    *("tested", "corrected", "flipped"),
-    *("control_tested", "control_corrected", "control_flipped", "only_corrected", "control_only_corrected"),
-)
+_EVERY_CHANNEL = -1
+"""Channel of a row that counts the decisions of a layer."""
+
+
+class CountsRow(NamedTuple):
+    """What became of the decisions whose evidence at a channel, or at a layer, was taken away by a method.
+
+    control_tested counts those whose tests have a control; mean_control_logit_change is None where there are none.
+    """
+
+    run_id: int
+    layer_id: int
+    channel: int
+    method: str
+    tested: int
+    corrected: int
+    flipped: int
+    control_tested: int
+    control_corrected: int
+    control_flipped: int
+    only_corrected: int
+    control_only_corrected: int
+    mean_logit_change: float
+    mean_control_logit_change: float | None
+
+
+_COUNTS = CountsRow._fields[4:-2]
 _SUMS = ("logit_change_sum", "control_logit_change_sum")
 
 
@@ -49,25 +75,28 @@ def _counts(class_id: int | None, method: str | None, role: str, outcome: str | 
     )
 
 
-def methods_of_channel(class_id: int | None, method: str | None, role: str, outcome: str | None) -> Listing:
+@lru_cache(maxsize=KEPT)
+def methods_of_channel(class_id: int | None, method: str | None, role: str, outcome: str | None) -> Listing[CountsRow]:
     """Channel.verification: a row a method; parent (run, layer, channel)."""
     rows = _counts(class_id, method, role, outcome)
-    return Listing("verification", rows, ("run_id", "layer_id", "channel"), (Order("method", str),))
+    return Listing("verification", CountsRow, rows, ("run_id", "layer_id", "channel"), (Order("method", str),))
 
 
-def methods_of_layer(class_id: int | None, method: str | None, role: str, outcome: str | None) -> Listing:
+@lru_cache(maxsize=KEPT)
+def methods_of_layer(class_id: int | None, method: str | None, role: str, outcome: str | None) -> Listing[CountsRow]:
     """Run.verification: a row a method, counting decisions; parent (run, layer).
 
     Of a decision all tests at the layer count as one: several are not independent.
     """
     decision = _decisions(class_id, method, role, outcome).subquery("tested").c
     key = (decision.run_id, decision.layer_id, decision.method)
+    channel = literal(_EVERY_CHANNEL).label("channel")
     alone = {
         "only_corrected": and_(decision.paired_corrected, not_(decision.control_corrected)),
         "control_only_corrected": and_(decision.control_corrected, not_(decision.paired_corrected)),
     }
     rows = select(
-        *key,
+        *(decision.run_id, decision.layer_id, channel, decision.method),
         func.count().label("tested"),
         func.count_if(decision.corrected).label("corrected"),
         func.count_if(decision.flipped).label("flipped"),
@@ -78,15 +107,15 @@ def methods_of_layer(class_id: int | None, method: str | None, role: str, outcom
         func.avg(decision.logit_change).label("mean_logit_change"),
         func.avg(decision.control_logit_change).label("mean_control_logit_change"),
     ).group_by(*key)
-    return Listing("verification of a layer", rows, ("run_id", "layer_id"), (Order("method", str),))
+    return Listing("verification of a layer", CountsRow, rows, ("run_id", "layer_id"), (Order("method", str),))
 
 
 def _decisions(class_id: int | None, method: str | None, role: str, outcome: str | None) -> Select[Any]:
     """What became of each decision by any of its tests at a layer."""
     test = Verification
     has_control = test.control_predicted_id.is_not(None)
-    # A decision's id says its image and role.
-    of_image = and_(Image.run_id == test.run_id, Image.image_id == test.decision_id.op("//")(2))
+    image_id: ColumnElement[int] = literal_column(ids.image_id_sql(str(test.__table__.c.decision_id)))
+    of_image = and_(Image.run_id == test.run_id, Image.image_id == image_id)
     right = Image.label_id == Image.predicted_id
     wanted = {None: true(), "correct": right, "wrong": not_(right)}[outcome]
     columns: dict[str, Any] = {
@@ -105,7 +134,7 @@ def _decisions(class_id: int | None, method: str | None, role: str, outcome: str
         select(test.run_id, test.method, test.decision_id, *(column.label(name) for name, column in columns.items()))
         .join(Image, of_image)
         .where(
-            test.decision_id % 2 == int(role == "label"),
+            ids.is_label(test.decision_id) == (role == "label"),
             wanted,
             *(() if class_id is None else (test.class_id == class_id,)),
             *(() if method is None else (test.method == method,)),
@@ -114,10 +143,12 @@ def _decisions(class_id: int | None, method: str | None, role: str, outcome: str
     )
 
 
-def verified_channels(class_id: int | None, method: str, role: str, outcome: str | None) -> Listing:
+@lru_cache(maxsize=KEPT)
+def verified_channels(class_id: int | None, method: str, role: str, outcome: str | None) -> Listing[CountsRow]:
     """Run.verifiedChannels, those that corrected most first; parent (run, layer)."""
     order = (
         *(Order(name, int, descending=True) for name in ("corrected", "flipped", "tested")),
         Order("channel", int),
     )
-    return Listing("verifiedChannels", _counts(class_id, method, role, outcome), ("run_id", "layer_id"), order)
+    rows = _counts(class_id, method, role, outcome)
+    return Listing("verifiedChannels", CountsRow, rows, ("run_id", "layer_id"), order)

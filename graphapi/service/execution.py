@@ -38,7 +38,7 @@ class Service:
     def __init__(self, database: Path, settings: Settings) -> None:
         """Open the database; DatabaseError if it cannot be served."""
         self.settings = settings
-        self.database = LiveDatabase(database)
+        self.database = LiveDatabase(database, settings)
         self._schema = build_schema(settings)
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="graphapi-sql")
 

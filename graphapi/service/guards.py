@@ -67,10 +67,10 @@ class OneOperation(SchemaExtension):
         if self.execution_context.context.operation_name is None and len(names) > 1:
             if None in names:
                 raise UsageError("the query has several operations, and not all are named; send one alone")
-            said = ", ".join(map(str, names))
+            choices = ", ".join(map(str, names))
             raise UsageError(
                 "the query has several operations; "
-                f"set operationName (on the command line --operation) to one of {said}"
+                f"set operationName (on the command line --operation) to one of {choices}"
             )
         yield
 

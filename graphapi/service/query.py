@@ -23,11 +23,11 @@ def execute(
     """Answer one GraphQL query from a database file.
 
     Args:
-        database: The published file or pointer.
+        database: The published file, or the pointer to it.
         query: GraphQL text.
-        variables: Values of its variables.
-        operation_name: Which of its operations to carry out, where it has several.
-        settings: Limits; those of the service by default.
+        variables: Values of its variables, of JSON's types.
+        operation_name: The operation to carry out, where the query has several.
+        settings: Limits; the defaults of the service if None.
 
     Returns:
         {"data": ..., "errors": [...]} as the service answers, of plain JSON types; "errors" only if there are any.

@@ -9,7 +9,7 @@ from graphql import GraphQLError
 from strawberry.extensions import AddValidationRules, MaxTokensLimiter, ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 
-from evigraph.graphapi.service.executor import Executor
+from evigraph.graphapi.service.executor import executor_class
 from evigraph.graphapi.service.guards import OneOperation, size_rule
 from evigraph.graphapi.store.settings import Settings
 from evigraph.graphapi.types.base import BIG_INT, BigInt
@@ -34,14 +34,14 @@ def build_schema(settings: Settings) -> Schema:
     return Schema(
         Query,
         types=[Image, Decision, Channel],
-        execution_context_class=Executor,
+        execution_context_class=executor_class(),
         config=StrawberryConfig(scalar_map={BigInt: BIG_INT}),
         extensions=[
             lambda: MaxTokensLimiter(max_token_count=settings.max_tokens),
             OneOperation,
             lambda: AddValidationRules([rule]),
-            ParserCache,
-            ValidationCache,
+            lambda: ParserCache(settings.cached_queries),
+            lambda: ValidationCache(settings.cached_queries),
         ],
     )
 

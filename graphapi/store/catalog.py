@@ -20,7 +20,7 @@ from evigraph.schema.tables.rollups import ALL_CLASSES, ANY_OUTCOME, ClassRoots,
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """A row of `layer`; lengths in input pixels."""
+    """A row of `layer`; stride and receptive field in input pixels."""
 
     layer_id: int
     name: str
@@ -83,11 +83,11 @@ class RunInfo:
     @cached_property
     def classes_called(self) -> dict[tuple[str, str], list[ClassInfo]]:
         """Classes under ("index" | "key" | "name", text): more than one where they share it."""
-        called: dict[tuple[str, str], list[ClassInfo]] = {}
+        by_text: dict[tuple[str, str], list[ClassInfo]] = {}
         for entry in self.classes.values():
             for way, text in (("index", str(entry.class_id)), ("key", entry.key), ("name", entry.name)):
-                called.setdefault((way, text), []).append(entry)
-        return called
+                by_text.setdefault((way, text), []).append(entry)
+        return by_text
 
     def layer(self, layer_id: int) -> LayerInfo:
         """The layer of this id, which need not be its place in the list."""
@@ -123,7 +123,9 @@ def read_catalog(connection: Connection) -> tuple[RunInfo, ...]:
             .order_by(Class.run_id, Class.class_id)
         ).all()
     )
-    labels = _by_run(connection.execute(select(ContextLabel.run_id, ContextLabel.label_id, ContextLabel.name)).all())
+    context_labels = _by_run(
+        connection.execute(select(ContextLabel.run_id, ContextLabel.label_id, ContextLabel.name)).all()
+    )
     root = ClassRoots.__table__.c
     roots: dict[int, dict[tuple[str, str], dict[int, int]]] = {}
     for run_id, role, outcome, class_id, decisions in connection.execute(
@@ -138,7 +140,7 @@ def read_catalog(connection: Connection) -> tuple[RunInfo, ...]:
                 class_id: ClassInfo(class_id, key, name, images or 0, correct or 0)
                 for class_id, key, name, images, correct in classes.get(row.run_id, ())
             },
-            context_labels=dict(labels.get(row.run_id, ())),
+            context_labels=dict(context_labels.get(row.run_id, ())),
             root_counts=roots.get(row.run_id, {}),
         )
         for row in runs

@@ -5,7 +5,7 @@ Codes: those of `schema.errors` (NOT_FOUND, AMBIGUOUS, BAD_USER_INPUT, DATABASE 
     LIMIT_EXCEEDED              the query is too deep, too wide, or its answer too large
     GRAPHQL_PARSE_FAILED        the text is not GraphQL
     GRAPHQL_VALIDATION_FAILED   the query does not fit the schema
-    INTERNAL                    anything unforeseen: logged in full under a correlation id, masked here
+    INTERNAL                    anything unexpected: logged in full under a correlation id, masked here
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class QueryTimeoutError(EvidenceError):
 
 
 class LimitError(UsageError):
-    """A request asks for more than one answer may hold."""
+    """A request asks for more than one request may."""
 
     code = "LIMIT_EXCEEDED"
 

@@ -1,9 +1,9 @@
 """The database that is served, and its replacement while requests run.
 
-`publish` moves a pointer to a new file. Each request asks which file the pointer names; the first to see a new
-one opens it, and from then on requests use it. A request keeps the version that it began with, and a version
-that was replaced is closed when its last request ends. A server without requests looks for itself now and then:
-the room of a removed file is given back only when nobody has it open.
+`publish` moves a pointer to a new file. Each request asks which file the pointer names; the first to see a new one
+opens it, and later requests use it. A request keeps the version that it began with, and a version that was replaced is
+closed when its last request ends. A server without requests looks for a new version now and then: the disk space of
+a removed file is given back only when no process has it open.
 """
 
 from __future__ import annotations
@@ -21,25 +21,22 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from evigraph.graphapi.store.catalog import RunInfo, read_catalog
+from evigraph.graphapi.store.settings import Settings
 from evigraph.schema.database import one_line, open_read_only, resolve
 from evigraph.schema.errors import DatabaseError
 
 logger = logging.getLogger("evigraph.graphapi")
 
 _OPEN_ATTEMPTS = 5
-"""Publishing twice in a row may remove a file between naming and opening it."""
-_LOOK_EVERY_S = 1.0
-"""How often a server without requests looks for a new version."""
-_RETRY_S = 1.0
-"""How long a new version that could not be opened is left alone while the old one is served."""
+"""Two publishes in a row may remove a file between the moment it is named and the moment it is opened."""
 
 
 class Version:
     """One published file, opened read-only; `users` counts the requests that use it."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, pointer: Path) -> None:
         self.file = file
-        self.engine: Engine = open_read_only(file)
+        self.engine: Engine = open_read_only(file, pointer)
         try:
             # Kept open: DuckDB drops a database with its last connection, and the file may be gone by then.
             self._anchor: Connection = self.engine.connect()
@@ -54,7 +51,7 @@ class Version:
 
     @contextmanager
     def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection that nobody else has until the block ends: DuckDB 1.5 loses rows where threads share one."""
+        """A connection that nothing else uses until the block ends: DuckDB 1.5 loses rows where threads share one."""
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -80,13 +77,15 @@ class Version:
 class LiveDatabase:
     """The newest version behind a pointer; may be used from several threads and event loops."""
 
-    def __init__(self, pointer: Path) -> None:
+    def __init__(self, pointer: Path, settings: Settings) -> None:
         """Open the version that is published now.
 
         Raises:
             DatabaseError: It is missing, foreign, of another revision, or broken.
         """
         self.pointer = pointer
+        self._look_every_s = settings.look_every_ms / 1000
+        self._retry_after_s = settings.retry_after_ms / 1000
         self._lock = threading.Lock()  # guards _current and every `users`
         self._opening = threading.Lock()  # one thread at a time opens a version
         self._refused: tuple[Path, float] | None = None
@@ -110,9 +109,9 @@ class LiveDatabase:
                 version.close()
 
     async def watch(self) -> None:
-        """Move to each new version though no request comes; runs until it is cancelled."""
+        """Move to each new version even where no request comes; runs until it is cancelled."""
         while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(self._look_every_s)
             if self._is_stale():
                 await asyncio.to_thread(self._move)
 
@@ -155,9 +154,9 @@ class LiveDatabase:
         for attempt in range(_OPEN_ATTEMPTS):
             file = self.pointer.resolve()
             try:
-                return Version(resolve(self.pointer))
+                return Version(resolve(self.pointer), self.pointer)
             except DatabaseError:
                 if attempt + 1 == _OPEN_ATTEMPTS or self.pointer.resolve() == file:
-                    self._refused = (file, time.monotonic() + _RETRY_S)
+                    self._refused = (file, time.monotonic() + self._retry_after_s)
                     raise
         raise DatabaseError(f"{self.pointer}: replaced too often to be opened; try again")

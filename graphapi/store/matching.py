@@ -36,8 +36,8 @@ def condition(columns: Sequence[ColumnElement[Any]], shape: Shape) -> ColumnElem
 def values(keys: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
     """What goes into the holes of `condition`."""
     shape = shape_of(keys)
-    found: dict[str, Any] = {
+    parts: dict[str, Any] = {
         f"key_{place}": tuple(sorted(set(part))) if varies else part[0]
         for place, (part, varies) in enumerate(zip(zip(*keys, strict=True), shape, strict=True))
     }
-    return found | {"keys": tuple(keys)} if sum(shape) > 1 else found
+    return parts | {"keys": tuple(keys)} if sum(shape) > 1 else parts

@@ -52,13 +52,13 @@ def find_class(run: RunInfo, name: str) -> ClassInfo:
         AmbiguousError: Several do; the error lists them as "index (key, name)".
     """
     way, _, rest = name.partition(":")
-    found = _called(run, name, _WAYS)
-    if not found and way in _WAYS:
-        found = _called(run, rest, (way,))
-    if len(found) == 1:
-        return found[0]
-    if found:
-        candidates = [f"index:{entry.class_id} ({entry.key}, {entry.name})" for entry in found]
+    classes = _called(run, name, _WAYS)
+    if not classes and way in _WAYS:
+        classes = _called(run, rest, (way,))
+    if len(classes) == 1:
+        return classes[0]
+    if classes:
+        candidates = [f"index:{entry.class_id} ({entry.key}, {entry.name})" for entry in classes]
         raise AmbiguousError("class", name, candidates)
     known = [text for entry in run.classes.values() for text in (entry.name, entry.key)]
     raise NotFoundError("class", name, known, f"in run {run.name!r}")
@@ -66,5 +66,5 @@ def find_class(run: RunInfo, name: str) -> ClassInfo:
 
 def _called(run: RunInfo, name: str, ways: Sequence[str]) -> list[ClassInfo]:
     """The classes that go by `name` in any of the ways, each once, by index."""
-    found = {entry.class_id: entry for way in ways for entry in run.classes_called.get((way, name), ())}
-    return [found[class_id] for class_id in sorted(found)]
+    by_id = {entry.class_id: entry for way in ways for entry in run.classes_called.get((way, name), ())}
+    return [by_id[class_id] for class_id in sorted(by_id)]

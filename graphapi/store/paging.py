@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Generic, NamedTuple
 
 from sqlalchemy import ColumnElement, Label, Select, Subquery, and_, func, or_, select
 
 from evigraph.graphapi.store import matching
 from evigraph.graphapi.store.cursors import Key
-from evigraph.graphapi.store.sql import KEPT, Row, Statement, Template, hole
+from evigraph.graphapi.store.sql import KEPT, R, Statement, Template, columns_of, hole
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,20 @@ class Order:
 
 
 @dataclass(frozen=True, eq=False)
-class Listing:
+class Listing(Generic[R]):
     """Rows under parents, in an order.
 
-    tag names the listing and order in its cursors; parent and order name columns of `rows`. Those of the parent are
-    columns of what `rows` is selected from, not aggregates.
+    tag names the listing and order in its cursors, and kind is the class of its rows; parent and order name columns of
+    `rows`. Those of the parent are columns of what `rows` is selected from, not aggregates.
     """
 
     tag: str
+    kind: type[R]
     rows: Select[*tuple[Any, ...]]
     parent: tuple[str, ...]
     order: tuple[Order, ...]
 
-    def key(self, row: Row) -> Key:
+    def key(self, row: R) -> Key:
         """The sort key of a row, as a cursor holds it."""
         return tuple(getattr(row, part.column) for part in self.order)
 
@@ -58,11 +59,18 @@ class Listing:
         return tuple(part.type for part in self.order)
 
 
-Builder = Callable[..., Listing]
+Builder = Callable[..., Listing[R]]
 Parent = tuple[int, ...]
 
 
-def page_statement(listing: Listing, parents: Sequence[Parent], after: Key | None, limit: int) -> Statement:
+class Total(NamedTuple):
+    """How many rows there are under one parent, given as a list: the columns of parents differ among listings."""
+
+    parent: list[int]
+    total: int
+
+
+def page_statement(listing: Listing[R], parents: Sequence[Parent], after: Key | None, limit: int) -> Statement[R]:
     """The first `limit` rows after a key under each parent, in order.
 
     Args:
@@ -76,34 +84,36 @@ def page_statement(listing: Listing, parents: Sequence[Parent], after: Key | Non
     return template.filled(limit=limit, **matching.values(parents), **following)
 
 
-def count_statement(listing: Listing, parents: Sequence[Parent]) -> Statement:
-    """Parent columns and number of rows of each parent that has any."""
+def count_statement(listing: Listing[Any], parents: Sequence[Parent]) -> Statement[Total]:
+    """The number of rows of each parent that has any."""
     return _count_template(listing, matching.shape_of(parents)).filled(**matching.values(parents))
 
 
 @lru_cache(maxsize=KEPT)
-def _page_template(listing: Listing, shape: matching.Shape, follows: bool) -> Template:
+def _page_template(listing: Listing[Any], shape: matching.Shape, follows: bool) -> Template[Any]:
     page = listing.under(shape)
     if not follows and not any(shape):
-        return Template(page.order_by(*_directed(page.selected_columns, listing.order)).limit(hole("limit")))
+        ordered = page.order_by(*_directed(page.selected_columns, listing.order))
+        return Template(listing.kind, ordered.limit(hole("limit")))
     rows = page.subquery("listing")
     wanted = select(rows).where(_follows(rows, listing.order)) if follows else select(rows)
     order = _directed(rows.c, listing.order)
     if not any(shape):
-        return Template(wanted.order_by(*order).limit(hole("limit")))
+        return Template(listing.kind, wanted.order_by(*order).limit(hole("limit")))
     parent = [rows.c[name] for name in listing.parent]
     position = func.row_number().over(partition_by=parent, order_by=order).label("position_in_parent")
     placed = wanted.add_columns(position).subquery("placed")
-    return Template(
-        select(placed).where(placed.c.position_in_parent <= hole("limit")).order_by(placed.c.position_in_parent)
-    )
+    place = placed.c.position_in_parent
+    page = select(*columns_of(listing.kind, placed)).where(place <= hole("limit"))
+    return Template(listing.kind, page.order_by(place))
 
 
 @lru_cache(maxsize=KEPT)
-def _count_template(listing: Listing, shape: matching.Shape) -> Template:
+def _count_template(listing: Listing[Any], shape: matching.Shape) -> Template[Total]:
     rows = listing.under(shape).subquery("listing")
     parent = [rows.c[name] for name in listing.parent]
-    return Template(select(*parent, func.count().label("total")).group_by(*parent))
+    counted = select(func.list_value(*parent).label("parent"), func.count().label("total"))
+    return Template(Total, counted.group_by(*parent))
 
 
 def _directed(columns: Any, order: Sequence[Order]) -> list[ColumnElement[Any]]:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from duckdb import DuckDBPyConnection
-from sqlalchemy import Executable
 
 from evigraph.graphapi.store import sql
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.errors import LimitError, QueryTimeoutError
 from evigraph.graphapi.store.live import Version
 from evigraph.graphapi.store.settings import Settings
-from evigraph.graphapi.store.sql import Row, Statement, Template
+from evigraph.graphapi.store.sql import R, Statement
 
 T = TypeVar("T")
 
@@ -40,8 +39,8 @@ class Session:
         """The runs of the database, the newest first."""
         return self.version.runs
 
-    async def rows(self, statement: Statement | Executable) -> Sequence[Row]:
-        """All rows of one statement, run on the thread pool; one of SQLAlchemy's is compiled first.
+    async def rows(self, statement: Statement[R]) -> list[R]:
+        """All rows of one statement, run on the thread pool.
 
         Raises:
             QueryTimeoutError: The request's time limit passed; the statement was interrupted.
@@ -53,7 +52,7 @@ class Session:
                 f"the query needs more than {self.settings.max_statements} SQL statements; "
                 "ask for fewer lists with different arguments at once"
             )
-        job = _Job(self.version, statement if isinstance(statement, Statement) else Template(statement).filled())
+        job = _Job(self.version, statement)
         future = asyncio.get_running_loop().run_in_executor(self._pool, job.run)
         try:
             left_s = max(0.0, self._deadline - time.monotonic())
@@ -95,20 +94,20 @@ class Session:
             )
 
 
-class _Job:
+class _Job(Generic[R]):
     """One statement on one thread, which another thread may interrupt."""
 
-    def __init__(self, version: Version, statement: Statement) -> None:
+    def __init__(self, version: Version, statement: Statement[R]) -> None:
         self._version = version
         self._statement = statement
         self._lock = threading.Lock()  # so that a connection is never interrupted after it was given back
         self._running: DuckDBPyConnection | None = None
         self._cancelled = False
 
-    def run(self) -> Sequence[Row]:
+    def run(self) -> list[R]:
         """The rows; none where the job was cancelled before it began."""
         if self._cancelled:
-            return ()
+            return []
         with self._version.connection() as connection:
             with self._lock:
                 self._running = connection
@@ -126,7 +125,7 @@ class _Job:
                 self._running.interrupt()
 
 
-async def _stopped(job: _Job, future: asyncio.Future[Any]) -> None:
+async def _stopped(job: _Job[Any], future: asyncio.Future[Any]) -> None:
     """Interrupt until the thread has let go of its connection: one call may come before the statement starts."""
     while not future.done():
         job.interrupt()

@@ -1,95 +1,113 @@
-"""How requests run SQL: a statement compiled to text, its values written into it, its rows as named tuples.
+"""How requests run SQL: a statement with holes, the values written into it, its rows as named tuples.
 
-1. SQLAlchemy compiles a statement to text with holes; one whose shape is asked again and again is compiled once and
-   kept as a `Template`.
+1. A `Template` is SQL text, or a statement of SQLAlchemy's compiled to text, and the class of its rows. One whose shape
+   is asked again and again is kept.
 2. Values go into the text as literals. DuckDB 1.5 plans a statement with parameters twice, as it learns their types
-   only with the values: a page of a rollup took 0.9 ms with literals and 1.5 ms with parameters. What has no literal
-   here (a list) stays a parameter.
+   only with the values: a page of a rollup took 0.9 ms with literals and 1.5 ms with parameters.
 3. The text runs on a connection of DuckDB's own, without SQLAlchemy's, which took as long as the SQL itself.
+4. Rows are NamedTuples, whose fields have to be the statement's columns: so mypy knows what a row holds.
 """
 
 from __future__ import annotations
 
-from collections import namedtuple
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeVar
 
 from duckdb import DuckDBPyConnection
-from sqlalchemy import BindParameter, Executable, bindparam
+from sqlalchemy import BindParameter, ColumnElement, Executable, FromClause, bindparam
 from sqlalchemy.engine import URL
 
-Row: TypeAlias = Any
-"""A row: a tuple with the statement's columns as attributes."""
+from evigraph.schema.sql import literal
+
+R = TypeVar("R", bound=tuple[Any, ...])
+"""The class of a statement's rows, a NamedTuple."""
 
 # Holes are `%(name)s`, and every other % is doubled.
 _DIALECT = URL.create("duckdb").get_dialect()(paramstyle="pyformat")  # type: ignore[call-arg]
+_HOLE = re.compile(r"(?<![:\w]):([a-z]\w*)")
 KEPT = 512
-"""Templates of each kind, and classes of rows, that are kept: making one takes about as long as running it."""
+"""Templates of each kind that are kept: making one of SQLAlchemy's takes about as long as running it."""
+
+_listeners: list[Callable[[Statement[Any]], object]] = []
 
 
 @dataclass(frozen=True)
-class Statement:
-    """What DuckDB gets."""
+class Statement(Generic[R]):
+    """What DuckDB gets, and the class of its rows."""
 
+    kind: type[R]
     text: str
-    parameters: dict[str, Any]
 
 
-class Template:
-    """A compiled statement whose holes are filled anew for each request."""
+class Template(Generic[R]):
+    """A statement whose holes are filled anew for each request."""
 
-    def __init__(self, statement: Executable) -> None:
-        compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})  # type: ignore[attr-defined]
-        self._text = str(compiled)
-        self._values: dict[str, Any] = dict(compiled.params)
+    def __init__(self, kind: type[R], statement: str | Executable) -> None:
+        """Of SQL text, with its holes as `:name`, or of SQLAlchemy's, with each as `hole(name)`."""
+        self._kind = kind
+        self._values: dict[str, Any] = {}
+        if isinstance(statement, str):
+            self._text = _HOLE.sub(r"%(\1)s", statement.replace("%", "%%"))
+        else:
+            compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})  # type: ignore[attr-defined]
+            self._text = str(compiled)
+            self._values.update(compiled.params)
 
-    def filled(self, **values: Any) -> Statement:
-        """The statement with these values in its holes."""
-        literals: dict[str, str] = {}
-        parameters: dict[str, Any] = {}
-        for name, value in (self._values | values).items():
-            literal = _literal(value)
-            if literal is None:
-                parameters[name] = value
-            literals[name] = f"${name}" if literal is None else literal
-        return Statement(self._text % literals, parameters)
+    def filled(self, **values: Any) -> Statement[R]:
+        """The statement with these values in its holes; a tuple is the right side of IN."""
+        literals = {name: literal(value) for name, value in (self._values | values).items()}
+        return Statement(self._kind, self._text % literals)
 
 
 def hole(name: str) -> BindParameter[Any]:
-    """Where a value of a template goes; a tuple fills the right side of IN."""
+    """Where a value of a template goes."""
     return bindparam(name, required=False)
 
 
-def run(connection: DuckDBPyConnection, statement: Statement) -> Sequence[Row]:
-    """All rows of a statement; no other thread may use the connection meanwhile but to interrupt it."""
-    found = connection.execute(statement.text, statement.parameters or None)
-    make = _row_maker(tuple(column[0] for column in found.description))
-    return [make(values) for values in found.fetchall()]
+def columns_of(kind: type[R], table: FromClause) -> list[ColumnElement[Any]]:
+    """The columns of a table that rows of a class hold."""
+    names: tuple[str, ...] = getattr(kind, "_fields")  # noqa: B009 - mypy knows no bound for "a NamedTuple"
+    return [table.c[name] for name in names]
+
+
+@contextmanager
+def on_statement(listener: Callable[[Statement[Any]], object]) -> Iterator[None]:
+    """Call a function with each statement that any request of this process runs, until the block ends."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
+def execute(connection: DuckDBPyConnection, statement: Statement[Any]) -> DuckDBPyConnection:
+    """Run a statement: the one place where requests do. Its rows are taken from what is returned.
+
+    No other thread may use the connection meanwhile but to interrupt it.
+    """
+    for listener in _listeners:
+        listener(statement)
+    return connection.execute(statement.text)
+
+
+def run(connection: DuckDBPyConnection, statement: Statement[R]) -> list[R]:
+    """All rows of a statement.
+
+    Raises:
+        TypeError: Its columns are not the fields of its rows' class.
+    """
+    result = execute(connection, statement)
+    make = _row_maker(statement.kind, tuple(column[0] for column in result.description))
+    return [make(values) for values in result.fetchall()]
 
 
 @lru_cache(maxsize=KEPT)
-def _row_maker(names: tuple[str, ...]) -> Callable[[Iterable[Any]], Row]:
-    kind: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]
-    make: Callable[[Iterable[Any]], Row] = kind._make
+def _row_maker(kind: Any, names: tuple[str, ...]) -> Callable[[Iterable[Any]], Any]:
+    if kind._fields != names:
+        raise TypeError(f"{kind.__name__} has the fields {kind._fields}, and its statement the columns {names}")
+    make: Callable[[Iterable[Any]], Any] = kind._make
     return make
-
-
-def _literal(value: object) -> str | None:
-    """A value in DuckDB's SQL; None where it has to be a parameter."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        return f"CAST('{value!r}' AS DOUBLE)"  # without the cast it would be a DECIMAL
-    if isinstance(value, str):
-        # A backslash means itself, and DuckDB refuses a text that a null byte ends within quotes.
-        return "'" + value.replace("'", "''") + "'"
-    if isinstance(value, tuple):
-        literals = [_literal(part) for part in value]
-        return None if None in literals else f"({', '.join(map(str, literals))})"
-    return None

@@ -12,12 +12,16 @@ from typing import Annotated, Any, Generic, NewType, TypeVar
 import strawberry
 
 from evigraph.graphapi.store import cursors
+from evigraph.graphapi.store.bounds import bounded
+from evigraph.graphapi.store.catalog import RunInfo
+from evigraph.graphapi.store.names import find_class
 from evigraph.graphapi.store.paging import Builder, Parent
+from evigraph.graphapi.store.sql import R
 from evigraph.graphapi.types import ids
-from evigraph.graphapi.types.loaders import Context, PageKey, Rows
-from evigraph.schema.errors import UsageError
+from evigraph.graphapi.types.loaders import Context, PageKey
 
 T = TypeVar("T")
+U = TypeVar("U")
 F = TypeVar("F", bound=Callable[..., Any])
 
 Info = strawberry.Info[Context, None]
@@ -84,6 +88,18 @@ def role_of(role: DecisionRole | None) -> str:
     return (given(role) or DecisionRole.PREDICTED).value
 
 
+def outcome_of(outcome: Outcome | None) -> str | None:
+    """The outcome as stored; None for any."""
+    outcome = given(outcome)
+    return None if outcome is None else outcome.value
+
+
+def class_id_of(run: RunInfo, name: str | None) -> int | None:
+    """The id of a class by name, key or index; None where none is named."""
+    name = given(name)
+    return None if name is None else find_class(run, name).class_id
+
+
 @strawberry.interface(name="Node", description="An object with a global id, which `node(id)` finds again.")
 class NodeInterface:
     def id_parts(self) -> tuple[str | int, ...]:
@@ -140,28 +156,57 @@ class Connection(Generic[T]):
         total: int = await self.count()
         return total
 
+    def of(self, items: list[U]) -> Connection[U]:
+        """The same page with other items in place of its own, one for each."""
+        return Connection(items=items, keys=self.keys, has_more=self.has_more, is_first=self.is_first, count=self.count)
+
 
 def page_size(context: Context, first: int | None) -> int:
     """The number of rows asked for; UsageError outside 0 to the largest page."""
     settings = context.session.settings
-    first = given(first)
-    if first is None:
-        return settings.page_size
-    if not 0 <= first <= settings.max_page_size:
-        raise UsageError(f"first: {first} is not within 0 and {settings.max_page_size}; page on with `after`")
-    return first
+    hint = "page on with `after`"
+    return bounded("first", given(first), 0, settings.max_page_size, settings.page_size, hint)
 
 
-async def listed(
+async def page_of_rows(
     context: Context,
-    build: Builder,
+    build: Builder[R],
     arguments: tuple[Any, ...],
     parent: Parent,
     first: int | None,
     after: str | None,
-    to_nodes: Callable[[Rows], Sequence[T]],
+) -> Connection[R]:
+    """One page of a listing, through the dataloaders; `listed` without its last argument."""
+    size = page_size(context, first)
+    listing = build(*arguments)
+    after = given(after)
+    start = None if after is None else cursors.decode(after, listing.tag, listing.types)
+    # One row more than the page tells whether there is a next one.
+    rows: list[R] = await context.pages.load(PageKey(build, arguments, start, size + 1, parent))
+    page = rows[:size]
+
+    async def count() -> int:
+        return await context.counts.load(PageKey(build, arguments, None, 0, parent))
+
+    return Connection(
+        items=page,
+        keys=[cursors.encode(listing.tag, listing.key(row)) for row in page],
+        has_more=len(rows) > size,
+        is_first=start is None,
+        count=count,
+    )
+
+
+async def listed(
+    context: Context,
+    build: Builder[R],
+    arguments: tuple[Any, ...],
+    parent: Parent,
+    first: int | None,
+    after: str | None,
+    to_node: Callable[[R], T],
 ) -> Connection[T]:
-    """One page of a listing, through the dataloaders.
+    """One page of a listing, as GraphQL objects.
 
     Args:
         context: The request's.
@@ -170,26 +215,10 @@ async def listed(
         parent: Whose rows.
         first: As the client gave it.
         after: As the client gave it.
-        to_nodes: From rows to GraphQL objects, in the same order.
+        to_node: From a row to its GraphQL object.
     """
-    size = page_size(context, first)
-    listing = build(*arguments)
-    after = given(after)
-    start = None if after is None else cursors.decode(after, listing.tag, listing.types)
-    # One row more than the page tells whether there is a next one.
-    rows = await context.pages.load(PageKey(build, arguments, start, size + 1, parent))
-    page = rows[:size]
-
-    async def count() -> int:
-        return await context.counts.load(PageKey(build, arguments, None, 0, parent))
-
-    return Connection(
-        items=list(to_nodes(page)),
-        keys=[cursors.encode(listing.tag, listing.key(row)) for row in page],
-        has_more=len(rows) > size,
-        is_first=start is None,
-        count=count,
-    )
+    page = await page_of_rows(context, build, arguments, parent, first, after)
+    return page.of([to_node(row) for row in page.items])
 
 
 def listed_here(

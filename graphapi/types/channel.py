@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import strawberry
 
 from evigraph.graphapi.files import addresses
-from evigraph.graphapi.questions import context as context_labels
-from evigraph.graphapi.questions import support
-from evigraph.graphapi.questions.verification import methods_of_channel
+from evigraph.graphapi.questions import context, support
+from evigraph.graphapi.questions.support import EdgeRow, PeakRow, SupportRow
+from evigraph.graphapi.questions.verification import CountsRow, methods_of_channel
 from evigraph.graphapi.store.catalog import LayerInfo, RunInfo
-from evigraph.graphapi.store.names import find_class
-from evigraph.graphapi.store.sql import Row
 from evigraph.graphapi.types.base import (
     UNSET,
     After,
@@ -25,15 +21,18 @@ from evigraph.graphapi.types.base import (
     Outcome,
     Role,
     SupportOrder,
+    class_id_of,
     described,
     given,
     listed,
+    outcome_of,
+    page_of_rows,
     role_of,
 )
 from evigraph.graphapi.types.context import ContextLabelSupport, context_label_node
 from evigraph.graphapi.types.image import Decision, Image, decision_node, image_node
 from evigraph.graphapi.types.layers_classes import Class, Layer, class_by_id, layer_node
-from evigraph.graphapi.types.loaders import Rows
+from evigraph.graphapi.types.nodes import node_from
 from evigraph.graphapi.types.verification import VerificationCounts, VerificationMethod, counts_by_method, counts_node
 from evigraph.schema.tables.rollups import ALL_CLASSES
 
@@ -60,11 +59,11 @@ class Channel(NodeInterface):
         first: First = UNSET,
         after: After = UNSET,
     ) -> Connection[ChannelSupport]:
-        def nodes(rows: Rows) -> list[ChannelSupport]:
-            return [support_node(self.run, row, *arguments[:2]) for row in rows]
+        def node(row: SupportRow) -> ChannelSupport:
+            return support_node(self.run, row, *arguments[:2])
 
         arguments = (role_of(role), outcome_of(outcome), order_of(order_by))
-        return await listed(info.context, support.classes_of_channel, arguments, self._key(), first, after, nodes)
+        return await listed(info.context, support.classes_of_channel, arguments, self._key(), first, after, node)
 
     @described("The context labels that its masks overlap best, most edges first.")
     async def context_labels(
@@ -76,16 +75,12 @@ class Channel(NodeInterface):
         after: After = UNSET,
     ) -> Connection[ContextLabelSupport]:
         class_id, wanted_role = class_id_of(self.run, class_), role_of(role)
-
         parent = (*self._key(), ALL_CLASSES if class_id is None else class_id)
-        build = context_labels.context_labels
-        page: Connection[Any] = await listed(info.context, build, (wanted_role,), parent, first, after, list)
-        if page.items:
-            every_edge = sum(row.edges for row in await info.context.support.load((*parent, wanted_role)))
-            page.items = [
-                context_label_node(self.run, row, every_edge, class_id, wanted_role, None) for row in page.items
-            ]
-        return page
+        page = await page_of_rows(info.context, context.context_labels, (wanted_role,), parent, first, after)
+        # Of a page without rows nothing more is asked.
+        every_edge = await info.context.support.load((*parent, wanted_role)) if page.items else []
+        count = sum(row.edges for row in every_edge)
+        return page.of([context_label_node(self.run, row, count, None, wanted_role, None) for row in page.items])
 
     @described("Lower channels that feed it, most decisions first.")
     async def supporters(
@@ -111,10 +106,10 @@ class Channel(NodeInterface):
 
     @described("Images and places where it contributes most; the largest are kept.")
     async def peaks(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Peak]:
-        def nodes(rows: Rows) -> list[Peak]:
-            return [peak_node(self.run, row) for row in rows]
+        def node(row: PeakRow) -> Peak:
+            return node_from(Peak, row, run=self.run, row=row)
 
-        return await listed(info.context, support.peaks, (), self._key(), first, after, nodes)
+        return await listed(info.context, support.peaks, (), self._key(), first, after, node)
 
     @described("How often decisions changed without it, by method; empty where the run did not test it.")
     async def verification(
@@ -139,16 +134,22 @@ class Channel(NodeInterface):
         return (self.run.run_id, self.layer_info.layer_id, self.index)
 
     async def _edges(
-        self, info: Info, end: str, class_: str | None, role: DecisionRole | None, first: Any, after: Any
+        self,
+        info: Info,
+        end: str,
+        class_: str | None,
+        role: DecisionRole | None,
+        first: int | None,
+        after: str | None,
     ) -> Connection[ChannelEdge]:
-        def nodes(rows: Rows) -> list[ChannelEdge]:
-            return [channel_edge_node(self.run, row, end, roots) for row in rows]
+        def node(row: EdgeRow) -> ChannelEdge:
+            return channel_edge_node(self.run, row, end, roots)
 
         class_id, wanted_role = class_id_of(self.run, class_), role_of(role)
         roots = self.run.roots(class_id, wanted_role, None)
         arguments = (end, class_id is not None, wanted_role)
         parent = self._key() if class_id is None else (*self._key(), class_id)
-        return await listed(info.context, support.channel_edges, arguments, parent, first, after, nodes)
+        return await listed(info.context, support.channel_edges, arguments, parent, first, after, node)
 
 
 @strawberry.type(description="A channel whose evidence was tested.")
@@ -183,7 +184,7 @@ class ChannelEdge:
 @strawberry.type(description="A place of an image where a channel contributes much.")
 class Peak:
     run: strawberry.Private[RunInfo]
-    row: strawberry.Private[Row]
+    row: strawberry.Private[PeakRow]
     y: int
     x: int
     contribution: float = strawberry.field(description="The largest of all edges into the channel there.")
@@ -219,22 +220,10 @@ class Peak:
         return addresses.guided_url(self.run, *place) if kept else None
 
 
-def outcome_of(outcome: Outcome | None) -> str | None:
-    """The outcome as stored; None for any."""
-    outcome = given(outcome)
-    return None if outcome is None else outcome.value
-
-
 def order_of(order_by: SupportOrder | None) -> str:
     """The column to sort by; DECISIONS where none is given."""
     column: str = (given(order_by) or SupportOrder.DECISIONS).value
     return column
-
-
-def class_id_of(run: RunInfo, name: str | None) -> int | None:
-    """The id of a class by name, key or index; None where none is named."""
-    name = given(name)
-    return None if name is None else find_class(run, name).class_id
 
 
 def channel_node(run: RunInfo, layer_id: int, index: int) -> Channel:
@@ -243,51 +232,37 @@ def channel_node(run: RunInfo, layer_id: int, index: int) -> Channel:
     return Channel(run=run, layer_info=layer, index=index, layer=layer_node(run, layer))
 
 
-def support_node(run: RunInfo, row: Row, role: str, outcome: str | None) -> ChannelSupport:
+def support_node(run: RunInfo, row: SupportRow, role: str, outcome: str | None) -> ChannelSupport:
     """The GraphQL object of a row of a channel-support listing of this role and outcome."""
-    return ChannelSupport(
+    return node_from(
+        ChannelSupport,
+        row,
         channel=channel_node(run, row.layer_id, row.channel),
         class_=class_by_id(run, row.class_id),
-        decisions=row.decisions,
         rate=row.decisions / run.roots(row.class_id, role, outcome),
-        edges=row.edges,
         mean_share=row.share_sum / row.edges,
         mean_importance=row.importance_sum / row.decisions,
     )
 
 
-def verified_node(run: RunInfo, row: Row) -> VerifiedChannel:
+def verified_node(run: RunInfo, row: CountsRow) -> VerifiedChannel:
     """The GraphQL object of a row of a verified-channel listing."""
     return VerifiedChannel(channel=channel_node(run, row.layer_id, row.channel), counts=counts_node(row))
 
 
-def channel_edge_node(run: RunInfo, row: Row, end: str, roots: int) -> ChannelEdge:
+def channel_edge_node(run: RunInfo, row: EdgeRow, end: str, roots: int) -> ChannelEdge:
     """The GraphQL object of a channel-edge row; `end` is the end that was asked, "target" or "source"; `roots` are all
     of the class and role.
     """
     target = channel_node(run, row.target_layer, row.target_channel)
     source = channel_node(run, row.source_layer, row.source_channel)
-    return ChannelEdge(
+    return node_from(
+        ChannelEdge,
+        row,
         channel=source if end == "target" else target,
         target=target,
         source=source,
-        decisions=row.decisions,
         rate=row.decisions / roots,
-        edges=row.edges,
         mean_share=row.share_sum / row.edges,
         mean_importance=row.importance_sum / row.decisions,
-    )
-
-
-def peak_node(run: RunInfo, row: Row) -> Peak:
-    """The GraphQL object of a row of `channel_peak`."""
-    return Peak(
-        run=run,
-        row=row,
-        y=row.y,
-        x=row.x,
-        contribution=row.contribution,
-        share=row.share,
-        feature=row.feature,
-        activation=row.activation,
     )

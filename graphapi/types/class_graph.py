@@ -7,16 +7,13 @@ from typing import Annotated
 import networkx as nx
 import strawberry
 
-from evigraph.graphapi.questions.class_graph import GraphKey, build, edges_statement, nodes_statement, strongest_paths
+from evigraph.graphapi.questions.class_graph import strongest_paths
+from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import RunInfo
-from evigraph.graphapi.store.names import find_class
-from evigraph.graphapi.store.session import Session
 from evigraph.graphapi.types.base import described
 from evigraph.graphapi.types.layers_classes import Class, class_node
-from evigraph.schema.errors import UsageError
 
-MOST_NODES_PER_LAYER = 100
-MOST_PATHS = 100
+MAX_PATHS = 100
 
 
 @strawberry.type(description="A channel of the graph; node 0 is the class, a channel of `logits`.")
@@ -84,10 +81,9 @@ class ClassGraph:
 
     @described("The paths of largest share.")
     def paths(
-        self, first: Annotated[int, strawberry.argument(description="How many, at most 100.")] = 5
+        self, first: Annotated[int, strawberry.argument(description=f"How many, at most {MAX_PATHS}.")] = 5
     ) -> list[ClassGraphPath]:
-        if not 1 <= first <= MOST_PATHS:
-            raise UsageError(f"first: {first} is not within 1 and {MOST_PATHS}")
+        bounded("first", first, 1, MAX_PATHS)
         index = {node: place for place, node in enumerate(self.graph)}
         return [
             ClassGraphPath(share=path.share, nodes=[index[node] for node in path.nodes])
@@ -95,34 +91,6 @@ class ClassGraph:
         ]
 
 
-async def class_graph(
-    session: Session,
-    run: RunInfo,
-    class_name: str,
-    role: str,
-    outcome: str | None,
-    min_rate: float,
-    max_nodes_per_layer: int,
-) -> ClassGraph:
-    """The evidence graph of a class; two statements.
-
-    Raises:
-        NotFoundError, AmbiguousError: no such class, or several.
-        UsageError: a number is out of its range.
-    """
-    if not 0 <= min_rate <= 1:
-        raise UsageError(f"minRate: {min_rate} is not within 0 and 1")
-    if not 1 <= max_nodes_per_layer <= MOST_NODES_PER_LAYER:
-        raise UsageError(f"maxNodesPerLayer: {max_nodes_per_layer} is not within 1 and {MOST_NODES_PER_LAYER}")
-    class_id = find_class(run, class_name).class_id
-    count = run.roots(class_id, role, outcome)
-    root_layer = run.layers[-1].layer_id
-    key = GraphKey(run.run_id, root_layer, class_id, role, outcome, min_rate, max_nodes_per_layer, count)
-    if not count:
-        empty = nx.DiGraph(root=(root_layer, class_id), decisions=0)
-        empty.add_node(empty.graph["root"], decisions=0, rate=0.0, importance=0.0, throughflow=0.0)
-        return ClassGraph(graph=empty, run=run, decisions=0, truncated=False)
-    found = await session.rows(nodes_statement(key))
-    kept = [row for row in found if row.place <= max_nodes_per_layer]
-    graph = build(key, kept, await session.rows(edges_statement(key)))
-    return ClassGraph(graph=graph, run=run, decisions=count, truncated=len(kept) < len(found))
+def class_graph_node(run: RunInfo, graph: nx.DiGraph) -> ClassGraph:
+    """The GraphQL object of the evidence graph of a class of the run."""
+    return ClassGraph(graph=graph, run=run, decisions=graph.graph["decisions"], truncated=graph.graph["truncated"])

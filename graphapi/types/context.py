@@ -7,13 +7,21 @@ from typing import Annotated, NamedTuple
 
 import strawberry
 
-from evigraph.graphapi.questions import context as context_labels
+from evigraph.graphapi.questions.context import ChannelContextRow, ClassContextRow, context_labels_of_class
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.names import find_layer
-from evigraph.graphapi.store.sql import Row
-from evigraph.graphapi.types.base import Connection, DecisionRole, Info, Outcome, described, given, listed, role_of
-from evigraph.graphapi.types.loaders import Rows
-from evigraph.schema.tables.rollups import ALL_CLASSES
+from evigraph.graphapi.types.base import (
+    Connection,
+    DecisionRole,
+    Info,
+    Outcome,
+    described,
+    given,
+    listed,
+    outcome_of,
+    role_of,
+)
+from evigraph.graphapi.types.nodes import node_from
 
 LayerName = Annotated[
     str | None,
@@ -83,16 +91,22 @@ async def _base(info: Info, of: Shown) -> _Base:
 
 
 def context_label_node(
-    run: RunInfo, row: Row, every_edge: int, class_id: int | None, role: str, outcome: str | None
+    run: RunInfo,
+    row: ChannelContextRow | ClassContextRow,
+    every_edge: int,
+    decisions: int | None,
+    role: str,
+    outcome: str | None,
 ) -> ContextLabelSupport:
     """The GraphQL object of a row of a context-label listing; `every_edge` counts those without a label too."""
-    return ContextLabelSupport(
+    return node_from(
+        ContextLabelSupport,
+        row,
         label=run.context_labels[row.label_id],
-        edges=row.edges,
-        decisions=row.decisions,
+        decisions=decisions,
         rate=row.edges / every_edge,
         mean_iou=row.iou_sum / row.edges,
-        of=Shown(run.run_id, ALL_CLASSES if class_id is None else class_id, role, outcome, row.label_id),
+        of=Shown(run.run_id, row.class_id, role, outcome, row.label_id),
     )
 
 
@@ -109,13 +123,12 @@ async def labels_of_class(
 ) -> Connection[ContextLabelSupport]:
     """A page of the labels of one class, or of all where class_id is ALL_CLASSES; arguments as the client gave them."""
 
-    def nodes(rows: Rows) -> list[ContextLabelSupport]:
-        return [context_label_node(run, row, row.every_edge, class_id, wanted_role, wanted_outcome) for row in rows]
+    def node(row: ClassContextRow) -> ContextLabelSupport:
+        return context_label_node(run, row, row.every_edge, row.decisions, wanted_role, wanted_outcome)
 
-    layer, outcome = given(layer), given(outcome)
-    wanted_role, wanted_outcome = role_of(role), None if outcome is None else outcome.value
+    layer = given(layer)
+    wanted_role, wanted_outcome = role_of(role), outcome_of(outcome)
     parent = (run.run_id, class_id, *(() if layer is None else (find_layer(run, layer).layer_id,)))
     order: str = (given(order_by) or ContextOrder.EDGES).value
     arguments = (layer is not None, wanted_role, wanted_outcome, order)
-    build = context_labels.context_labels_of_class
-    return await listed(info.context, build, arguments, parent, first, after, nodes)
+    return await listed(info.context, context_labels_of_class, arguments, parent, first, after, node)

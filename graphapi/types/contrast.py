@@ -14,6 +14,7 @@ from strawberry.dataloader import DataLoader
 from evigraph.graphapi.questions import cohorts, contrast
 from evigraph.graphapi.questions.cohorts import Members
 from evigraph.graphapi.store import cursors
+from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import LayerInfo, RunInfo
 from evigraph.graphapi.store.names import find_layer, find_run
 from evigraph.graphapi.types.base import (
@@ -24,12 +25,14 @@ from evigraph.graphapi.types.base import (
     Outcome,
     described,
     given,
+    outcome_of,
     page_size,
     role_of,
 )
-from evigraph.graphapi.types.channel import Channel, channel_node, outcome_of
+from evigraph.graphapi.types.channel import Channel, channel_node
 from evigraph.graphapi.types.image import Decision, decision_node
 from evigraph.graphapi.types.loaders import Context
+from evigraph.graphapi.types.nodes import node_from
 from evigraph.schema.errors import UsageError
 
 MAX_EXAMPLES = 10
@@ -68,7 +71,7 @@ MinCount = Annotated[
     int | None,
     strawberry.argument(description="Items that fewer decisions of both cohorts together have are not tested."),
 ]
-Few = Annotated[int | None, strawberry.argument(description=f"At most {MAX_EXAMPLES}.")]
+Examples = Annotated[int | None, strawberry.argument(description=f"At most {MAX_EXAMPLES}.")]
 
 
 @strawberry.type(description="One item, and how many decisions of each cohort have it.")
@@ -107,12 +110,12 @@ class ContrastRow:
         return self.answer.a.cohort.run.context_labels[self.item[0]]
 
     @described("Decisions of a that have it, with the most importance first.")
-    async def examples_a(self, first: Few = 3) -> list[Decision]:
-        return await self.loader.load(ExampleKey("a", few(first), self.item))
+    async def examples_a(self, first: Examples = 3) -> list[Decision]:
+        return await self.loader.load(ExampleKey("a", example_count(first), self.item))
 
     @described("Decisions of b that have it, with the most importance first.")
-    async def examples_b(self, first: Few = 3) -> list[Decision]:
-        return await self.loader.load(ExampleKey("b", few(first), self.item))
+    async def examples_b(self, first: Examples = 3) -> list[Decision]:
+        return await self.loader.load(ExampleKey("b", example_count(first), self.item))
 
 
 @strawberry.type(
@@ -169,14 +172,12 @@ async def contrast_page(
     size = page_size(context, first)
     after = given(after)
     start = None if after is None else cursors.decode(after, _TAG, _TYPES)
-    min_count = 2 if given(min_count) is None else min_count
-    if min_count is None or min_count < 1:
-        raise UsageError(f"minCount: {min_count} is below 1; leave it out for 2")
+    least = bounded("minCount", given(min_count), 1, None, 2)
     kind = str((given(of) or ContrastItem.CHANNELS).value)
     one, other = (_cohort(context, run, cohort) for cohort in (a, b))
-    found = evidence_layer(one.run, layer)
-    require_comparable(one.run, other.run, found, kind)
-    answer = await contrast.contrast(context.session, kind, found, one, other, min_count)
+    of_layer = evidence_layer(one.run, layer)
+    require_comparable(one.run, other.run, of_layer, kind)
+    answer = await contrast.contrast(context.session, kind, of_layer, one, other, least)
     begin = 0 if start is None else bisect_right(answer.rows, start, key=lambda row: row.key)
     rows = answer.rows[begin : begin + size]
     context.session.spend(len(rows))
@@ -195,14 +196,9 @@ async def contrast_page(
     )
 
 
-def few(count: int | None) -> int:
+def example_count(first: int | None) -> int:
     """How many examples; UsageError outside of 0 to MAX_EXAMPLES."""
-    count = given(count)
-    if count is None:
-        return 3
-    if not 0 <= count <= MAX_EXAMPLES:
-        raise UsageError(f"first: {count} examples is not within 0 and {MAX_EXAMPLES}")
-    return count
+    return bounded("first", given(first), 0, MAX_EXAMPLES, 3)
 
 
 def evidence_layer(run: RunInfo, name: str) -> LayerInfo:
@@ -241,20 +237,8 @@ def require_comparable(run: RunInfo, other: RunInfo, layer: LayerInfo, of: str) 
 
 
 def _row(answer: contrast.Contrast, row: contrast.Row, loader: DataLoader[ExampleKey, list[Decision]]) -> ContrastRow:
-    return ContrastRow(
-        answer=answer,
-        item=row.item,
-        loader=loader,
-        count_a=row.count_a,
-        rate_a=row.count_a / answer.a.size,
-        count_b=row.count_b,
-        rate_b=row.count_b / answer.b.size,
-        log_odds_ratio=row.log_odds_ratio,
-        low=row.low,
-        high=row.high,
-        p=row.p,
-        q=row.q,
-    )
+    rates = {"rate_a": row.count_a / answer.a.size, "rate_b": row.count_b / answer.b.size}
+    return node_from(ContrastRow, row, answer=answer, loader=loader, **rates)
 
 
 def _examples(context: Context, answer: contrast.Contrast) -> DataLoader[ExampleKey, list[Decision]]:
@@ -273,10 +257,10 @@ def _examples(context: Context, answer: contrast.Contrast) -> DataLoader[Example
             contrast.examples(answer.of, answer.layer.layer_id, members, list(own), count)
         )
         decisions = await context.decisions.load_many([(run.run_id, row.decision_id) for row in rows])
-        found: dict[ExampleKey, list[Decision]] = {}
+        examples: dict[ExampleKey, list[Decision]] = {}
         for row, (decision,) in zip(rows, decisions, strict=True):
-            found.setdefault(own[row.first, row.second], []).append(decision_node(run, decision))
-        return found
+            examples.setdefault(own[row.first, row.second], []).append(decision_node(run, decision))
+        return examples
 
     async def load(keys: list[ExampleKey]) -> list[list[Decision]]:
         wanted: dict[tuple[str, int], list[ExampleKey]] = {}
@@ -285,7 +269,7 @@ def _examples(context: Context, answer: contrast.Contrast) -> DataLoader[Example
                 wanted.setdefault((key.side, key.count), []).append(key)
         members = {"a": answer.a, "b": answer.b}
         parts = (of_cohort(members[side], count, group) for (side, count), group in wanted.items())
-        found = {key: decisions for part in await asyncio.gather(*parts) for key, decisions in part.items()}
-        return [found.get(key, []) for key in keys]
+        examples = {key: decisions for part in await asyncio.gather(*parts) for key, decisions in part.items()}
+        return [examples.get(key, []) for key in keys]
 
     return DataLoader(load)

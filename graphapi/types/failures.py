@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, cast
 
 import strawberry
 
-from evigraph.graphapi.questions.failures import by_decision, evidence_of, failures
+from evigraph.graphapi.questions.failures import ChannelRow, by_decision, evidence_of, failures
+from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import LayerInfo, RunInfo
-from evigraph.graphapi.types.base import Connection, Info, described, given, listed
-from evigraph.graphapi.types.channel import Channel, channel_node, class_id_of
+from evigraph.graphapi.store.rows import ImageRow
+from evigraph.graphapi.types.base import Connection, Info, class_id_of, described, given, page_of_rows
+from evigraph.graphapi.types.channel import Channel, channel_node
 from evigraph.graphapi.types.contrast import evidence_layer
 from evigraph.graphapi.types.image import Decision, Image, decision_node, image_node
 from evigraph.graphapi.types.layers_classes import Class, class_node
-from evigraph.graphapi.types.loaders import Context, Rows
+from evigraph.graphapi.types.loaders import Context
+from evigraph.graphapi.types.nodes import node_from
+from evigraph.schema import ids
 from evigraph.schema.errors import UsageError
 
-_MAX_TOP = 50
+MAX_TOP = 50
 
-Top = Annotated[int | None, strawberry.argument(description=f"Channels of each side, at most {_MAX_TOP}.")]
+Top = Annotated[int | None, strawberry.argument(description=f"Channels of each side, at most {MAX_TOP}.")]
 
 
 @strawberry.type(description="A channel of a layer as evidence of one decision.")
@@ -72,54 +77,46 @@ async def failures_page(
     after: str | None,
 ) -> Connection[Failure]:
     """One page of failures: a statement for the images, one for the evidence of all of them."""
-    top = 5 if given(top) is None else top
-    if top is None or not 1 <= top <= _MAX_TOP:
-        raise UsageError(f"top: {top} is not within 1 and {_MAX_TOP}")
-    limit = top
-    found = evidence_layer(run, layer)
+    limit = bounded("top", given(top), 1, MAX_TOP, 5)
+    of_layer = evidence_layer(run, layer)
     label_id, predicted_id = class_id_of(run, label), class_id_of(run, predicted)
     if label_id is not None and label_id == predicted_id:
         raise UsageError(f"label and predicted are both {run.classes[label_id].name!r}, which is no failure")
-    images: Rows = []
-
-    def nodes(rows: Rows) -> list[Any]:
-        images.extend(rows)
-        return rows
-
-    page = await listed(context, failures, (label_id, predicted_id), (run.run_id,), first, after, nodes)
-    evidence: dict[int, list[Any]] = {}
-    if images:
-        evidence = by_decision(await context.session.rows(evidence_of(run.run_id, found.layer_id, images)))
-    items = [_failure(run, found, row, evidence, limit) for row in images]
-    return Connection(items=items, keys=page.keys, has_more=page.has_more, is_first=page.is_first, count=page.count)
+    page = await page_of_rows(context, failures, (label_id, predicted_id), (run.run_id,), first, after)
+    evidence: dict[int, list[ChannelRow]] = {}
+    if page.items:
+        evidence = by_decision(await context.session.rows(evidence_of(run.run_id, of_layer.layer_id, page.items)))
+    return page.of([_failure(run, of_layer, row, evidence, limit) for row in page.items])
 
 
-def _failure(run: RunInfo, layer: LayerInfo, row: Any, evidence: dict[int, list[Any]], top: int) -> Failure:
-    sides = []
-    for role, class_id in enumerate((row.predicted_id, row.label_id)):
-        own, other = (evidence.get(2 * row.image_id + which, []) for which in (role, 1 - role))
-        both = {one.channel for one in own} & {one.channel for one in other}
-        sides.append(
-            FailureSide(
-                run=run,
-                class_id=class_id,
-                decision_id=2 * row.image_id + role,
-                evidence=[_evidence(run, layer, one, one.channel in both) for one in own[:top]],
-                shared_importance=sum(one.share for one in own if one.channel in both),
-            )
+def _failure(
+    run: RunInfo, layer: LayerInfo, image: ImageRow, evidence: Mapping[int, Sequence[ChannelRow]], top: int
+) -> Failure:
+    predicted, true = (ids.decision_id(image.image_id, is_label) for is_label in (0, 1))
+
+    def side(class_id: int, decision: int, other: int) -> FailureSide:
+        own = evidence.get(decision, ())
+        in_both = {row.channel for row in own} & {row.channel for row in evidence.get(other, ())}
+        return FailureSide(
+            run=run,
+            class_id=class_id,
+            decision_id=decision,
+            evidence=[_evidence(run, layer, row, row.channel in in_both) for row in own[:top]],
+            shared_importance=sum(row.share for row in own if row.channel in in_both),
         )
-    return Failure(image=image_node(run, row), predicted=sides[0], true=sides[1])
+
+    return Failure(
+        image=image_node(run, image),
+        predicted=side(image.predicted_id, predicted, true),
+        true=side(cast(int, image.label_id), true, predicted),  # a failure has a label
+    )
 
 
-def _evidence(run: RunInfo, layer: LayerInfo, row: Any, in_both: bool) -> DecisionEvidence:
-    return DecisionEvidence(
+def _evidence(run: RunInfo, layer: LayerInfo, row: ChannelRow, in_both: bool) -> DecisionEvidence:
+    return node_from(
+        DecisionEvidence,
+        row,
         channel=channel_node(run, layer.layer_id, row.channel),
-        importance=row.importance,
-        share=row.share,
-        edges=row.edges,
-        y=row.source_y,
-        x=row.source_x,
         context_label=None if row.context_label_id is None else run.context_labels[row.context_label_id],
-        context_iou=row.context_iou,
         in_both=in_both,
     )

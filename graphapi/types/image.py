@@ -7,15 +7,17 @@ from typing import Annotated
 import strawberry
 
 from evigraph.graphapi.files import addresses
-from evigraph.graphapi.questions.evidence import Graph
+from evigraph.graphapi.questions.evidence import EvidenceRow, Graph, GraphNode
+from evigraph.graphapi.questions.support import ConfusionRow
+from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import RunInfo
-from evigraph.graphapi.store.sql import Row
+from evigraph.graphapi.store.rows import DecisionRow, ImageRow
 from evigraph.graphapi.types.base import UNSET, DecisionRole, Info, NodeInterface, described, given
 from evigraph.graphapi.types.layers_classes import Class, class_by_id, class_node
 from evigraph.graphapi.types.loaders import EvidenceKey
-from evigraph.graphapi.types.overlap import OverlapMember, members_of_edge
+from evigraph.graphapi.types.nodes import node_from
+from evigraph.graphapi.types.overlaps import OverlapMember, members_of_edge
 from evigraph.graphapi.types.verification import Verification, tests_of_edge
-from evigraph.schema.errors import UsageError
 
 
 @strawberry.type(description="A node of the hierarchy: a channel at a place. Places are in the layer's map.")
@@ -42,7 +44,7 @@ class EvidenceEdge:
     context_label: str | None
     context_iou: float | None
     run: strawberry.Private[RunInfo]
-    row: strawberry.Private[Row]
+    row: strawberry.Private[EvidenceRow]
 
     @described("What the network decides without it, by method; empty where the run did not test this edge.")
     async def verification(self, info: Info) -> list[Verification]:
@@ -78,7 +80,7 @@ class Evidence:
 @strawberry.type(description="A root: one logit of one image.")
 class Decision(NodeInterface):
     run: strawberry.Private[RunInfo]
-    row: strawberry.Private[Row]
+    row: strawberry.Private[DecisionRow]
     role: DecisionRole
     logit: float
     probability: float
@@ -110,8 +112,8 @@ class Decision(NodeInterface):
         key = EvidenceKey(
             run_id=self.run.run_id,
             root_layer=self.run.layers[-1].layer_id,
-            max_depth=_at_least_one("maxDepth", given(max_depth)),
-            top=_at_least_one("top", given(top)),
+            max_depth=bounded("maxDepth", given(max_depth), 1),
+            top=bounded("top", given(top), 1),
             decision_id=self.row.decision_id,
             class_id=self.row.class_id,
             logit=self.row.logit,
@@ -125,7 +127,7 @@ class Decision(NodeInterface):
 @strawberry.type(description="An indexed image; its uri is relative to the data's root.")
 class Image(NodeInterface):
     run: strawberry.Private[RunInfo]
-    row: strawberry.Private[Row]
+    row: strawberry.Private[ImageRow]
     index: int = strawberry.field(description="Its position in the sorted listing of the data.")
     uri: str
     probability: float = strawberry.field(description="Of the predicted class.")
@@ -169,71 +171,42 @@ class Confusion:
     rate: float = strawberry.field(description="Of all images with that label.")
 
 
-def image_node(run: RunInfo, row: Row) -> Image:
+def image_node(run: RunInfo, row: ImageRow) -> Image:
     """The GraphQL object of a row of `image`."""
-    return Image(run=run, row=row, index=row.image_id, uri=row.uri, probability=row.probability)
+    return node_from(Image, row, run=run, row=row, index=row.image_id)
 
 
-def decision_node(run: RunInfo, row: Row) -> Decision:
+def decision_node(run: RunInfo, row: DecisionRow) -> Decision:
     """The GraphQL object of a row of `decision`."""
-    role = DecisionRole(row.role)
-    return Decision(
-        run=run,
-        row=row,
-        role=role,
-        logit=row.logit,
-        probability=row.probability,
-        cut_node_count=row.cut_node_count,
-        cut_importance=row.cut_importance,
-    )
+    return node_from(Decision, row, run=run, row=row, role=DecisionRole(row.role))
 
 
-def confusion_node(run: RunInfo, row: Row) -> Confusion:
+def confusion_node(run: RunInfo, row: ConfusionRow) -> Confusion:
     """The GraphQL object of a row of `confusion`."""
     label, predicted = run.classes[row.label_id], run.classes[row.predicted_id]
-    return Confusion(
+    return node_from(
+        Confusion,
+        row,
         label=class_node(run, label),
         predicted=class_node(run, predicted),
-        images=row.images,
         rate=row.images / label.image_count,
     )
 
 
-def _at_least_one(name: str, value: int | None) -> int | None:
-    if value is not None and value < 1:
-        raise UsageError(f"{name}: {value} is below 1; leave it out for all")
-    return value
-
-
 def _evidence(run: RunInfo, graph: Graph) -> Evidence:
-    names = {layer.layer_id: layer.name for layer in run.layers}
+    layers = {layer.layer_id: layer.name for layer in run.layers}
     return Evidence(
-        nodes=[
-            EvidenceNode(
-                layer=names[node.key[0]],
-                channel=node.key[1],
-                y=node.key[2],
-                x=node.key[3],
-                feature=node.feature,
-                importance=node.importance,
-            )
-            for node in graph.nodes
-        ],
-        edges=[
-            EvidenceEdge(
-                target=target,
-                source=source,
-                contribution=row.contribution,
-                share=row.share,
-                rank=row.rank,
-                activation=row.activation,
-                importance=row.importance,
-                context_label=None if row.context_label_id is None else run.context_labels[row.context_label_id],
-                context_iou=row.context_iou,
-                run=run,
-                row=row,
-            )
-            for target, source, row in graph.edges
-        ],
+        nodes=[_evidence_node(layers, node) for node in graph.nodes],
+        edges=[_evidence_edge(run, *edge) for edge in graph.edges],
         truncated=graph.truncated,
     )
+
+
+def _evidence_node(layers: dict[int, str], node: GraphNode) -> EvidenceNode:
+    layer_id, channel, y, x = node.key
+    return node_from(EvidenceNode, node, layer=layers[layer_id], channel=channel, y=y, x=x)
+
+
+def _evidence_edge(run: RunInfo, target: int, source: int, row: EvidenceRow) -> EvidenceEdge:
+    label = None if row.context_label_id is None else run.context_labels[row.context_label_id]
+    return node_from(EvidenceEdge, row, target=target, source=source, context_label=label, run=run, row=row)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import strawberry
 
 from evigraph.graphapi.questions.degrees import DegreeKey, require_sensible
 from evigraph.graphapi.questions.profiles import key_of
 from evigraph.graphapi.store.catalog import ClassInfo, LayerInfo, RunInfo
-from evigraph.graphapi.store.names import find_class
 from evigraph.graphapi.types.base import (
     UNSET,
     After,
@@ -21,13 +20,15 @@ from evigraph.graphapi.types.base import (
     NodeInterface,
     Outcome,
     Role,
+    class_id_of,
     described,
     given,
+    outcome_of,
     role_of,
 )
 from evigraph.graphapi.types.context import ContextLabelSupport, ContextOrder, LayerName, labels_of_class
-from evigraph.graphapi.types.degree import DegreeDistribution, degree_node
-from evigraph.graphapi.types.profile import LayerProfile, PositiveProfile, positive_node, profile_node
+from evigraph.graphapi.types.nodes import node_from
+from evigraph.graphapi.types.profiles import DegreeDistribution, LayerProfile, PositiveProfile
 
 
 @strawberry.type(description="A feature map that was decomposed; lengths in input pixels.")
@@ -61,7 +62,7 @@ class Layer(NodeInterface):
         points = given(quantiles)
         points = [0.1, 0.25, 0.5, 0.75, 0.9] if points is None else points
         key = DegreeKey(tuple(points), bins, threshold, min_edges, self.run.run_id, self.index)
-        return degree_node(await info.context.layer_degrees.load(require_sensible(key)))
+        return node_from(DegreeDistribution, await info.context.layer_degrees.load(require_sensible(key)))
 
     @described("How the evidence of this layer's decompositions in the layer below falls off with rank.")
     async def profile(
@@ -71,41 +72,25 @@ class Layer(NodeInterface):
         role: Role = DecisionRole.PREDICTED,
         outcome: Outcome | None = UNSET,
     ) -> LayerProfile:
-        name = given(class_)
-        class_id = None if name is None else find_class(self.run, name).class_id
-        key = key_of(class_id, role_of(role), _stored(outcome), self.run.run_id, self.index)
-        return profile_node(await info.context.layer_profiles.load(key))
+        class_id = class_id_of(self.run, class_)
+        key = key_of(class_id, role_of(role), outcome_of(outcome), self.run.run_id, self.index)
+        return node_from(LayerProfile, await info.context.layer_profiles.load(key))
 
     @described("How many channels of the layer below are positive in this layer's decompositions, how many overlap.")
     async def positive_profile(
         self, info: Info, role: Role = DecisionRole.PREDICTED, outcome: Outcome | None = UNSET
     ) -> PositiveProfile:
-        key = key_of(None, role_of(role), _stored(outcome), self.run.run_id, self.index)
-        return positive_node(await info.context.positive_profiles.load(key))
+        key = key_of(None, role_of(role), outcome_of(outcome), self.run.run_id, self.index)
+        profile = await info.context.positive_profiles.load(key)
+        return node_from(PositiveProfile, profile, counts=profile)
 
     def id_parts(self) -> tuple[str | int, ...]:
         return (self.run.name, self.name)
 
 
-def _stored(outcome: Outcome | None) -> str | None:
-    """The outcome as stored; None for any."""
-    outcome = given(outcome)
-    return None if outcome is None else outcome.value
-
-
 def layer_node(run: RunInfo, layer: LayerInfo) -> Layer:
     """The GraphQL object of a layer."""
-    return Layer(
-        run=run,
-        index=layer.layer_id,
-        name=layer.name,
-        module=layer.module,
-        channels=layer.channels,
-        height=layer.height,
-        width=layer.width,
-        stride=layer.stride,
-        receptive_field=layer.receptive_field,
-    )
+    return node_from(Layer, layer, run=run, index=layer.layer_id)
 
 
 @strawberry.type(description="An output of the network. `key` is what folder names are matched to.")
@@ -140,16 +125,9 @@ class Class(NodeInterface):
 
 def class_node(run: RunInfo, entry: ClassInfo) -> Class:
     """The GraphQL object of a class."""
-    return Class(
-        run=run,
-        correct_count=entry.correct_count,
-        index=entry.class_id,
-        key=entry.key,
-        name=entry.name,
-        image_count=entry.image_count,
-    )
+    return node_from(Class, entry, run=run, index=entry.class_id)
 
 
-def class_by_id(run: RunInfo, class_id: Any) -> Class | None:
+def class_by_id(run: RunInfo, class_id: int | None) -> Class | None:
     """The class of a nullable column; None for null and for the row over all classes."""
     return None if class_id is None or class_id < 0 else class_node(run, run.classes[class_id])

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import strawberry
 
-from evigraph.graphapi.questions.modes import MAX_FAILURES, Mode, Modes, Trait, failure_modes
+from evigraph.graphapi.questions.modes import MAX_FAILURES, Mode, failure_modes
+from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.types.base import Info, described, given
 from evigraph.graphapi.types.channel import Channel, channel_node
-from evigraph.graphapi.types.contrast import Few, evidence_layer, few
+from evigraph.graphapi.types.contrast import Examples, evidence_layer, example_count
 from evigraph.graphapi.types.image import Decision, decision_node
 from evigraph.graphapi.types.layers_classes import Class, class_node
 from evigraph.graphapi.types.loaders import Context
-from evigraph.schema.errors import UsageError
+from evigraph.graphapi.types.nodes import node_from
 
-_MOST_MODES = 20
+MAX_MODES = 20
 
-MaxModes = Annotated[int | None, strawberry.argument(description=f"Groups, at most; at most {_MOST_MODES}.")]
+MaxModes = Annotated[int | None, strawberry.argument(description=f"Groups, at most; at most {MAX_MODES}.")]
 MinSize = Annotated[int | None, strawberry.argument(description="Failures of smaller groups are in none.")]
 _RATES = "Rates are of decisions that have it."
 
@@ -60,21 +61,21 @@ class FailureMode:
     size: int = strawberry.field(description="Its failures.")
 
     @described("What sets its evidence apart, the most telling first.")
-    def channels(self, first: Few = 5) -> list[ModeChannel]:
+    def channels(self, first: Examples = 5) -> list[ModeChannel]:
         return [
-            ModeChannel(channel=channel_node(self.run, self.layer_id, trait.item), **_values(trait))
-            for trait in self.mode.channels[: few(first)]
+            node_from(ModeChannel, trait, channel=channel_node(self.run, self.layer_id, trait.item))
+            for trait in self.mode.channels[: example_count(first)]
         ]
 
     @described("Context labels of its evidence, the most telling first.")
-    def context_labels(self, first: Few = 5) -> list[ModeLabel]:
+    def context_labels(self, first: Examples = 5) -> list[ModeLabel]:
         return [
-            ModeLabel(label=self.run.context_labels[trait.item], **_values(trait))
-            for trait in self.mode.labels[: few(first)]
+            node_from(ModeLabel, trait, label=self.run.context_labels[trait.item])
+            for trait in self.mode.context_labels[: example_count(first)]
         ]
 
     @described("Its labels and predictions, most images first.")
-    def confusions(self, first: Few = 5) -> list[ModePair]:
+    def confusions(self, first: Examples = 5) -> list[ModePair]:
         classes = self.run.classes
         return [
             ModePair(
@@ -82,12 +83,12 @@ class FailureMode:
                 predicted=class_node(self.run, classes[predicted]),
                 images=images,
             )
-            for label, predicted, images in self.mode.pairs[: few(first)]
+            for label, predicted, images in self.mode.pairs[: example_count(first)]
         ]
 
     @described("Its decisions, the most typical first.")
-    async def examples(self, info: Info, first: Few = 3) -> list[Decision]:
-        keys = [(self.run.run_id, decision) for decision in self.mode.decisions[: few(first)]]
+    async def examples(self, info: Info, first: Examples = 3) -> list[Decision]:
+        keys = [(self.run.run_id, decision) for decision in self.mode.decisions[: example_count(first)]]
         return [decision_node(self.run, row) for (row,) in await info.context.decisions.load_many(keys)]
 
 
@@ -117,31 +118,12 @@ async def failure_modes_answer(
     min_size: int | None,
 ) -> FailureModes:
     """The modes of a run's failures."""
-    most = _bounded("maxModes", given(max_modes), 6, _MOST_MODES)
-    size = _bounded("minSize", given(min_size), 3, MAX_FAILURES)
-    found_layer = evidence_layer(run, layer)
-    found: Modes = await failure_modes(context.session, run, found_layer, given(label), given(predicted), most, size)
-    context.session.spend(len(found.modes))
-    return FailureModes(
-        modes=[
-            FailureMode(run=run, mode=mode, layer_id=found_layer.layer_id, size=len(mode.decisions))
-            for mode in found.modes
-        ],
-        failures=found.failures,
-        truncated=found.sampled < found.failures,
-        unassigned=found.unassigned,
-        right=found.right,
-        silhouette=found.silhouette,
-    )
-
-
-def _values(trait: Trait) -> dict[str, Any]:
-    return {name: value for name, value in vars(trait).items() if name != "item"}
-
-
-def _bounded(name: str, value: int | None, default: int, most: int) -> int:
-    if value is None:
-        return default
-    if not 1 <= value <= most:
-        raise UsageError(f"{name}: {value} is not within 1 and {most}")
-    return value
+    most = bounded("maxModes", given(max_modes), 1, MAX_MODES, 6)
+    size = bounded("minSize", given(min_size), 1, MAX_FAILURES, 3)
+    of_layer = evidence_layer(run, layer)
+    answer = await failure_modes(context.session, run, of_layer, given(label), given(predicted), most, size)
+    context.session.spend(len(answer.modes))
+    modes = [
+        FailureMode(run=run, mode=mode, layer_id=of_layer.layer_id, size=len(mode.decisions)) for mode in answer.modes
+    ]
+    return node_from(FailureModes, answer, modes=modes, truncated=answer.sampled < answer.failures)

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import strawberry
 from strawberry.dataloader import DataLoader
 
 from evigraph.graphapi.questions import peak_shift
+from evigraph.graphapi.questions.peak_shift import AverageRow, ChangeRow, PairRow
+from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import RunInfo
-from evigraph.graphapi.store.names import find_class, find_layer, find_run
-from evigraph.graphapi.store.sql import Row
-from evigraph.graphapi.types.base import UNSET, After, Connection, First, Info, Outcome, described, given, listed
+from evigraph.graphapi.store.names import find_layer, find_run
+from evigraph.graphapi.types.base import (
+    UNSET,
+    After,
+    Connection,
+    First,
+    Info,
+    Outcome,
+    class_id_of,
+    described,
+    given,
+    listed,
+    outcome_of,
+)
 from evigraph.graphapi.types.image import Image, image_node
 from evigraph.graphapi.types.layers_classes import Class, class_node
-from evigraph.graphapi.types.loaders import Context, Rows
+from evigraph.graphapi.types.loaders import Context
+from evigraph.graphapi.types.nodes import node_from
 from evigraph.schema.errors import UsageError
 
 TrueClass = Annotated[
@@ -70,8 +84,8 @@ class MeanPeakChange:
 class PeakShiftPair:
     run: strawberry.Private[RunInfo]
     other_run: strawberry.Private[RunInfo]
-    row: strawberry.Private[Row]
-    changes: strawberry.Private[DataLoader[Any, Any]]
+    row: strawberry.Private[PairRow]
+    changes: strawberry.Private[DataLoader[PairRow, dict[str, ChangeRow]]]
 
     @strawberry.field
     async def image(self, info: Info) -> Image:
@@ -95,11 +109,15 @@ class PeakShiftPair:
 
     @described("Of the channels in the true class's evidence in this run.", name="true")
     async def true_(self) -> PeakChange | None:
-        return _change((await self.changes.load(self.row)).get("true"))
+        return await self._change("true")
 
     @described("Of the channels in the wrong class's evidence in the other run.")
     async def wrong(self) -> PeakChange | None:
-        return _change((await self.changes.load(self.row)).get("wrong"))
+        return await self._change("wrong")
+
+    async def _change(self, side: str) -> PeakChange | None:
+        row = (await self.changes.load(self.row)).get(side)
+        return row and node_from(PeakChange, row)
 
 
 @strawberry.type(description="Change of peak features between two runs of one network, over images of the same uri.")
@@ -107,26 +125,30 @@ class PeakShift:
     run: strawberry.Private[RunInfo]
     other_run: strawberry.Private[RunInfo]
     question: strawberry.Private[Question]
-    averages: strawberry.Private[DataLoader[Any, Any]]
+    averages: strawberry.Private[DataLoader[None, dict[str, AverageRow]]]
 
     @described("In the data's order.")
     async def pairs(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[PeakShiftPair]:
         q, context = self.question, info.context
-        changes = DataLoader(load_fn=_loader(context, q))
+        changes = _changes(context, q)
 
-        def nodes(rows: Rows) -> list[PeakShiftPair]:
-            return [PeakShiftPair(run=self.run, other_run=self.other_run, row=row, changes=changes) for row in rows]
+        def node(row: PairRow) -> PeakShiftPair:
+            return PeakShiftPair(run=self.run, other_run=self.other_run, row=row, changes=changes)
 
         arguments = (q.runs[1], q.true_id, q.outcome)
-        return await listed(context, peak_shift.pairs, arguments, (self.run.run_id,), first, after, nodes)
+        return await listed(context, peak_shift.pairs, arguments, (self.run.run_id,), first, after, node)
 
     @described("Of the channels in the true class's evidence in this run, over all pairs.", name="true")
     async def true_(self) -> MeanPeakChange | None:
-        return _mean((await self.averages.load(None)).get("true"))
+        return await self._mean("true")
 
     @described("Of the channels in the wrong class's evidence in the other run, over all pairs.")
     async def wrong(self) -> MeanPeakChange | None:
-        return _mean((await self.averages.load(None)).get("wrong"))
+        return await self._mean("wrong")
+
+    async def _mean(self, side: str) -> MeanPeakChange | None:
+        row = (await self.averages.load(None)).get(side)
+        return row and node_from(MeanPeakChange, row)
 
 
 def peak_shift_node(
@@ -150,56 +172,31 @@ def peak_shift_node(
             f"runs {run.name!r} and {other!r} are of different weights, so their channels are not the same; "
             "index both sets with one network"
         )
-    top, outcome, class_name = given(top), given(outcome), given(class_)
-    if top is not None and top < 1:
-        raise UsageError(f"top: {top} is below 1; leave it out for all channels")
-    of_class = None if class_name is None else find_class(run, class_name).class_id
+    top = bounded("top", given(top), 1)
     # Edges are found by the layer that they explain, one above that of the channels.
     layers = tuple(find_layer(one, layer).layer_id + 1 for one in (run, other_run))
     if layers[0] == len(run.layers):
         raise UsageError("layer: logits are explained by evidence and are none; name a layer below")
-    said = None if outcome is None else str(outcome.value)
-    question = Question((run.run_id, other_run.run_id), (layers[0], layers[1]), of_class, said, top)
-    context = info.context
+    of_class = class_id_of(run, class_)
+    question = Question((run.run_id, other_run.run_id), (layers[0], layers[1]), of_class, outcome_of(outcome), top)
+    averages = _averages(info.context, question)
+    return PeakShift(run=run, other_run=other_run, question=question, averages=averages)
 
-    async def averages(keys: list[None]) -> Sequence[dict[str, Row]]:
+
+def _changes(context: Context, question: Question) -> DataLoader[PairRow, dict[str, ChangeRow]]:
+    async def load(pairs: list[PairRow]) -> Sequence[dict[str, ChangeRow]]:
+        rows = await context.session.rows(peak_shift.of_images(question.runs, question.layers, pairs, question.top))
+        by_image: dict[int, dict[str, ChangeRow]] = {}
+        for row in rows:
+            by_image.setdefault(row.image_id, {})[row.side] = row
+        return [by_image.get(pair.image_id, {}) for pair in pairs]
+
+    return DataLoader(load_fn=load)
+
+
+def _averages(context: Context, question: Question) -> DataLoader[None, dict[str, AverageRow]]:
+    async def load(keys: list[None]) -> Sequence[dict[str, AverageRow]]:
         rows = await context.session.rows(peak_shift.average(*question))
         return [{row.side: row for row in rows}] * len(keys)
 
-    return PeakShift(run=run, other_run=other_run, question=question, averages=DataLoader(load_fn=averages))
-
-
-def _loader(context: Context, question: Question) -> Any:
-    async def load(pairs: list[Row]) -> Sequence[dict[str, Row]]:
-        classes = {c for row in pairs for c in (row.true_id, row.predicted_id, row.other_predicted_id)}
-        ids = [(row.image_id, row.other_image_id) for row in pairs]
-        q = question
-        rows = await context.session.rows(peak_shift.of_images(q.runs, q.layers, ids, sorted(classes), q.top))
-        found: dict[int, dict[str, Row]] = {}
-        for row in rows:
-            found.setdefault(row.image_id, {})[row.side] = row
-        return [found.get(row.image_id, {}) for row in pairs]
-
-    return load
-
-
-def _change(row: Row | None) -> PeakChange | None:
-    if row is None:
-        return None
-    return PeakChange(channels=row.channels, matched=row.matched, before=row.before, after=row.after, change=row.change)
-
-
-def _mean(row: Row | None) -> MeanPeakChange | None:
-    if row is None:
-        return None
-    return MeanPeakChange(
-        images=row.images,
-        matched_images=row.matched_images,
-        channels=row.channels,
-        matched=row.matched,
-        before=row.before,
-        after=row.after,
-        change=row.change,
-        standard_error=row.standard_error,
-        rose=row.rose,
-    )
+    return DataLoader(load_fn=load)

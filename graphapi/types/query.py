@@ -68,11 +68,9 @@ def _age(run: Run) -> tuple[int, int]:
 async def _row_node(context: Context, type_name: str, run_id: int, row_id: int) -> NodeInterface:
     run = context.session.version.run(run_id)
     if type_name == "Image":
-        rows = await context.images.load((run_id, row_id))
-        if rows:
-            return image_node(run, rows[0])
+        for image in await context.images.load((run_id, row_id)):
+            return image_node(run, image)
     else:
-        rows = await context.decisions.load((run_id, row_id))
-        if rows:
-            return decision_node(run, rows[0])
+        for decision in await context.decisions.load((run_id, row_id)):
+            return decision_node(run, decision)
     raise NotFoundError(type_name.lower(), str(row_id), (), f"in run {run.name!r}")

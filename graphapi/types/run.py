@@ -8,9 +8,12 @@ from typing import Annotated
 import strawberry
 
 from evigraph.graphapi.questions import support
-from evigraph.graphapi.questions.verification import methods_of_layer, verified_channels
+from evigraph.graphapi.questions.class_graph import class_graph
+from evigraph.graphapi.questions.support import ConfusionRow, SkippedRow, SupportRow
+from evigraph.graphapi.questions.verification import CountsRow, methods_of_layer, verified_channels
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.names import check_channel, find_layer
+from evigraph.graphapi.store.rows import ImageRow
 from evigraph.graphapi.types.base import (
     UNSET,
     After,
@@ -24,10 +27,12 @@ from evigraph.graphapi.types.base import (
     Outcome,
     Role,
     SupportOrder,
+    class_id_of,
     described,
     given,
     listed,
     listed_here,
+    outcome_of,
     role_of,
 )
 from evigraph.graphapi.types.channel import (
@@ -35,13 +40,11 @@ from evigraph.graphapi.types.channel import (
     ChannelSupport,
     VerifiedChannel,
     channel_node,
-    class_id_of,
     order_of,
-    outcome_of,
     support_node,
     verified_node,
 )
-from evigraph.graphapi.types.class_graph import ClassGraph, class_graph
+from evigraph.graphapi.types.class_graph import ClassGraph, class_graph_node
 from evigraph.graphapi.types.context import ContextLabelSupport, ContextOrder, LayerName, labels_of_class
 from evigraph.graphapi.types.contrast import (
     CohortInput,
@@ -54,8 +57,8 @@ from evigraph.graphapi.types.contrast import (
 from evigraph.graphapi.types.failures import Failure, Top, failures_page
 from evigraph.graphapi.types.image import Confusion, Image, SkippedImage, confusion_node, image_node
 from evigraph.graphapi.types.layers_classes import Class, Layer, class_node, layer_node
-from evigraph.graphapi.types.loaders import Rows
 from evigraph.graphapi.types.modes import FailureModes, MaxModes, MinSize, failure_modes_answer
+from evigraph.graphapi.types.nodes import node_from
 from evigraph.graphapi.types.peak_shift import OtherOutcome, PeakShift, TopChannels, TrueClass, peak_shift_node
 from evigraph.graphapi.types.verification import VerificationCounts, VerificationMethod, counts_by_method
 from evigraph.schema.tables.rollups import ALL_CLASSES
@@ -97,9 +100,9 @@ class Run(NodeInterface):
 
     @described("A layer goes by its name or its module path.")
     def channel(self, layer: str, index: int) -> Channel | None:
-        found = find_layer(self.run, layer)
-        check_channel(self.run, found, index)
-        return channel_node(self.run, found.layer_id, index)
+        of_layer = find_layer(self.run, layer)
+        check_channel(self.run, of_layer, index)
+        return channel_node(self.run, of_layer.layer_id, index)
 
     @described("The channels of a layer that support a class, or all classes, most first.")
     async def channel_support(
@@ -113,14 +116,14 @@ class Run(NodeInterface):
         first: First = UNSET,
         after: After = UNSET,
     ) -> Connection[ChannelSupport]:
-        def nodes(rows: Rows) -> list[ChannelSupport]:
-            return [support_node(self.run, row, *arguments[:2]) for row in rows]
+        def node(row: SupportRow) -> ChannelSupport:
+            return support_node(self.run, row, *arguments[:2])
 
         class_id = class_id_of(self.run, class_)
         arguments = (role_of(role), outcome_of(outcome), order_of(order_by))
         layer_id = find_layer(self.run, layer).layer_id
         parent = (self.run.run_id, layer_id, ALL_CLASSES if class_id is None else class_id)
-        return await listed(info.context, support.channels_of_class, arguments, parent, first, after, nodes)
+        return await listed(info.context, support.channels_of_class, arguments, parent, first, after, node)
 
     @described("The context labels that the evidence of a class, or of all classes, lies on, most edges first.")
     async def context_labels(
@@ -153,7 +156,7 @@ class Run(NodeInterface):
         ] = 20,
     ) -> ClassGraph:
         wanted = (role_of(role), outcome_of(outcome), min_rate, max_nodes_per_layer)
-        return await class_graph(info.context.session, self.run, class_, *wanted)
+        return class_graph_node(self.run, await class_graph(info.context.session, self.run, class_, *wanted))
 
     @described("In the data's order. label and predicted are classes by name, key or index.")
     async def images(
@@ -165,25 +168,25 @@ class Run(NodeInterface):
         first: First = UNSET,
         after: After = UNSET,
     ) -> Connection[Image]:
-        def nodes(rows: Rows) -> list[Image]:
-            return [image_node(self.run, row) for row in rows]
+        def node(row: ImageRow) -> Image:
+            return image_node(self.run, row)
 
         arguments = (class_id_of(self.run, label), class_id_of(self.run, predicted), outcome_of(outcome))
-        return await listed(info.context, support.images, arguments, (self.run.run_id,), first, after, nodes)
+        return await listed(info.context, support.images, arguments, (self.run.run_id,), first, after, node)
 
     @described("In the data's order.")
     async def skipped_images(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[SkippedImage]:
-        def nodes(rows: Rows) -> list[SkippedImage]:
-            return [SkippedImage(uri=row.uri, reason=row.reason) for row in rows]
+        def node(row: SkippedRow) -> SkippedImage:
+            return node_from(SkippedImage, row)
 
-        return await listed(info.context, support.skipped_images, (), (self.run.run_id,), first, after, nodes)
+        return await listed(info.context, support.skipped_images, (), (self.run.run_id,), first, after, node)
 
     @described("Wrongly predicted images per label and predicted class, most first.")
     async def confusions(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Confusion]:
-        def nodes(rows: Rows) -> list[Confusion]:
-            return [confusion_node(self.run, row) for row in rows]
+        def node(row: ConfusionRow) -> Confusion:
+            return confusion_node(self.run, row)
 
-        return await listed(info.context, support.confusions, (), (self.run.run_id,), first, after, nodes)
+        return await listed(info.context, support.confusions, (), (self.run.run_id,), first, after, node)
 
     @described("Wrong decisions in the data's order, with a layer's evidence for the predicted and the true class.")
     async def failures(
@@ -236,13 +239,13 @@ class Run(NodeInterface):
         first: First = UNSET,
         after: After = UNSET,
     ) -> Connection[VerifiedChannel]:
-        def nodes(rows: Rows) -> list[VerifiedChannel]:
-            return [verified_node(self.run, row) for row in rows]
+        def node(row: CountsRow) -> VerifiedChannel:
+            return verified_node(self.run, row)
 
         wanted = (given(method) or VerificationMethod.REMOVE).value
         arguments = (class_id_of(self.run, class_), wanted, role_of(role), outcome_of(outcome))
         parent = (self.run.run_id, find_layer(self.run, layer).layer_id)
-        return await listed(info.context, verified_channels, arguments, parent, first, after, nodes)
+        return await listed(info.context, verified_channels, arguments, parent, first, after, node)
 
     @described(
         "How often decisions changed without evidence of a layer, by method: a decision counts once, however many "
@@ -283,21 +286,4 @@ class Run(NodeInterface):
 
 def run_node(run: RunInfo) -> Run:
     """The GraphQL object of a run."""
-    return Run(
-        run=run,
-        name=run.name,
-        model=run.model,
-        weights_sha256=run.weights_sha256,
-        dataset=run.dataset,
-        dataset_sha256=run.dataset_sha256,
-        top_n=run.top_n,
-        max_nodes=run.max_nodes,
-        mask_threshold=run.mask_threshold,
-        image_count=run.image_count,
-        skipped_count=run.skipped_count,
-        decision_count=run.decision_count,
-        edge_count=BigInt(run.edge_count),
-        created_at=run.created_at,
-        finished_at=run.finished_at,
-        indexer_version=run.indexer_version,
-    )
+    return node_from(Run, run, run=run, edge_count=BigInt(run.edge_count))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
 
 import strawberry
 
+from evigraph.graphapi.questions.evidence import EvidenceRow
+from evigraph.graphapi.questions.verification import CountsRow
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.paging import Builder, Parent
-from evigraph.graphapi.store.sql import Row
+from evigraph.graphapi.store.rows import VerificationRow
 from evigraph.graphapi.types.base import described
 from evigraph.graphapi.types.layers_classes import Class, class_node
 from evigraph.graphapi.types.loaders import Context, PageKey
+from evigraph.graphapi.types.nodes import node_from
 
 _EDGE = tuple(f"{end}_{part}" for end in ("target", "source") for part in ("layer", "channel", "y", "x"))
 
@@ -30,7 +32,7 @@ class VerificationMethod(enum.Enum):
 @strawberry.type(description="What the network decided when the same was done to what is no evidence of the decision.")
 class VerificationControl:
     run: strawberry.Private[RunInfo]
-    row: strawberry.Private[Row]
+    predicted_id: strawberry.Private[int]
     channel: int | None = strawberry.field(description="The channel of the layer that was removed; null for OCCLUDE.")
     top: int | None = strawberry.field(description="First row of the region that was hidden; null for REMOVE.")
     left: int | None = strawberry.field(description="Its first column; null for REMOVE.")
@@ -41,13 +43,13 @@ class VerificationControl:
 
     @strawberry.field
     def predicted(self) -> Class:
-        return class_node(self.run, self.run.classes[self.row.control_predicted_id])
+        return class_node(self.run, self.run.classes[self.predicted_id])
 
 
 @strawberry.type(description="What the network decided without a piece of its evidence.")
 class Verification:
     run: strawberry.Private[RunInfo]
-    row: strawberry.Private[Row]
+    row: strawberry.Private[VerificationRow]
     method: VerificationMethod
     logit: float = strawberry.field(description="The new logit of the decision's class.")
     logit_change: float = strawberry.field(
@@ -111,70 +113,64 @@ class VerificationCounts:
     )
 
 
-def counts_node(row: Row) -> VerificationCounts:
+def counts_node(row: CountsRow) -> VerificationCounts:
     """The GraphQL object of a row of a verification listing."""
-    return VerificationCounts(
+    change = row.mean_control_logit_change
+    return node_from(
+        VerificationCounts,
+        row,
         method=VerificationMethod(row.method),
-        tested=row.tested,
-        corrected=row.corrected,
-        flipped=row.flipped,
         corrected_rate=row.corrected / row.tested,
-        mean_logit_change=row.mean_logit_change,
-        control=_control_counts(row) if row.control_tested else None,
+        control=_control_counts(row, change) if row.control_tested and change is not None else None,
     )
 
 
-def _control_counts(row: Row) -> ControlCounts:
+def _control_counts(row: CountsRow, mean_logit_change: float) -> ControlCounts:
     return ControlCounts(
         tested=row.control_tested,
         corrected=row.control_corrected,
         flipped=row.control_flipped,
         corrected_rate=row.control_corrected / row.control_tested,
-        mean_logit_change=row.mean_control_logit_change,
+        mean_logit_change=mean_logit_change,
         only_evidence=row.only_corrected,
         only_control=row.control_only_corrected,
     )
 
 
 async def counts_by_method(
-    context: Context, listing: Builder, parent: Parent, *arguments: int | str | None
+    context: Context, listing: Builder[CountsRow], parent: Parent, *arguments: int | str | None
 ) -> list[VerificationCounts]:
     """The counts of a channel or a layer, a method each, by its listing; none where it was not tested."""
     page = PageKey(listing, arguments, None, len(VerificationMethod), parent)
     return [counts_node(row) for row in await context.pages.load(page)]
 
 
-async def tests_of_edge(context: Context, run: RunInfo, edge: Row) -> list[Verification]:
-    """The tests of one edge; none where it was not tested."""
-    rows: Iterable[Row] = await context.verifications.load((run.run_id, edge.root_class_id, edge.decision_id))
+async def tests_of_edge(context: Context, run: RunInfo, edge: EvidenceRow) -> list[Verification]:
+    """The tests of one edge, by method; none where it was not tested."""
+    rows = await context.verifications.load((run.run_id, edge.root_class_id, edge.decision_id))
     edge_key = tuple(getattr(edge, name) for name in _EDGE)
     of_edge = [row for row in rows if tuple(getattr(row, name) for name in _EDGE) == edge_key]
-    return [
-        Verification(
-            run=run,
-            row=row,
-            method=VerificationMethod(row.method),
-            logit=row.logit,
-            logit_change=row.logit_change,
-            label_logit_change=row.label_logit_change,
-            corrected=row.corrected,
-            area=row.area,
-            disturbance=row.disturbance,
-            control=None if row.control_predicted_id is None else _control(run, row),
-        )
-        for row in sorted(of_edge, key=lambda row: str(row.method))
-    ]
+    return [_verification_node(run, row) for row in sorted(of_edge, key=lambda row: row.method)]
 
 
-def _control(run: RunInfo, row: Row) -> VerificationControl:
+def _verification_node(run: RunInfo, row: VerificationRow) -> Verification:
+    method, control = VerificationMethod(row.method), _control_node(run, row)
+    return node_from(Verification, row, run=run, row=row, method=method, control=control)
+
+
+def _control_node(run: RunInfo, row: VerificationRow) -> VerificationControl | None:
+    predicted_id, logit_change = row.control_predicted_id, row.control_logit_change
+    disturbance = row.control_disturbance
+    if predicted_id is None or logit_change is None or disturbance is None:
+        return None
     return VerificationControl(
         run=run,
-        row=row,
+        predicted_id=predicted_id,
         channel=row.control_channel,
         top=row.control_top,
         left=row.control_left,
-        logit_change=row.control_logit_change,
+        logit_change=logit_change,
         label_logit_change=row.control_label_logit_change,
         corrected=row.control_corrected,
-        disturbance=row.control_disturbance,
+        disturbance=disturbance,
     )

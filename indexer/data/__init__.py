@@ -1,8 +1,13 @@
-"""Reading a set of images: classes -> sources -> images -> preprocess -> loader, as data flows.
+"""Reading a set of images: what `--data` names -> a sorted listing -> batches of the network's input.
 
-`classes` names the network's outputs, `sources` lists the images with their labels and semantic maps, `images`
-decodes one file, `preprocess` makes it the network's input, `loader` does that for many in worker processes.
-A listing is made of `samples`; `request` is what was asked for; `voc` and `scene_sets` know published sets, and
-`context_labels` the lists of their labels. `listing` and `tables` are the folder walk and the CSV reading that all
-share.
+classes                the network's outputs: index, key and name
+sources                `--data KIND:PLACE` -> the layout that lists it; layouts register themselves
+folder imagefolder     layouts: any images; a folder a class;
+lists voc scene_sets   CSV files; PASCAL VOC and Context; ADE20K and COCO-Stuff
+samples request        a listing (`DataSource`), and what it is asked for
+listing tables         what layouts share: walks of folders, CSV files,
+context_labels         and the labels of semantic maps
+images                 a file -> 8-bit RGB, or the reason why it is skipped
+preprocess             resize, crop, normalise: an image, and its map likewise
+loader                 many of them, in worker processes, in batches
 """

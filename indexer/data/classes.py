@@ -66,10 +66,10 @@ class ClassList:
         """
         if text in self._by_key:
             return self._by_key[text]
-        found = self._by_name.get(text, [])
-        if len(found) > 1:
-            raise AmbiguousError("class name", text, (f"{self.entries[i].key!r} (index {i})" for i in found))
-        return found[0] if found else None
+        indices = self._by_name.get(text, [])
+        if len(indices) > 1:
+            raise AmbiguousError("class name", text, (f"{self.entries[i].key!r} (index {i})" for i in indices))
+        return indices[0] if indices else None
 
     def find(self, text: str) -> int:
         """Index of the class whose key, else name, else index is `text`.
@@ -78,12 +78,12 @@ class ClassList:
             NotFoundError: there is none; names near matches.
             AmbiguousError: several classes have that name.
         """
-        found = self.match(text)
-        if found is None and text.isascii() and text.isdigit() and int(text) < len(self):
-            found = int(text)
-        if found is None:
+        index = self.match(text)
+        if index is None and text.isascii() and text.isdigit() and int(text) < len(self):
+            index = int(text)
+        if index is None:
             raise NotFoundError("class", text, self.known(), f"among the {len(self)} classes")
-        return found
+        return index
 
     def known(self) -> Iterable[str]:
         """Every key and name, for near matches."""
@@ -155,7 +155,7 @@ def _indexed(table: Table, key_column: str) -> list[ClassEntry]:
     for row in table.rows:
         index_text, key, name = row.cells["index"], row.cells[key_column], row.cells["name"]
         if not (index_text.isascii() and index_text.isdigit()):
-            raise table.error(row, f"index {index_text!r} is no whole number from 0")
+            raise table.error(row, f"index {index_text!r} is not a whole number from 0")
         if not key or not name:
             raise table.error(row, f"an empty {'name' if not name else key_column!r}")
         index = int(index_text)

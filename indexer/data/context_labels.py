@@ -12,7 +12,7 @@ from evigraph.indexer.data.tables import read_table, read_text
 from evigraph.schema.errors import DataError
 
 VOID = "void"
-"""The name in a class file that is no label."""
+"""The name in a class file that stands for no label."""
 
 UNNAMED = frozenset({VOID, "unknown", "unlabeled"})
 """What published lists call a region that was given no label."""
@@ -63,7 +63,7 @@ def read_class_file(path: Path) -> ContextLabels:
     for row in table.rows:
         text, name = row.cells["mask_value"], row.cells["name"]
         if not (text.isascii() and text.isdigit() and int(text) <= MAX_MASK_VALUE):
-            raise table.error(row, f"mask_value {text!r} is no whole number from 0 to {MAX_MASK_VALUE}")
+            raise table.error(row, f"mask_value {text!r} is not a whole number from 0 to {MAX_MASK_VALUE}")
         if int(text) in names:
             raise table.error(row, f"mask_value {text} is given twice")
         if not name or (name in names.values() and name != VOID):
@@ -89,13 +89,13 @@ def read_label_list(path: Path, skip: Collection[str] = UNNAMED) -> dict[int, st
             continue
         entry = _ENTRY.fullmatch(line.strip())
         if entry is None or not entry[2] or int(entry[1]) > MAX_MASK_VALUE:
-            raise DataError(f"{path}, line {number}: {line.strip()!r} is no label; a line is as '12: grass'")
+            raise DataError(f"{path}, line {number}: {line.strip()!r} is not a label; write lines such as '12: grass'")
         if int(entry[1]) in names:
             raise DataError(f"{path}, line {number}: label {int(entry[1])} is given twice; name each once")
         names[int(entry[1])] = entry[2]
     names = {value: name for value, name in names.items() if value and name not in skip}
     if not names:
-        raise DataError(f"{path} names no label; a line is as '12: grass'")
+        raise DataError(f"{path} names no label; write lines such as '12: grass'")
     return told_apart(names)
 
 

@@ -75,7 +75,7 @@ def load_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
         Mode RGB, upright.
 
     Raises:
-        SkippedImage: it is no image that can be used.
+        SkippedImage: the file is not an image that can be used.
     """
     with _decoding():
         return _load_upright(path, max_pixels).pixels
@@ -95,7 +95,7 @@ def load_image_and_map(
         and of one size.
 
     Raises:
-        SkippedImage: either cannot be used, or their sizes differ.
+        SkippedImage: one of the two cannot be used, or their sizes differ.
     """
     with _decoding():
         image = _load_upright(image_path, max_pixels)

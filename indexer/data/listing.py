@@ -77,7 +77,7 @@ def _scan(path: Path) -> list[os.DirEntry[str]]:
     except FileNotFoundError:
         raise DataError(f"no folder {str(path)!r}; check the path") from None
     except NotADirectoryError:
-        raise DataError(f"{str(path)!r} is no folder; give a folder") from None
+        raise DataError(f"{str(path)!r} is not a folder; give a folder") from None
     except OSError as error:
         raise DataError(f"folder {str(path)!r} cannot be read: {error.strerror}") from None
 

@@ -28,8 +28,8 @@ class Batch:
     Attributes:
         image_ids: (images,) int64, those that could be used.
         pixels: (images, 3, crop, crop) float32.
-        maps: (images, crop, crop) label ids, uint8 or, where ids above 255 exist, int32; 0 = void, all void for an
-            image without a map. None where the source has no maps.
+        maps: (images, crop, crop) context label ids, uint8 or, where ids above 255 exist, int32; 0 = void, all void for
+            an image without a map. None where the source has no maps.
         skipped: (image id, reason) of the others. A batch may be all skipped, with 0 images.
     """
 
@@ -58,7 +58,7 @@ def iterate_batches(
 
     Args:
         source: the listing.
-        preprocessing: of the network.
+        preprocessing: that the network needs.
         image_ids: positions in `source.samples`, in the order wanted.
         batch_size: images a batch, those skipped included.
         workers: processes that decode; 0 decodes in this one.
@@ -139,21 +139,21 @@ class _Decoded(Dataset[_Item]):
         pixels = self.preprocessing.image(image, self.max_pixels)
         if semantic_map is None:
             return _Item(image_id, pixels)
-        # before the crop, whose padding is void whatever label a map stores as 0
+        # before the crop, whose padding is void whatever context label a map stores as 0
         labels = self.preprocessing.map(self._labelled(semantic_map), self.max_pixels)
         return _Item(image_id, pixels, labels)
 
     def _labelled(self, semantic_map: Image.Image) -> Image.Image:
-        """Label ids of a map's values."""
+        """A map of context label ids, from one of mask values."""
         values: np.ndarray[Any, Any] = np.asarray(semantic_map)
         if semantic_map.mode != "L":
-            # what no list can name is the last entry, void
+            # values that no list can name go to the last entry, void
             values = values.clip(-1, len(self.lookup) - 1)
         return Image.fromarray(self.lookup[values])
 
 
 def _lookup(source: DataSource) -> np.ndarray[Any, Any]:
-    """Label id by mask value, with void for every other value and for the last entry."""
+    """Context label id by mask value; void for every other value and for the last entry."""
     dtype = np.int32 if _map_dtype(source) == torch.int32 else np.uint8
     lookup = np.zeros(MAX_MASK_VALUE + 2, dtype=dtype)
     lookup[: len(source.map_lookup)] = source.map_lookup
@@ -185,5 +185,5 @@ class _Collate:
 
 
 def default_workers() -> int:
-    """Loader processes where the user names no number: one for each core beside the first, 4 at most."""
+    """Loader processes where the user gives no number: one for each core beside the first, 4 at most."""
     return min(4, max(0, len(os.sched_getaffinity(0)) - 1))

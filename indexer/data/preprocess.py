@@ -1,4 +1,4 @@
-"""From a decoded image to the network's input, exactly as torchvision.transforms.v2 does it on Pillow images.
+"""From a decoded image to the network's input, exactly as torchvision.transforms.v2 does it with Pillow images.
 
 Resize of the short side (antialiased) -> centre crop, padded with 0 where it is larger than the image
 -> float32 in 0..1 or 0..255 -> channels reversed for BGR -> (x - mean) / std. Semantic maps go through the same
@@ -8,7 +8,7 @@ resize and crop by nearest neighbour; their padding is 0, void.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,20 +18,13 @@ from PIL import Image
 from torch import Tensor
 
 from evigraph.indexer.data.images import MAX_PIXELS, SkippedImage
+from evigraph.indexer.data.settings import PreprocessingOptions, Triple, triple
 from evigraph.schema.errors import UsageError
-
-CHANNEL_ORDERS = ("rgb", "bgr")
-PIXEL_SCALES = (1, 255)
-INTERPOLATIONS = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-}
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Settings of the way from an image to the input of a network; the defaults are ImageNet's.
+    """How an image becomes the input of a network; the defaults are ImageNet's.
 
     Attributes:
         resize: length of the short side in pixels, or None to leave the size alone.
@@ -45,58 +38,43 @@ class Preprocessing:
 
     resize: int | None = 256
     crop: int = 224
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    mean: Triple = (0.485, 0.456, 0.406)
+    std: Triple = (0.229, 0.224, 0.225)
     channel_order: str = "rgb"
     pixel_scale: int = 1
     interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
-        """Check every value.
+        """Check every value: what can be used is what can be given as an option.
 
         Raises:
             UsageError: the value that cannot be used, and what can.
         """
-        if self.resize is not None and not 1 <= self.resize <= 10_000:
-            raise UsageError(f"resize {self.resize} is out of range; give 1 to 10000 pixels, or 0 for no resize")
-        if not 1 <= self.crop <= 10_000:
-            raise UsageError(f"crop {self.crop} is out of range; give 1 to 10000 pixels")
-        for name, numbers in (("mean", self.mean), ("std", self.std)):
-            if len(numbers) != 3 or not all(math.isfinite(number) for number in numbers):
-                raise UsageError(f"{name} {numbers} is not three finite numbers; give one a channel, as .5,.5,.5")
-        if min(self.std) <= 0:
-            raise UsageError(f"std {self.std} must be above 0; it is divided by")
-        for name, value, known in (
-            ("channel order", self.channel_order, CHANNEL_ORDERS),
-            ("pixel scale", self.pixel_scale, PIXEL_SCALES),
-            ("interpolation", self.interpolation, INTERPOLATIONS),
-        ):
-            if value not in known:
-                raise UsageError(f"unknown {name} {value!r}; give one of {', '.join(map(str, known))}")
+        PreprocessingOptions(**asdict(self))
 
     @classmethod
     def from_weights(cls, transforms: Any) -> Preprocessing:
         """From the preset that torchvision weights carry (`weights.transforms()`, an ImageClassification).
 
         Raises:
-            UsageError: it is another kind of preset.
+            UsageError: the preset is of another kind.
         """
         try:
             (resize,), (crop,) = transforms.resize_size, transforms.crop_size
             mean, std, interpolation = transforms.mean, transforms.std, transforms.interpolation.value
         except (AttributeError, ValueError, TypeError):
             raise UsageError(
-                f"preprocessing {type(transforms).__name__} is none of image classification; "
+                f"preprocessing {type(transforms).__name__} is not a preset for image classification; "
                 f"set --resize, --crop, --mean and --std"
             ) from None
-        return cls(resize, crop, _triple("mean", mean), _triple("std", std), interpolation=interpolation)
+        return cls(resize, crop, triple("mean", mean), triple("std", std), interpolation=interpolation)
 
     @classmethod
     def from_timm(cls, config: Mapping[str, Any]) -> Preprocessing:
         """From timm's data configuration (`timm.data.resolve_data_config`), a dict.
 
         Raises:
-            UsageError: a crop mode or an input shape that has no counterpart here.
+            UsageError: the crop mode or the input shape has no counterpart here.
         """
         _, height, width = config["input_size"]
         mode = config.get("crop_mode") or "center"
@@ -106,48 +84,29 @@ class Preprocessing:
                 f"set --resize, --crop, --mean and --std"
             )
         resize = math.floor(height / (config.get("crop_pct") or 0.875))
-        mean, std = _triple("mean", config["mean"]), _triple("std", config["std"])
+        mean, std = triple("mean", config["mean"]), triple("std", config["std"])
         return cls(resize, height, mean, std, interpolation=config.get("interpolation", "bilinear"))
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Preprocessing:
         """The inverse of `to_settings`."""
-        triples = {name: _triple(name, settings[name]) for name in ("mean", "std")}
+        triples = {name: triple(name, settings[name]) for name in ("mean", "std")}
         return cls(**{**settings, **triples})
 
     def to_settings(self) -> dict[str, Any]:
         """As JSON values, for the run's settings."""
         return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
 
-    def with_options(
-        self,
-        *,
-        resize: int | None = None,
-        crop: int | None = None,
-        mean: str | None = None,
-        std: str | None = None,
-        channel_order: str | None = None,
-        pixel_scale: int | None = None,
-        interpolation: str | None = None,
-    ) -> Preprocessing:
-        """With the command line's options put in; None leaves a part as it is, resize 0 means no resize.
+    def with_options(self, options: PreprocessingOptions) -> Preprocessing:
+        """With the options that are given put in.
 
         Raises:
             UsageError: a value that cannot be used.
         """
-        given: dict[str, Any] = {
-            "resize": resize,
-            "crop": crop,
-            "mean": None if mean is None else parse_triple("mean", mean),
-            "std": None if std is None else parse_triple("std", std),
-            "channel_order": channel_order,
-            "pixel_scale": pixel_scale,
-            "interpolation": interpolation,
-        }
-        changes = {name: value for name, value in given.items() if value is not None}
-        if resize == 0:
-            changes["resize"] = None
-        return replace(self, **changes)
+        given = {name: value for name, value in asdict(options).items() if value is not None}
+        if options.resize == 0:
+            given["resize"] = None
+        return replace(self, **given)
 
     def image(self, image: Image.Image, max_pixels: int = MAX_PIXELS) -> Tensor:
         """The network's input.
@@ -160,9 +119,9 @@ class Preprocessing:
             (3, crop, crop) float32.
 
         Raises:
-            SkippedImage: so elongated that the resize would make more than `max_pixels`.
+            SkippedImage: the image is so elongated that the resize would make more than `max_pixels`.
         """
-        cropped = self._cropped(image, INTERPOLATIONS[self.interpolation], max_pixels)
+        cropped = self._cropped(image, Image.Resampling[self.interpolation.upper()], max_pixels)
         pixels = torch.from_numpy(np.array(cropped)).permute(2, 0, 1).to(torch.float32).contiguous()
         if self.pixel_scale == 1:
             pixels.mul_(1.0 / 255)  # a product, as torchvision has it: a quotient differs in the last bit
@@ -175,7 +134,7 @@ class Preprocessing:
         """A semantic map, aligned with the network's input.
 
         Args:
-            semantic_map: label ids, mode L or I, of the image's size.
+            semantic_map: context label ids, mode L or I, of the image's size.
             max_pixels: as for `image`.
 
         Returns:
@@ -196,24 +155,6 @@ class Preprocessing:
 
 IMAGENET = Preprocessing()
 """What torchvision's networks mostly take; used where neither weights nor options say anything."""
-
-
-def parse_triple(name: str, text: str) -> tuple[float, float, float]:
-    """Three numbers from an option's text, such as ".5,.5,.5".
-
-    Raises:
-        UsageError: there are not three, or one is no number.
-    """
-    try:
-        return _triple(name, [float(part) for part in text.split(",")])
-    except ValueError:
-        raise UsageError(f"{name} {text!r} is not three numbers; give one a channel, as .5,.5,.5") from None
-
-
-def _triple(name: str, numbers: Sequence[float]) -> tuple[float, float, float]:
-    if len(numbers) != 3:
-        raise UsageError(f"{name} has {len(numbers)} numbers where 3 are needed; give one a channel, as .5,.5,.5")
-    return float(numbers[0]), float(numbers[1]), float(numbers[2])
 
 
 def _resized(size: tuple[int, int], short: int) -> tuple[int, int]:

@@ -41,13 +41,13 @@ class DataRequest:
         """
         if self.classes is None:
             return ()
-        found = set()
+        indices = set()
         for tag in tags:
             try:
-                found.add(self.classes.match(tag))
+                indices.add(self.classes.match(tag))
             except AmbiguousError:
                 continue
-        return tuple(sorted(index for index in found if index is not None))
+        return tuple(sorted(index for index in indices if index is not None))
 
 
 def parse_options(spec: str, text: str, known: Collection[str]) -> dict[str, str]:
@@ -60,7 +60,7 @@ def parse_options(spec: str, text: str, known: Collection[str]) -> dict[str, str
     for part in text.split("&"):
         name, _, value = part.partition("=")
         if not name or not value:
-            raise UsageError(f"data {spec!r}: {part!r} is no option; give ?NAME=VALUE&NAME=VALUE")
+            raise UsageError(f"data {spec!r}: {part!r} is not an option; give ?NAME=VALUE&NAME=VALUE")
         if name not in known:
             raise NotFoundError("data option", name, known, f"in {spec!r} (there are {', '.join(known)})")
         if name in options:

@@ -96,10 +96,10 @@ def sorted_samples(samples: Iterable[Sample]) -> tuple[Sample, ...]:
 
 
 def split_tags(table: Table, row: Row, column: str) -> tuple[str, ...]:
-    """The tags in a cell, which semicolons part; sorted, each once."""
+    """The tags in a cell, which semicolons separate; sorted, each once."""
     parts = [part.strip() for part in row.cells[column].split(";")]
     if parts != [""] and not all(parts):
-        raise table.error(row, f"labels {row.cells[column]!r} has an empty label; part labels by single semicolons")
+        raise table.error(row, f"labels {row.cells[column]!r} has an empty label; separate labels by single semicolons")
     return tuple(sorted({part for part in parts if part}))
 
 

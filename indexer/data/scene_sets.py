@@ -24,6 +24,7 @@ from evigraph.indexer.data.context_labels import ContextLabels, read_label_list,
 from evigraph.indexer.data.listing import image_uris, subfolders
 from evigraph.indexer.data.request import DataRequest
 from evigraph.indexer.data.samples import DataSource, Sample, sorted_samples
+from evigraph.indexer.data.sources import layout
 from evigraph.indexer.data.tables import read_text
 from evigraph.schema.errors import DataError, NotFoundError
 
@@ -36,6 +37,7 @@ _COCO_MAPS = (
 """Where the maps of COCO-Stuff are unpacked, relative to its folder."""
 
 
+@layout("ade20k", "DIR", options=("split",))
 def open_ade20k(request: DataRequest) -> DataSource:
     """List ADE20K's scene parsing set (ADEChallengeData2016); the option is split."""
     root = request.place
@@ -51,6 +53,7 @@ def open_ade20k(request: DataRequest) -> DataSource:
     return _source(request, root, wanted, maps, tags, labels)
 
 
+@layout("coco-stuff", "DIR", options=("split",))
 def open_coco_stuff(request: DataRequest) -> DataSource:
     """List COCO under COCO-Stuff's maps; the option is split."""
     root = request.place
@@ -125,7 +128,7 @@ def _read_object_info(path: Path) -> dict[int, str]:
     """Names by mask value: the first of the synonyms, or all of them where two labels share the first."""
     full: dict[int, str] = {}
     for number, line in enumerate(read_text(path).splitlines(), 1):
-        # Idx, Ratio, Train, Val, Stuff, Name: columns are parted by tabs and blanks, names hold blanks
+        # Idx, Ratio, Train, Val, Stuff, Name: tabs and spaces separate the columns, and names hold spaces
         cells = line.split(None, 5)
         if not cells or cells[0] == "Idx":
             continue
@@ -162,7 +165,7 @@ def _read_instances(path: Path, folder: str) -> dict[str, tuple[str, ...]]:
         pairs = {(uri[entry["image_id"]], category[entry["category_id"]]) for entry in content["annotations"]}
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{path} is no list of COCO's instances ({type(error).__name__}: {error}); "
+            f"{path} is not a list of COCO instances ({type(error).__name__}: {error}); "
             "restore it, or remove it to index without labels"
         ) from None
     return _grouped(sorted(pairs))

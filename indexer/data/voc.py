@@ -22,6 +22,7 @@ from evigraph.indexer.data.context_labels import ContextLabels, read_class_file,
 from evigraph.indexer.data.listing import file_uris, image_uris, subfolders
 from evigraph.indexer.data.request import DataRequest
 from evigraph.indexer.data.samples import DataSource, Sample, sorted_samples
+from evigraph.indexer.data.sources import layout
 from evigraph.indexer.data.tables import read_text
 from evigraph.schema.errors import AmbiguousError, DataError, NotFoundError, UsageError
 
@@ -48,6 +49,7 @@ _CONTEXT_SETS = {
 }
 
 
+@layout("voc", "DIR", options=("split", "year"))
 def open_voc(request: DataRequest) -> DataSource:
     """List a VOC folder; options are year and split."""
     root = _find_root(request.place, request.options.get("year"))
@@ -60,6 +62,7 @@ def open_voc(request: DataRequest) -> DataSource:
     return _source(request, root, uris, maps, labels, None)
 
 
+@layout("pascal-context", "DIR", options=("images", "labels", "split", "year"))
 def open_pascal_context(request: DataRequest) -> DataSource:
     """List VOC's images under PASCAL-Context's maps; options are images, labels, year and split."""
     images = Path(request.options.get("images", request.place)).expanduser()
@@ -88,14 +91,14 @@ def _context_set(request: DataRequest) -> _ContextSet:
     given = request.options.get("labels")
     if given is not None:
         if given not in _CONTEXT_SETS:
-            raise UsageError(f"data {request.spec!r}: labels={given} is none of {', '.join(_CONTEXT_SETS)}")
+            raise UsageError(f"data {request.spec!r}: unknown labels={given}; give {' or '.join(_CONTEXT_SETS)}")
         return _CONTEXT_SETS[given]
-    found = [name for name, context in _CONTEXT_SETS.items() if (request.place / context.labels).is_file()]
-    if not found:
+    present = [name for name, context in _CONTEXT_SETS.items() if (request.place / context.labels).is_file()]
+    if not present:
         raise DataError(f"{str(request.place)!r} has neither labels.txt (459 labels) nor 59_labels.txt; add the list")
-    if len(found) > 1:
+    if len(present) > 1:
         raise UsageError(f"{str(request.place)!r} holds 459 and 59 labels; add ?labels=459 or ?labels=59")
-    return _CONTEXT_SETS[found[0]]
+    return _CONTEXT_SETS[present[0]]
 
 
 def _find_root(place: Path, year: str | None) -> Path:
@@ -105,21 +108,21 @@ def _find_root(place: Path, year: str | None) -> Path:
             raise UsageError(f"{str(place)!r} holds one year's {_IMAGES} itself; leave out year={year}")
         return place
     within = [place, place / "VOCdevkit"]
-    found = [
+    roots = [
         folder / name
         for folder in within
         if folder == place or folder.is_dir()
         for name in subfolders(folder)
         if name.startswith("VOC") and (folder / name / _IMAGES).is_dir()
     ]
-    years = [folder.name.removeprefix("VOC") for folder in found]
-    if not found:
+    years = [folder.name.removeprefix("VOC") for folder in roots]
+    if not roots:
         raise DataError(f"{str(place)!r} holds no VOC20xx/{_IMAGES}; give the folder VOCdevkit, or one year's in it")
-    if year is None and len(found) > 1:
+    if year is None and len(roots) > 1:
         raise UsageError(f"{str(place)!r} holds {' and '.join(years)}; add ?year={years[-1]}")
     if year is not None and year not in years:
         raise NotFoundError("year", year, years, f"in {str(place)!r} (there are {', '.join(years)})")
-    return found[0] if year is None else found[years.index(year)]
+    return roots[0] if year is None else roots[years.index(year)]
 
 
 def _select(root: Path, split: str | None, folders: Iterable[Path]) -> list[str]:
@@ -134,8 +137,8 @@ def _select(root: Path, split: str | None, folders: Iterable[Path]) -> list[str]
     for number, line in enumerate(read_text(path).splitlines(), 1):
         if len(line.split()) > 1:
             raise DataError(
-                f"{path}, line {number}: {line.strip()!r} is no image name alone; lists of one class tell what is in "
-                "an image, give one of images, such as split=Main/val"
+                f"{path}, line {number}: {line.strip()!r} is not just an image name; lists of one class tell "
+                "what is in an image, give one of images, such as split=Main/val"
             )
         names.extend(line.split())
     by_stem = _by_stem(_IMAGES, uris)
@@ -152,13 +155,13 @@ def _split_file(split: str, folders: Iterable[Path]) -> Path:
             known.update((uri.removesuffix(".txt"), folder / uri) for uri in file_uris(folder, "", frozenset({".txt"})))
     if split in known:
         return known[split]
-    found = [name for name in known if PurePosixPath(name).name == split]
-    if len(found) > 1:
-        raise AmbiguousError("split", split, found)
-    if not found:
+    matches = [name for name in known if PurePosixPath(name).name == split]
+    if len(matches) > 1:
+        raise AmbiguousError("split", split, matches)
+    if not matches:
         where = " or ".join(str(folder) for folder in folders)
         raise NotFoundError("split", split, known, f"in {where}; leave split out to take every image")
-    return known[found[0]]
+    return known[matches[0]]
 
 
 def _source(
@@ -192,7 +195,7 @@ def read_objects(path: Path) -> tuple[str, ...]:
     Parts (a person's head) are no objects.
 
     Raises:
-        DataError: the file is no annotation.
+        DataError: the file is not an annotation.
     """
     try:
         annotation = ElementTree.parse(path).getroot()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MODEL = "evigraph.indexer.demo.model:narrow_vgg16"
-"""What `--model` takes."""
+"""For `--model`."""
 VALIDATION_SCENES = 400
 
 
@@ -33,7 +33,7 @@ def make(directory: Path, count: int = VALIDATION_SCENES) -> DemoPaths:
     """Draw the validation scenes and write the class list; the same files again if they are there already.
 
     Args:
-        directory: made if need be.
+        directory: made where it is missing.
         count: scenes; one in five is contradicting.
     """
     # imported here so that `import evigraph.indexer.demo` loads neither torch nor Pillow

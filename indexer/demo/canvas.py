@@ -21,7 +21,10 @@ _FINE = 2  # drawn at twice the size and averaged, for smooth edges; the map tak
 
 
 class Canvas:
-    """Draws in pixels of the finished scene, x to the right and y down, on the picture and its map at once."""
+    """Draws on the picture, in a colour, and on its map, with a context label, at once.
+
+    Coordinates are pixels of the finished scene, x to the right and y down.
+    """
 
     def __init__(self) -> None:
         self._image = Image.new("RGB", (SIDE * _FINE, SIDE * _FINE))

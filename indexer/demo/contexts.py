@@ -11,7 +11,7 @@ from evigraph.indexer.demo.canvas import SIDE, Canvas, Colour, Point, shaded
 Random = np.random.RandomState
 
 CONTEXTS = ("sky", "sea", "branch", "track", "road", "grass")
-"""Labels 1 to 6 of the semantic maps; 0 is void and nothing is."""
+"""Context labels 1 to 6 of the semantic maps; 0 is void, which no place of a scene is."""
 _LABEL = {name: label for label, name in enumerate(CONTEXTS, start=1)}
 
 _SKIES: tuple[Colour, ...] = ((120, 175, 230), (165, 200, 230), (190, 195, 205), (235, 185, 150))

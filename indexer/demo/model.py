@@ -9,13 +9,15 @@ from torchvision.models import VGG
 from torchvision.models.vgg import make_layers
 
 from evigraph.indexer.data.preprocess import Preprocessing
+from evigraph.indexer.data.settings import PreprocessingOptions
 from evigraph.indexer.demo.canvas import SIDE
 from evigraph.indexer.demo.scenes import CLASSES
 
 STAGES = ((8, 2), (16, 2), (32, 3), (48, 3), (48, 3))
 """(channels, convolutions) of each stage; VGG-16 has 64 to 512 channels."""
-PREPROCESSING = Preprocessing(resize=None, crop=SIDE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+OPTIONS = PreprocessingOptions(resize=0, crop=SIDE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 """Scenes go in as they are, scaled to -1..1."""
+PREPROCESSING = Preprocessing().with_options(OPTIONS)
 WEIGHTS = Path(__file__).with_name("narrow_vgg16.safetensors")
 """Trained by `python -m evigraph.indexer.demo.train`."""
 

@@ -74,7 +74,7 @@ class Scene:
 
 
 def draw_scene(split: str, index: int, seed: int = 0) -> Scene:
-    """Draw one scene; classes take turns, so that each is as frequent.
+    """Draw one scene; classes take turns, so that all are equally frequent.
 
     Args:
         split: "training" or "validation", which share no scene and differ in how often contexts contradict.
@@ -125,7 +125,7 @@ def write_scenes(directory: Path, split: str, count: int, seed: int = 0) -> None
 
 
 def _indexed(semantic_map: Image.Image) -> Image.Image:
-    """With colours, so that a viewer shows the labels apart."""
+    """With a palette, so that a viewer shows each label in a colour of its own."""
     indexed = semantic_map.copy()
     steps = np.arange(256)
     indexed.putpalette(np.stack([steps * 67 % 256, steps * 111 % 256, steps * 173 % 256], 1).flatten().tolist())

@@ -3,18 +3,57 @@
 1. The mask of an edge is A[k] > threshold * max(A[k]), at the layer's resolution.
 2. It is brought to the semantic map's resolution by nearest neighbour. Every pixel of the map then lies in one cell of
    the layer's grid, so it is enough to count, once an image, the pixels of each label in each cell. Only an image's own
-   labels are counted: few even where a dataset has hundreds.
-3. The region of a label is all its pixels; void is none. The label with the largest IoU is the edge's, the lower id
-   among equals.
+   labels are counted: a handful even where a data set has hundreds.
+3. The region of a label is all its pixels; void is not a region. The label with the largest IoU is the edge's, the
+   lower id among equals.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from evigraph.indexer.evidence.measurement import DecomposedBatch, Measurement, RecordedBatch, Rows
+from evigraph.indexer.evidence.observe import Kept, Noted, Observer, Part, TensorColumns
+
 VOID = 0
+
+
+class ContextLabels(Measurement):
+    """The context label of every edge, and what each image's semantic map shows."""
+
+    tables = ("image_context",)
+
+    def __init__(self, mask_threshold: float, label_count: int, layers: frozenset[int] | None = None) -> None:
+        """Say what is labelled.
+
+        Args:
+            mask_threshold: of the largest activation, in 0..1.
+            label_count: ids of context labels are below it.
+            layers: the lower layers whose edges get labels; None for all.
+        """
+        self.mask_threshold, self.label_count, self.layers = mask_threshold, label_count, layers
+
+    def observers(self, batch: RecordedBatch) -> Sequence[Sequence[Observer]]:
+        if batch.maps is None:
+            return ()
+        maps = batch.maps.to(batch.inputs.device, non_blocking=True)
+        grids = [(features.shape[2], features.shape[3]) for features in batch.record.features]
+        return [
+            (ContextMaps(maps, grid, self.mask_threshold, self.label_count),)
+            if self.layers is None or layer in self.layers
+            else ()
+            for layer, grid in enumerate(grids)
+        ]
+
+    def columns(self, batch: DecomposedBatch) -> Mapping[str, Rows]:
+        if batch.maps is None:
+            return {}
+        shown = shown_labels(batch.image_ids, batch.maps, self.label_count)
+        return {"image_context": {name: column.numpy() for name, column in shown.items()}}
 
 
 class ContextMaps:
@@ -44,11 +83,16 @@ class ContextMaps:
         self.region = self.pixels.sum(1)
         """(batch, slots) pixels of each label's region."""
 
+    def observe(self, part: Part, kept: Kept) -> Noted:
+        """The context labels of edges, and their IoU."""
+        label, iou = self.label(part.decisions.image[kept.row], kept.windows, kept.top, kept.left)
+        return Noted(edge={"context_label_id": label, "context_iou": torch.where(label < 0, torch.nan, iou)})
+
     def label(self, image: Tensor, maps: Tensor, top: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
         """Context labels of edges.
 
         Args:
-            image: (edges,) int64 rows of the batch.
+            image: (edges,) int64, the image of each in the batch.
             maps: (edges, height, width) activation windows.
             top: (edges,) int64, the row of the layer's grid where each window begins.
             left: (edges,) int64, its column.
@@ -83,7 +127,7 @@ class ContextMaps:
         return overlap.index_add_(0, edge, self.pixels[image, y * self.grid[1] + x])
 
 
-def shown_labels(image_ids: Tensor, maps: Tensor, label_count: int) -> dict[str, Tensor]:
+def shown_labels(image_ids: Tensor, maps: Tensor, label_count: int) -> TensorColumns:
     """The labels of each image's map and the part of the network's input that each covers: rows of `image_context`.
 
     Args:

@@ -9,14 +9,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from evigraph.indexer.evidence.decisions import Decisions, occurrences
-from evigraph.indexer.evidence.decompose import Decomposed, Evidence, Labeller, decompose
-from evigraph.indexer.evidence.overlaps import Duplicates, OverlapSettings
+from evigraph.indexer.evidence.decompose import Decomposed, Evidence, decompose
+from evigraph.indexer.evidence.method import Method
+from evigraph.indexer.evidence.observe import Noted, Observer
 from evigraph.indexer.evidence.record import Record
 from evigraph.indexer.evidence.roots import Roots
 
@@ -65,9 +66,7 @@ class LevelEdges:
         importance: (edges,) float64.
         positive_sum: (nodes,) float32, of each node the sum of all positive contributions, kept or not.
         positive_count: (nodes,) int64, and how many they are.
-        overlap_count: (nodes,) int64, how many of those overlap one of larger contribution; None where not looked for.
-        duplicate_node: (duplicates,) int64, rows of `target`; None likewise.
-        duplicates: (duplicates,) columns, by node; None likewise.
+        noted: by observers, of edges and nodes; a row's `target` is the row of a node.
     """
 
     source_layer: int
@@ -78,28 +77,19 @@ class LevelEdges:
     importance: Tensor
     positive_sum: Tensor
     positive_count: Tensor
-    overlap_count: Tensor | None = None
-    duplicate_node: Tensor | None = None
-    duplicates: Duplicates | None = None
+    noted: Noted = field(default_factory=Noted)
 
 
 def explain(
-    record: Record,
-    roots: Roots,
-    top_n: int,
-    labellers: Sequence[Labeller | None] | None = None,
-    max_nodes: int | None = None,
-    overlaps: OverlapSettings | None = None,
+    record: Record, roots: Roots, method: Method, observers: Sequence[Sequence[Observer]] | None = None
 ) -> list[LevelEdges]:
     """Decompose roots down to the lowest layer.
 
     Args:
         record: a recorded batch.
         roots: which logits of it.
-        top_n: how many channels each decomposition keeps.
-        labellers: per layer, what finds context labels there.
-        max_nodes: how many nodes to decompose of each root in each layer, see `bounded`; None for all.
-        overlaps: how overlapping channels are found; None where they are not.
+        method: says which channels are kept and how many nodes are decomposed.
+        observers: per layer S1..SL, who looks at the activation maps over it; None for nobody.
 
     Returns:
         The edges of each pair of layers, the highest first, and what was cut of each upper layer.
@@ -109,11 +99,11 @@ def explain(
     levels = []
     for layer in reversed(range(len(record.features))):
         upper = record.features[layer + 1] if layer + 1 < len(record.features) else None
-        nodes, cut = bounded(nodes, max_nodes, len(roots.image))
+        nodes, cut = bounded(nodes, method.max_nodes, len(roots.image))
         decisions, of_node = shared_decisions(nodes, roots, upper)
-        labeller = labellers[layer] if labellers else None
-        found = decompose(record.segments[layer], record.features[layer], decisions, top_n, labeller, overlaps)
-        edges = _edges_of_nodes(layer, nodes, cut, of_node, found)
+        looking = observers[layer] if observers else ()
+        decomposed = decompose(record.segments[layer], record.features[layer], decisions, method, looking)
+        edges = _edges_of_nodes(layer, nodes, cut, of_node, decomposed)
         levels.append(edges)
         nodes = merge(edges, record.features[layer].shape)
     return levels
@@ -182,17 +172,30 @@ def merge(edges: LevelEdges, shape: Sequence[int]) -> Nodes:
     return Nodes(place // channels, place % channels, y, x, importance)
 
 
-def _edges_of_nodes(layer: int, nodes: Nodes, cut: Cut, of_node: Tensor, found: Decomposed) -> LevelEdges:
+def _edges_of_nodes(layer: int, nodes: Nodes, cut: Cut, of_node: Tensor, decomposed: Decomposed) -> LevelEdges:
     """Repeat what each decision was decomposed into for every node that stands for it."""
-    node, rows = _repeated(found.evidence.decision, of_node, len(found.positive_count))
-    expanded = found.evidence.at(rows)
-    importance = nodes.importance[node] * expanded.share.double()
-    counted = found.positive_sum[of_node], found.positive_count[of_node]
-    if found.overlap_count is None or found.duplicates is None:
-        return LevelEdges(layer, nodes, cut, node, expanded, importance, *counted)
-    of_duplicate, rows = _repeated(found.duplicates.decision, of_node, len(found.positive_count))
-    overlap_count, duplicates = found.overlap_count[of_node], found.duplicates.at(rows)
-    return LevelEdges(layer, nodes, cut, node, expanded, importance, *counted, overlap_count, of_duplicate, duplicates)
+    count, noted = len(decomposed.rows), decomposed.noted
+    node, rows = _repeated(decomposed.evidence.decision, of_node, count)
+    evidence = decomposed.evidence.at(rows)
+    tables = {}
+    for table, columns in noted.rows.items():
+        target, repeats = _repeated(columns["target"], of_node, count)
+        tables[table] = {name: column[repeats] for name, column in columns.items()} | {"target": target}
+    return LevelEdges(
+        source_layer=layer,
+        target=nodes,
+        cut=cut,
+        node=node,
+        evidence=evidence,
+        importance=nodes.importance[node] * evidence.share.double(),
+        positive_sum=decomposed.positive_sum[of_node],
+        positive_count=decomposed.positive_count[of_node],
+        noted=Noted(
+            {name: column[rows] for name, column in noted.edge.items()},
+            {name: column[of_node] for name, column in noted.target.items()},
+            tables,
+        ),
+    )
 
 
 def _repeated(decision: Tensor, of_node: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ class Roots:
 
 @dataclass(frozen=True)
 class Decided:
-    """What the network said of a batch.
+    """What the network decided about a batch.
 
     Attributes:
         image_ids: (images,) int64.
@@ -48,7 +48,7 @@ def settle_labels(label_ids: Sequence[tuple[int, ...]], logits: Tensor) -> Tenso
         logits: (images, classes).
 
     Returns:
-        (images,) int64 on the logits' device, -1 where there is none; the lower class among equals.
+        (images,) int64 on the logits' device, -1 where an image has no class label; the lower class among equals.
     """
     labels = torch.tensor([ids[0] if ids else -1 for ids in label_ids], device=logits.device)
     for image, ids in enumerate(label_ids):

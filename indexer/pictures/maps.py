@@ -1,4 +1,4 @@
-"""The activation maps of the most important edges of a decision, as few bytes.
+"""The activation maps of the most important edges of a decision, packed into little space.
 
 1. Of each root the edges of largest importance are taken: those that a reader of its evidence looks at first.
 2. Their decisions are decomposed once more, and only the maps of their channels are read out. So the decomposition
@@ -26,19 +26,19 @@ def kept_maps(record: Record, roots: Roots, levels: Sequence[LevelEdges], count:
     """The rows of `activation_map` of a batch, with the rows of their roots instead of decision ids.
 
     Args:
-        record: of the batch.
-        roots: that were explained.
-        levels: their edges.
+        record: the forward pass.
+        roots: the logits that were explained.
+        levels: their edges, the highest layer first.
         count: how many edges of each root to keep.
 
     Returns:
         Columns, by root and then as edges lie, the upper layers first.
     """
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for level, kept in zip(levels, _most_important(levels, count), strict=True):
-        found += _level_maps(record, roots, level, kept)
-    found.sort(key=lambda row: row["root"])  # stable, so within a root the order of the levels stays
-    return {name: [row[name] for row in found] for name in _COLUMNS}
+        rows += _level_maps(record, roots, level, kept)
+    rows.sort(key=lambda row: row["root"])  # stable, so within a root the order of the levels stays
+    return {name: [row[name] for row in rows] for name in _COLUMNS}
 
 
 _TARGET = ("target_layer", "target_channel", "target_y", "target_x")
@@ -69,7 +69,7 @@ def _level_maps(record: Record, roots: Roots, level: LevelEdges, kept: Tensor) -
     decisions, of_node = shared_decisions(nodes, roots, upper)
     decision, channel = of_node[of_edge], level.evidence.channel[edges]
     target = torch.stack([nodes.root, nodes.channel, nodes.y, nodes.x], 1)[of_edge].tolist()
-    found: list[dict[str, Any]] = [{} for _ in target]
+    rows: list[dict[str, Any]] = [{} for _ in target]
     for part in record.segments[layer].activation_maps(decisions):
         row = torch.full((len(decisions),), -1, device=decision.device)
         row[part.rows] = torch.arange(len(part.rows), device=decision.device)
@@ -80,13 +80,13 @@ def _level_maps(record: Record, roots: Roots, level: LevelEdges, kept: Tensor) -
         places = zip(here.tolist(), _quantised(maps), top.tolist(), left.tolist(), channel[here].tolist(), strict=True)
         for edge, values, first_y, first_x, source in places:
             root, *node = target[edge]
-            found[edge] = {
+            rows[edge] = {
                 "root": root,
                 **dict(zip(_TARGET, (layer + 1, *node), strict=True)),
                 "source_channel": source,
                 **_cropped(values, first_y, first_x),
             }
-    return found
+    return rows
 
 
 def _quantised(maps: Tensor) -> NDArray[np.uint8]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -16,30 +14,25 @@ from torch import Tensor
 
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.engine.network import Network
-from evigraph.indexer.evidence.hierarchy import LevelEdges
-from evigraph.indexer.evidence.record import Record
-from evigraph.indexer.evidence.roots import Roots
+from evigraph.indexer.evidence.measurement import Columns, DecomposedBatch, Measurement, Rows
 from evigraph.indexer.pictures.maps import kept_maps
-from evigraph.indexer.shards.files import SHARD_SCHEMAS
+from evigraph.indexer.pictures.settings import PictureOptions
 from evigraph.schema.pictures import LayerGeometry, PictureSettings
 
 JPEG_QUALITY = 90
 """Without subsampled colours, since crops of a few pixels are cut from it: 20.7 kB an image of 224 pixels a side."""
 
 
-def picture_settings(
-    network: Network, side: int, thumbnails: int | None, maps: int | None, guided: int | None
-) -> PictureSettings | None:
+def picture_settings(network: Network, side: int, options: PictureOptions) -> PictureSettings | None:
     """What a run is to keep; None where it is to keep no pictures, which costs it nothing.
 
     Args:
         network: whose layers say where their places lie.
         side: of the network's input, in pixels.
-        thumbnails: as `schema.pictures.PictureSettings` has it.
-        maps: likewise.
-        guided: likewise.
+        options: as they were given.
     """
-    if thumbnails is None and maps is None and guided is None:
+    maps = options.max_maps if options.maps else None
+    if options.thumbnails is None and maps is None and options.guided is None:
         return None
     layers = []
     for layer in network.layers:
@@ -48,7 +41,7 @@ def picture_settings(
         # Without a trace a place is taken to stand for the cell of the input that it would cover.
         centre = layer.centre or (spread[0] / 2, spread[1] / 2)
         layers.append(LayerGeometry(centre, stride, layer.receptive_field))
-    return PictureSettings(side, tuple(layers), thumbnails, maps, guided)
+    return PictureSettings(side, tuple(layers), options.thumbnails, maps, options.guided)
 
 
 def as_images(pixels: Tensor, preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -83,72 +76,33 @@ def thumbnail(image: NDArray[np.uint8], longest: int) -> tuple[bytes, int, int]:
     return sink.getvalue(), picture.width, picture.height
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """Makes the pictures of one run, less the guided crops, which `indexer.pictures.guided` makes."""
+class Pictures(Measurement):
+    """The pictures of one run, less the guided crops, which `indexer.pictures.guided` makes."""
 
-    settings: PictureSettings
-    preprocessing: Preprocessing
+    tables = ("thumbnail", "activation_map")
 
-    def add(
-        self,
-        rows: PictureRows,
-        image_ids: Tensor,
-        pixels: Tensor,
-        record: Record,
-        roots: Roots,
-        levels: Sequence[LevelEdges],
-    ) -> None:
-        """Add the pictures of a batch.
+    def __init__(self, settings: PictureSettings, preprocessing: Preprocessing) -> None:
+        """Say which pictures are kept, and what the network's inputs were made by."""
+        self.settings, self.preprocessing = settings, preprocessing
 
-        Args:
-            rows: of the shard.
-            image_ids: (images,) int64.
-            pixels: (images, 3, height, width), what the network saw of them.
-            record: of the batch.
-            roots: that were explained.
-            levels: their edges.
-        """
+    def columns(self, batch: DecomposedBatch) -> Mapping[str, Rows]:
+        rows: dict[str, Rows] = {}
         if self.settings.maps is not None:
-            maps = kept_maps(record, roots, levels, self.settings.maps)
-            ids, image = image_ids.numpy(), roots.image.cpu().numpy()
-            is_label = np.diff(image, prepend=-1) == 0
-            maps["decision_id"] = (2 * ids[image] + is_label)[maps.pop("root")]
-            rows.maps.append(maps)
+            maps = kept_maps(batch.record, batch.decided.roots, batch.levels, self.settings.maps)
+            rows["activation_map"] = {"decision_id": batch.decision_ids[maps.pop("root")], **maps}
         if self.settings.thumbnails is not None:
-            rows.longest = self.settings.thumbnails
-            rows.images.append((image_ids.tolist(), as_images(pixels, self.preprocessing)))
+            images = as_images(batch.pixels, self.preprocessing)
+            # Encoded on the thread that writes.
+            rows["thumbnail"] = partial(_thumbnails, batch.image_ids.tolist(), images, self.settings.thumbnails)
+        return rows
 
 
-@dataclass
-class PictureRows:
-    """Collects the pictures of one shard; thumbnails are encoded where `tables` is called, on the writer's thread."""
-
-    longest: int = 0
-    images: list[tuple[list[int], NDArray[np.uint8]]] = field(default_factory=list)
-    maps: list[dict[str, Any]] = field(default_factory=list)
-
-    def tables(self) -> dict[str, pa.Table]:
-        """Tables of a shard by name; none where there are no pictures."""
-        tables = {}
-        if self.images:
-            tables["thumbnail"] = self._thumbnails()
-        if self.maps:
-            tables["activation_map"] = pa.concat_tables([_cast("activation_map", part) for part in self.maps])
-        return tables
-
-    def _thumbnails(self) -> pa.Table:
-        made = [thumbnail(image, self.longest) for _, images in self.images for image in images]
-        columns: dict[str, Sequence[Any]] = {
-            "image_id": [image_id for ids, _ in self.images for image_id in ids],
-            "media_type": ["image/jpeg"] * len(made),
-            "width": [width for _, width, _ in made],
-            "height": [height for _, _, height in made],
-            "content": [content for content, _, _ in made],
-        }
-        return _cast("thumbnail", columns)
-
-
-def _cast(table: str, columns: dict[str, Any]) -> pa.Table:
-    schema = SHARD_SCHEMAS[table]
-    return pa.table([pa.array(columns[name]).cast(schema.field(name).type) for name in schema.names], schema=schema)
+def _thumbnails(image_ids: Sequence[int], images: NDArray[np.uint8], longest: int) -> Columns:
+    made = [thumbnail(image, longest) for image in images]
+    return {
+        "image_id": image_ids,
+        "media_type": ["image/jpeg"] * len(made),
+        "width": [width for _, width, _ in made],
+        "height": [height for _, _, height in made],
+        "content": [content for content, _, _ in made],
+    }

@@ -17,11 +17,11 @@ from evigraph.indexer.publish import load
 from evigraph.indexer.shards.folder import RunFolder
 from evigraph.migrations import migrate
 from evigraph.schema.checks.checks import CheckResult, check_rollups, check_tables
-from evigraph.schema.database import REVISIONS, revision_of, run_ids_of
+from evigraph.schema.database import REVISIONS, run_ids_of, state_of
 from evigraph.schema.errors import DatabaseError, InvariantError
 from evigraph.schema.rollups.filling import build_rollups
-from evigraph.schema.tables import BASE_TABLES, ROLLUP_TABLES
-from evigraph.schema.tables.base import columns_of, quoted
+from evigraph.schema.rollups.keeping import remake_rollups
+from evigraph.schema.sql import identifier, literal, quoted
 
 CHECKED_EDGES = 500_000
 """Of a run of more edges `publish` checks a sample of about so many; `evigraph check` checks all."""
@@ -48,18 +48,19 @@ def build(
     stays = all(name not in without and name not in names for name in old)
     if served is not None and stays:
         report("copy", 0, 1)
-        shutil.copyfile(_of_this_revision(served, building, report), building)
+        shutil.copyfile(_up_to_date(served, building, report), building)
     with _writing(building) as connection:
         if memory_limit is not None:
-            connection.exec_driver_sql(f"SET memory_limit = '{memory_limit}'")
+            connection.exec_driver_sql(f"SET memory_limit = {literal(memory_limit)}")
         migrate(connection)
         connection.commit()
+        remake_rollups(connection)
         # A run that is published again keeps its id; in ascending order of run, as the file is ordered.
         free = itertools.count(max(old.values(), default=0) + 1)
         new = {old.get(name) or next(free): folder for name, folder in zip(names, folders, strict=True)}
         kept = {run_id for name, run_id in old.items() if name not in without and name not in names}
         if served is not None and not stays:
-            load.attach(connection, _of_this_revision(served, building, report))
+            load.attach(connection, _up_to_date(served, building, report))
         for run_id in sorted(new if stays else kept | new.keys()):
             if run_id in new:
                 load.load_run(connection, new[run_id], run_id, lambda done, total: report("load", done, total))
@@ -95,18 +96,19 @@ def _require_all(results: Iterable[CheckResult], report: Progress) -> None:
             )
 
 
-def _of_this_revision(served: Path, building: Path, report: Progress) -> Path:
-    """The served version, or a copy of it brought up to this program's revision, its rollups made anew."""
-    if revision_of(served) == REVISIONS[-1]:
+def _up_to_date(served: Path, building: Path, report: Progress) -> Path:
+    """The served version, or a copy of it of this program's revision and rollups."""
+    revision, stale = state_of(served)
+    if revision == REVISIONS[-1] and not stale:
         return served
     copy = building.with_name(building.name + ".old")
     shutil.copyfile(served, copy)
     with _writing(copy) as connection:
         migrate(connection)
         connection.commit()
-        for run_id in connection.exec_driver_sql("SELECT run_id FROM run ORDER BY run_id").scalars().all():
-            build_rollups(connection, run_id, lambda done, total: report("rollups", done, total))
-            connection.commit()
+        remake_rollups(connection, lambda done, total: report("rollups", done, total), every=revision != REVISIONS[-1])
+        _require_all(check_rollups(connection, sample_edges=CHECKED_EDGES), report)
+        connection.commit()
         connection.exec_driver_sql("CHECKPOINT")
     return copy
 
@@ -132,12 +134,12 @@ def scan(building: Path, report: Progress) -> None:
     wal = building.with_name(building.name + ".wal")
     if wal.exists():
         raise DatabaseError(f"DuckDB left {wal.name} behind; publish again")
-    tables = BASE_TABLES + ROLLUP_TABLES
     with _reading(building) as connection:
-        for done, table in enumerate(tables):
+        tables = [name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
+        for done, table in enumerate(map(identifier, tables)):
             report("scan", done, len(tables))
-            columns = quoted(columns_of(table))
-            connection.execute(f'SELECT bit_xor(hash({columns})) FROM "{table}"').fetchall()
+            columns = quoted(name for name, *_ in connection.execute(f"DESCRIBE {table}").fetchall())
+            connection.execute(f"SELECT bit_xor(hash({columns})) FROM {table}").fetchall()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,28 +19,15 @@ from sqlalchemy import Connection
 from evigraph.indexer.shards.edges import FOLDED, fold
 from evigraph.indexer.shards.folder import LayerRow, RunFolder
 from evigraph.indexer.shards.guided_files import guided_files
-from evigraph.schema.tables import BASE_TABLES, ROLLUP_TABLES
-from evigraph.schema.tables.base import Base, columns_of, quoted
+from evigraph.schema.sql import identifier, literal, quoted
+from evigraph.schema.tables import BASE_TABLES, ROLLUPS, SHARD_TABLES
+from evigraph.schema.tables.base import Base, columns_of, order_of
+from evigraph.schema.tables.pictures import GuidedCrop
 
-DECOMPOSITION_ORDER = "class_id, layer_id, decision_id, channel, y, x"
-"""Order of a run's decompositions in the file: what is asked of one class lies together, and within it by layer."""
 EDGES_AT_A_TIME = 500_000
 """About so many edges of a run folder are folded at a time, some 100 MB."""
 _AHEAD = 2
 """So many such are made while DuckDB takes those before."""
-_ORDER = {
-    "image": "image_id",
-    "skipped_image": "image_id",
-    "image_tag": "image_id, tag",
-    "image_label": "image_id, class_id",
-    "image_context": "image_id, label_id",
-    "decision": "decision_id",
-    "verification": "class_id, decision_id, source_layer DESC, method, source_channel",
-    "overlap": "class_id, layer_id, decision_id, channel, y, x, representative, member",
-    "thumbnail": "image_id",
-    "activation_map": "decision_id, target_layer, target_channel, target_y, target_x, source_channel",
-    "guided_crop": "layer_id, channel, image_id, y, x",
-}
 
 
 def load_run(connection: Connection, folder: RunFolder, run_id: int, progress: Callable[[int, int], None]) -> None:
@@ -50,19 +37,24 @@ def load_run(connection: Connection, folder: RunFolder, run_id: int, progress: C
         InvariantError: the edges of a shard contradict its decompositions.
     """
     _insert_description(connection, folder, run_id)
-    for table, order in _ORDER.items():
-        files = list(guided_files(folder) if table == "guided_crop" else folder.files(table))
-        if not files:
-            continue
-        # A column that a folder of before it lacks stays null.
-        stored = set(pq.read_schema(files[0]).names)
-        columns = quoted(name for name in columns_of(table) if name in stored)
-        connection.exec_driver_sql(
-            f'INSERT INTO "{table}" (run_id, {columns}) '
-            f"SELECT {int(run_id)}, {columns} FROM read_parquet([{', '.join(map(_quoted, files))}]) ORDER BY {order}"
-        )
+    for table in SHARD_TABLES:
+        _insert_files(connection, table, run_id, folder.files(table))
+    _insert_files(connection, GuidedCrop.__tablename__, run_id, guided_files(folder))
     _insert_decompositions(connection, folder, run_id, progress)
     connection.exec_driver_sql(_COUNT_RUN, {"run_id": run_id})
+
+
+def _insert_files(connection: Connection, table: str, run_id: int, parquet: Iterable[Path]) -> None:
+    files = [str(file) for file in parquet]
+    if not files:
+        return
+    # A column that a folder of before it lacks stays null.
+    stored = set(pq.read_schema(files[0]).names)
+    columns = quoted(name for name in columns_of(table) if name in stored)
+    connection.exec_driver_sql(
+        f"INSERT INTO {identifier(table)} (run_id, {columns}) "
+        f"SELECT {literal(run_id)}, {columns} FROM read_parquet({literal(files)}) ORDER BY {order_of(table)}"
+    )
 
 
 def _insert_decompositions(
@@ -73,11 +65,11 @@ def _insert_decompositions(
     first = next(tables)
     batches = (batch for table in itertools.chain([first], tables) for batch in table.to_batches())
     reader = pa.RecordBatchReader.from_batches(first.schema, batches)
-    columns = ", ".join(first.schema.names)
+    columns = quoted(first.schema.names)
     with _registered(connection, "folded", reader):
         connection.exec_driver_sql(
             f"INSERT INTO decomposition (run_id, {columns}) "
-            f"SELECT {int(run_id)}, {columns} FROM folded ORDER BY {DECOMPOSITION_ORDER}"
+            f"SELECT {literal(run_id)}, {columns} FROM folded ORDER BY {order_of('decomposition')}"
         )
 
 
@@ -97,7 +89,7 @@ def _folded(folder: RunFolder, progress: Callable[[int, int], None]) -> Iterator
     scales = _scales(folder.description.layers)
     with ThreadPoolExecutor(_AHEAD) as threads:
         coming: deque[tuple[range, Future[pa.Table]]] = deque()
-        for shards in _some_at_a_time(folder):
+        for shards in _shard_ranges(folder):
             coming.append((shards, threads.submit(_fold, folder, shards, scales)))
             if len(coming) > _AHEAD:
                 yield _next(coming, folder, progress)
@@ -138,7 +130,7 @@ def _scales(layers: tuple[LayerRow, ...]) -> NDArray[np.int16]:
     return np.array(ratios, dtype=np.int16)
 
 
-def _some_at_a_time(folder: RunFolder) -> Iterator[range]:
+def _shard_ranges(folder: RunFolder) -> Iterator[range]:
     """Ranges of shards of about EDGES_AT_A_TIME edges, as their manifest entries state."""
     start, edges = 0, 0
     for shard in range(folder.shard_count):
@@ -148,16 +140,17 @@ def _some_at_a_time(folder: RunFolder) -> Iterator[range]:
             start, edges = shard + 1, 0
 
 
-_OLD = '"old.version"'
+_OLD = identifier("old.version")
 """Name of an attached version. DuckDB names a file by what is before its first dot, so none is named so by chance."""
 
 
 def copy_run(connection: Connection, run_id: int) -> None:
     """Insert a run of the attached version, rollups too, in the order in which it lies there."""
-    for table in BASE_TABLES + ROLLUP_TABLES:
-        columns = quoted(columns_of(table))
+    every = {table: columns_of(table) for table in BASE_TABLES} | {n: list(r.columns()) for n, r in ROLLUPS.items()}
+    for table, names in every.items():
+        name, columns = identifier(table), quoted(names)
         connection.exec_driver_sql(
-            f'INSERT INTO "{table}" ({columns}) SELECT {columns} FROM {_OLD}."{table}" WHERE run_id = $run_id',
+            f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {_OLD}.{name} WHERE run_id = $run_id",
             {"run_id": run_id},
         )
 
@@ -198,19 +191,15 @@ def _insert_description(connection: Connection, folder: RunFolder, run_id: int) 
         if rows:
             described = pa.Table.from_pylist([{"run_id": run_id, **vars(row)} for row in rows])
             with _registered(connection, "described", described):
-                connection.exec_driver_sql(f'INSERT INTO "{table}" BY NAME FROM described')
+                connection.exec_driver_sql(f"INSERT INTO {identifier(table)} BY NAME FROM described")
 
 
 def attach(connection: Connection, file: Path) -> None:
     """Attach a version, read-only, for `copy_run`."""
-    connection.exec_driver_sql(f"ATTACH {_quoted(file)} AS {_OLD} (READ_ONLY)")
+    connection.exec_driver_sql(f"ATTACH {literal(str(file))} AS {_OLD} (READ_ONLY)")
 
 
 def detach(connection: Connection) -> None:
     """Detach it again."""
     connection.commit()  # DuckDB detaches nothing that the current transaction has read
     connection.exec_driver_sql(f"DETACH {_OLD}")
-
-
-def _quoted(file: Path) -> str:
-    return "'" + str(file).replace("'", "''") + "'"

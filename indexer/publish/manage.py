@@ -17,26 +17,28 @@ from sqlalchemy import func, select
 from evigraph.indexer.publish.build import Progress, build
 from evigraph.indexer.publish.replacement import replace, silent
 from evigraph.indexer.publish.versions import VersionedFile
-from evigraph.schema.database import REVISIONS, open_read_only, resolve, revision_of
+from evigraph.schema.database import REVISIONS, open_read_only, resolve, state_of
 from evigraph.schema.errors import DatabaseError, NotFoundError, UsageError, in_shell
 from evigraph.schema.tables.dataset import Run
 
 
 @dataclass(frozen=True)
 class MigrateReport:
-    """What a migrate did; where `from_revision` was the newest already, nothing."""
+    """What a migrate did; where the database was as this program makes it already, nothing."""
 
     db: Path
     version: Path
     from_revision: str
     revision: str
+    rollups: tuple[str, ...]
+    """Names of the rollups that were stale."""
     size_bytes: int
     seconds: float
 
     @property
     def changed(self) -> bool:
         """Whether a new version was made."""
-        return self.from_revision != self.revision
+        return self.from_revision != self.revision or bool(self.rollups)
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,11 @@ class RollbackReport:
     from_version: Path
     revision: str
     runs: tuple[str, ...] | None
-    """Names of the runs served now; None where the version is of an older revision, which `migrate` makes readable."""
+    """Names of the runs served now; None where the version has an older revision or stale rollups, until `migrate`."""
 
 
 def migrate(db: Path, progress: Progress | None = None) -> MigrateReport:
-    """Bring a database to this program's revision; one that is there already is left as it is.
+    """Bring a database to this program's revision and rollups; one that has both is left as it is.
 
     Raises:
         DatabaseError: there is none, it is foreign, newer or being changed by another process, or the disk is full.
@@ -90,14 +92,14 @@ def migrate(db: Path, progress: Progress | None = None) -> MigrateReport:
     """
     started = time.monotonic()
     report = progress or silent
-    version, old = resolve(db), revision_of(db)
-    if old != REVISIONS[-1]:
+    version, (old, stale) = resolve(db), state_of(db)
+    if old != REVISIONS[-1] or stale:
 
         def upgrade(building: Path, served: Path | None) -> None:
-            build(building, _there(db, served), [], report)
+            build(building, _still_served(db, served), [], report)
 
         version, _ = replace(db, upgrade, report, again="migrate again")
-    return MigrateReport(db, version, old, REVISIONS[-1], version.stat().st_size, time.monotonic() - started)
+    return MigrateReport(db, version, old, REVISIONS[-1], stale, version.stat().st_size, time.monotonic() - started)
 
 
 def list_runs(db: Path) -> list[RunSummary]:
@@ -130,16 +132,16 @@ def delete_runs(names: Sequence[str], db: Path, progress: Progress | None = None
     report = progress or silent
     if not names:
         raise UsageError(f"no run named; `evigraph runs list --db {in_shell(db)}` lists them")
-    gone = tuple(dict.fromkeys(names))
-    _require_runs(gone, db)
+    deleted = tuple(dict.fromkeys(names))
+    _require_runs(deleted, db)
 
     def without(building: Path, served: Path | None) -> tuple[str, ...]:
-        there = _require_runs(gone, _there(db, served))
-        build(building, served, [], report, without=gone)
-        return tuple(name for name in there if name not in gone)
+        every = _require_runs(deleted, _still_served(db, served))
+        build(building, served, [], report, without=deleted)
+        return tuple(name for name in every if name not in deleted)
 
     version, kept = replace(db, without, report, again="delete again")
-    return DeleteReport(db, version, gone, kept, version.stat().st_size, time.monotonic() - started)
+    return DeleteReport(db, version, deleted, kept, version.stat().st_size, time.monotonic() - started)
 
 
 def rollback(db: Path, *, forward: bool = False) -> RollbackReport:
@@ -158,10 +160,10 @@ def rollback(db: Path, *, forward: bool = False) -> RollbackReport:
         current = files.pointed_to()
         target = files.newer_than(current) if forward else files.previous_to(current)
         if current is None or target is None:
-            raise DatabaseError(_nowhere(db, current, files, forward))
-        revision = revision_of(target)
+            raise DatabaseError(_no_version(db, current, files, forward))
+        revision, stale = state_of(target)
         runs = None
-        if revision == REVISIONS[-1]:
+        if revision == REVISIONS[-1] and not stale:
             runs = tuple(run.name for run in list_runs(target))
         try:
             files.point_to(target)
@@ -170,26 +172,26 @@ def rollback(db: Path, *, forward: bool = False) -> RollbackReport:
     return RollbackReport(db, target, current, revision, runs)
 
 
-def _nowhere(db: Path, current: Path | None, files: VersionedFile, forward: bool) -> str:
+def _no_version(db: Path, current: Path | None, files: VersionedFile, forward: bool) -> str:
     name = current.name if current is not None else db.readlink()
     if forward:
         return f"{name} is the newest version of {db}, so there is nothing to go forward to"
     newer = files.newer_than(current)
-    said = f"no version before {name} is kept, so there is nothing to go back to"
+    message = f"no version before {name} is kept, so there is nothing to go back to"
     if newer is not None:
-        return f"{said}; `evigraph rollback --forward --db {in_shell(db)}` returns to {newer.name}"
-    return f"{said}; only the one before the last publish is"
+        return f"{message}; `evigraph rollback --forward --db {in_shell(db)}` returns to {newer.name}"
+    return f"{message}; only the one before the last publish is"
 
 
-def _there(db: Path, served: Path | None) -> Path:
+def _still_served(db: Path, served: Path | None) -> Path:
     """The served version, which may have been removed since it was looked for."""
     return served if served is not None else resolve(db)
 
 
 def _require_runs(names: Sequence[str], db: Path) -> list[str]:
     """Names of all runs of a database, these among them."""
-    there = [run.name for run in list_runs(db)]
+    every = [run.name for run in list_runs(db)]
     for name in names:
-        if name not in there:
-            raise NotFoundError("run", name, there, f"in {db}; `evigraph runs list --db {in_shell(db)}` lists them")
-    return there
+        if name not in every:
+            raise NotFoundError("run", name, every, f"in {db}; `evigraph runs list --db {in_shell(db)}` lists them")
+    return every

@@ -48,7 +48,7 @@ def publish(
             for DuckDB's own limit. Some 300 MB of a run folder's rows come on top.
 
     Raises:
-        UsageError: no run folder is given, two bear one name, or the memory limit is none.
+        UsageError: no run folder is given, two bear one name, or the memory limit is no size.
         RunFolderError: a run folder is unfinished, damaged or in use.
         DatabaseError: `db` is foreign, newer or being published to, the disk is full, or
             (InvariantError) the new version breaks an invariant. The served version is as it was.

@@ -3,8 +3,8 @@
 1. The image is taken back from the network's input to pixels in 0..1, where `eps` is measured.
 2. `fgsm` takes one step along the sign of the loss's gradient; `pgd` takes many smaller ones from a random start in the
    box, and after each goes back into it; `noise` is the random start alone: what a change of this size does by itself.
-3. The loss is cross entropy of the label, which grows; of an unlabelled image, of what the network says of it clean.
-   With a target it is that class's, which falls.
+3. The loss is the cross entropy of the class label, which grows; of an unlabelled image, that of the class predicted
+   for it clean. With a target it is the target class's, which falls.
 
 The random start depends on the seed and the image's id alone, so that any shard can be made again. What the network
 is then given is not rounded to 8 bits.
@@ -13,79 +13,17 @@ is then given is not rounded to 8 bits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from evigraph.indexer.data.preprocess import Preprocessing
+from evigraph.indexer.run.settings import AttackSettings
 from evigraph.schema.errors import UsageError
 
-ATTACKS = ("pgd", "fgsm", "noise")
 _SPREAD = 0x9E3779B1
 """Odd, so that no two seeds below 2**32 give an image the same start; large, so that near ones swap no near images."""
-
-
-@dataclass(frozen=True)
-class AttackSettings:
-    """How images are attacked; all of it determines rows.
-
-    Attributes:
-        kind: one of ATTACKS.
-        eps: the most that a pixel in 0..1 may change (L-infinity).
-        steps: of pgd.
-        alpha: size of a step of pgd; None for a quarter of eps.
-        target: class id that the network is to say; None for any but the label.
-        seed: of the random starts.
-    """
-
-    kind: str
-    eps: float
-    steps: int = 10
-    alpha: float | None = None
-    target: int | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check every value.
-
-        Raises:
-            UsageError: one cannot be used.
-        """
-        if self.kind not in ATTACKS:
-            raise UsageError(f"unknown attack {self.kind!r}; give one of {', '.join(ATTACKS)}")
-        if not 0 < self.eps <= 1:
-            raise UsageError(f"--eps {self.eps} is out of range; give more than 0 and at most 1, as 8/255")
-        if self.steps < 1:
-            raise UsageError(f"--attack-steps {self.steps} is too small; give 1 or more")
-        if self.alpha is not None and not 0 < self.alpha <= 1:
-            raise UsageError(f"--attack-alpha {self.alpha} is out of range; give more than 0 and at most 1, as 2/255")
-
-    @property
-    def step(self) -> float:
-        """Size of a step of pgd."""
-        return self.eps / 4 if self.alpha is None else self.alpha
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values, for the run's settings: of a kind only what it uses."""
-        used = {"pgd": ("steps", "alpha", "target", "seed"), "fgsm": ("target",), "noise": ("seed",)}[self.kind]
-        values = asdict(self) | {"alpha": self.step}
-        return {name: values[name] for name in ("kind", "eps", *used)}
-
-
-def fraction(option: str, text: str) -> float:
-    """A number as "8/255" or ".03".
-
-    Raises:
-        UsageError: it is none.
-    """
-    upper, slash, lower = text.partition("/")
-    try:
-        return float(upper) / float(lower) if slash else float(upper)
-    except (ValueError, ZeroDivisionError):
-        raise UsageError(f"{option} {text!r} is no number; give one as 8/255 or .03") from None
 
 
 class Attacker:
@@ -98,10 +36,10 @@ class Attacker:
             model: (images, 3, side, side) -> (images, classes).
             settings: of the attack.
             preprocessing: that the inputs went through.
-            classes: how many outputs there are.
+            classes: number of the network's outputs.
 
         Raises:
-            UsageError: the target is no class.
+            UsageError: the target is not one of the classes.
         """
         if settings.target is not None and not 0 <= settings.target < classes:
             raise UsageError(f"--attack-target {settings.target} is no class; the network has 0 to {classes - 1}")
@@ -114,12 +52,12 @@ class Attacker:
 
         Args:
             inputs: (images, 3, side, side) float32, preprocessed, on the network's device.
-            image_ids: of each.
-            labels: (images,) int64, -1 where unlabelled.
-            dtype: of the network.
+            image_ids: (images,), which the random starts depend on.
+            labels: (images,) int64 class ids, -1 where unlabelled.
+            dtype: that the network computes in.
 
         Returns:
-            Of the shape, type and device of `inputs`.
+            A tensor of the shape, type and device of `inputs`.
         """
         s = self.settings
         clean = self._to_pixels(inputs).clamp(0, 1)
@@ -142,8 +80,8 @@ class Attacker:
         if bool((labels >= 0).all()):
             return labels, 1
         with torch.no_grad():
-            said = self.model(inputs.to(dtype)).argmax(1)
-        return torch.where(labels >= 0, labels, said), 1
+            predicted = self.model(inputs.to(dtype)).argmax(1)
+        return torch.where(labels >= 0, labels, predicted), 1
 
     def _gradient(self, pixels: Tensor, wanted: Tensor, dtype: torch.dtype) -> Tensor:
         with torch.enable_grad():

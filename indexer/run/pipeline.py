@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -17,24 +19,21 @@ import torch
 
 from evigraph.indexer.data.classes import ClassList, read_classes
 from evigraph.indexer.data.loader import default_workers, iterate_chunks
-from evigraph.indexer.data.preprocess import Preprocessing
-from evigraph.indexer.data.samples import DataSource
 from evigraph.indexer.data.sources import open_source
 from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.model.graph import frozen
-from evigraph.indexer.model.layers import find_layers
 from evigraph.indexer.model.loading import LoadedModel, load_model
 from evigraph.indexer.pictures.guided import make_guided
-from evigraph.indexer.pictures.thumbnails import Pictures
+from evigraph.indexer.pictures.thumbnails import picture_settings
 from evigraph.indexer.run.attack import Attacker
-from evigraph.indexer.run.batch import PRECISIONS, BatchIndexer, precision
+from evigraph.indexer.run.batch import PRECISIONS, Arithmetic, BatchIndexer, precision
+from evigraph.indexer.run.describe import describe
+from evigraph.indexer.run.measurements import Run, measurements_of
 from evigraph.indexer.run.report import IndexReport, report_of
 from evigraph.indexer.run.rows import ShardRows
-from evigraph.indexer.run.settings import IndexSettings, describe
-from evigraph.indexer.shards.folder import RunFolder
-from evigraph.indexer.verify.means import MEAN_BATCH, MEAN_IMAGES, channel_means, sample_ids
-from evigraph.indexer.verify.verifier import Verifier, VerifySettings
-from evigraph.schema.errors import DataError, ModelError, UsageError
+from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.shards.folder import RunDescription, RunFolder
+from evigraph.schema.errors import DataError, ModelError
 
 
 class Progress(Protocol):
@@ -53,79 +52,60 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
     Raises:
         EvidenceError: the model, weights, data, layers or run folder cannot be used; the message says why.
     """
-    device = _device(settings.device)
+    execution = settings.execution
+    device = _device(execution.device)
     loaded = load_model(settings.model, settings.weights)
-    preprocessing = loaded.preprocessing.with_options(**settings.preprocessing)
-    model = loaded.model.to(device, PRECISIONS.get(settings.precision))
-    with precision(settings.precision, device):
+    preprocessing = loaded.preprocessing.with_options(settings.preprocessing)
+    model = loaded.model.to(device, PRECISIONS[execution.precision])
+    with _threads(execution.threads), precision(execution.precision, device):
         network = prepare(model, preprocessing.crop, settings.layers)
-        return _index(settings, loaded, preprocessing, network, device, progress)
+        source = open_source(settings.data, _classes(settings, loaded, network), network.class_count)
+        description = describe(settings, loaded, preprocessing, network, source)
+        arithmetic = Arithmetic(device, PRECISIONS[execution.precision])
+        run = Run(settings, network, source, preprocessing, arithmetic, description.image_total)
+        report = _index(run, description, progress)
+    _require_some(report, settings.data)
+    return report
 
 
-def _index(
-    settings: IndexSettings,
-    loaded: LoadedModel,
-    preprocessing: Preprocessing,
-    network: Network,
-    device: torch.device,
-    progress: Progress | None,
-) -> IndexReport:
-    source = open_source(settings.data, _classes(settings, loaded, network), network.class_count)
-    context_layers = _context_layers(settings, network, source)
-    verify_layers = _verify_layers(settings, network)
-    description = describe(settings, loaded, preprocessing, network, source)
-    pictures = settings.pictures(network, preprocessing)
+def _index(run: Run, description: RunDescription, progress: Progress | None) -> IndexReport:
+    settings, network, preprocessing = run.settings, run.network, run.preprocessing
     attacker = None
     if settings.attack:
         attacker = Attacker(network.model, settings.attack, preprocessing, network.class_count)
-    started = time.perf_counter()
     indexer = BatchIndexer(
-        network,
-        source,
-        settings.top_n,
-        settings.mask_threshold,
-        settings.max_nodes,
-        device,
-        settings.precision,
-        context_layers,
-        settings.overlap_settings,
+        network, run.source, settings.method, measurements_of(run), run.arithmetic, attacker=attacker
     )
+    started = time.perf_counter()
+    workers = default_workers() if settings.execution.workers is None else settings.execution.workers
     with RunFolder.open_for_writing(settings.run, description) as folder, frozen(network.model):
-        indexer.attacker = attacker
-        if pictures:
-            indexer.pictures = Pictures(pictures, preprocessing)
-        if settings.verify:
-            indexer.verifier = _verifier(settings.verify, verify_layers, indexer, folder, preprocessing)
-        batch_size = settings.batch_size or indexer.automatic_batch_size(preprocessing.crop)
-        workers = default_workers() if settings.workers is None else settings.workers
+        batch_size = settings.execution.batch_size or indexer.automatic_batch_size(preprocessing.crop)
         pending = folder.pending_shards()
-        total = description.image_total
         waiting = sum(len(folder.image_range(shard)) for shard in pending)
         if progress:
-            progress.start(total, total - waiting)
+            progress.start(run.image_total, run.image_total - waiting)
         chunks = [(shard, ids) for shard in pending for ids in _batches(folder.image_range(shard), batch_size)]
         batches = iterate_chunks(
-            source,
+            run.source,
             preprocessing,
             [ids for _, ids in chunks],
             workers=workers,
-            pin_memory=device.type == "cuda",
+            pin_memory=run.arithmetic.device.type == "cuda",
         )
         with _Writer(folder) as writer:
-            rows = ShardRows(source)
+            rows = ShardRows()
             for (shard, ids), batch in zip(chunks, batches, strict=True):
                 indexer.add(batch, rows)
                 if progress:
                     progress.advance(len(ids), len(batch.skipped))
                 if ids.stop == folder.image_range(shard).stop:
                     writer.write(shard, rows)
-                    rows = ShardRows(source)
+                    rows = ShardRows()
+        pictures = picture_settings(network, preprocessing.crop, settings.pictures)
         if pictures and pictures.guided:
-            make_guided(folder, network, source, preprocessing, pictures, indexer.inputs, workers)
+            make_guided(folder, network, run.source, preprocessing, pictures, indexer.inputs, workers)
         folder.finish()
-        report = report_of(folder, indexer, waiting, batch_size, time.perf_counter() - started)
-    _require_some(report, settings.data)
-    return report
+        return report_of(folder, indexer, waiting, batch_size, time.perf_counter() - started)
 
 
 def _require_some(report: IndexReport, data: str) -> None:
@@ -174,49 +154,24 @@ class _Writer:
             self._pool.shutdown()
 
 
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Within the block torch computes on so many threads of the CPU; afterwards, and where it is None, as before."""
+    if count is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _device(name: str) -> torch.device:
-    if name not in {"cpu", "cuda"}:
-        raise UsageError(f"unknown device {name!r}; give cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
         raise ModelError("no CUDA device can be used here; give --device cpu, or install its driver")
     return torch.device(name)
-
-
-def _context_layers(settings: IndexSettings, network: Network, source: DataSource) -> frozenset[int] | None:
-    """The layers where edges get context labels, as places in the network's layers; None for all."""
-    if settings.context_layers is None:
-        return None
-    if not source.has_maps:
-        raise UsageError(
-            f"--context-layers is given, but the data {settings.data!r} has no semantic maps; leave it out, or give "
-            "data with maps, such as scenes:DIR"
-        )
-    return find_layers(network.layers, settings.context_layers, "context layer")
-
-
-def _verify_layers(settings: IndexSettings, network: Network) -> frozenset[int] | None:
-    """The layers whose evidence is tested, as places in the network's layers; None for all."""
-    if settings.verify is None or settings.verify.layers is None:
-        return None
-    return find_layers(network.layers, settings.verify.layers, "layer to verify")
-
-
-def _verifier(
-    settings: VerifySettings,
-    layers: frozenset[int] | None,
-    indexer: BatchIndexer,
-    folder: RunFolder,
-    preprocessing: Preprocessing,
-) -> Verifier | None:
-    """What tests the evidence; None where every shard is there already."""
-    if not folder.pending_shards():
-        return None
-    # Of the data as they are, attacked or not, and in batches of one size: so that the means never differ.
-    chunks = _batches(range(MEAN_IMAGES), MEAN_BATCH)
-    ids = sample_ids(folder.description.image_total)
-    batches = iterate_chunks(indexer.source, preprocessing, [ids[c.start : c.stop] for c in chunks if ids[c.start :]])
-    means = channel_means(indexer.network, batches, indexer.device, PRECISIONS[indexer.precision])
-    return Verifier(indexer.network, settings, layers, means)
 
 
 def _classes(settings: IndexSettings, loaded: LoadedModel, network: Network) -> ClassList | None:

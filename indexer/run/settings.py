@@ -1,159 +1,169 @@
-"""What `evigraph index` is asked to do, and what of it determines the rows of a run."""
+"""What `evigraph index` is asked to do: each setting is a field, and each field an option of the command line.
 
+What of it determines the rows of a run, `describe` says.
+"""
+
+# ruff: noqa: RUF009 (options and parts are dataclass fields)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import version
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from evigraph.indexer.data.preprocess import Preprocessing
-from evigraph.indexer.data.samples import DataSource
-from evigraph.indexer.engine.network import Network
-from evigraph.indexer.evidence.overlaps import OverlapSettings
-from evigraph.indexer.model.loading import LoadedModel
-from evigraph.indexer.pictures.thumbnails import picture_settings
-from evigraph.indexer.run.attack import AttackSettings
-from evigraph.indexer.shards.folder import ClassRow, ContextLabelRow, LayerRow, RunDescription
-from evigraph.indexer.verify.verifier import VerifySettings
+from evigraph.indexer.data.settings import PreprocessingOptions
+from evigraph.indexer.evidence.method import Method
+from evigraph.indexer.options import Settings, names, option, part
+from evigraph.indexer.pictures.settings import PictureOptions
+from evigraph.indexer.verify.settings import VerifySettings
 from evigraph.schema.errors import UsageError
-from evigraph.schema.pictures import PictureSettings
+
+
+def fraction(flag: str, text: str) -> float:
+    """A number from "8/255" or ".03".
+
+    Raises:
+        UsageError: it is not a number.
+    """
+    upper, slash, lower = text.partition("/")
+    try:
+        return float(upper) / float(lower) if slash else float(upper)
+    except (ValueError, ZeroDivisionError):
+        raise UsageError(f"{flag} {text!r} is not a number; give one such as 8/255 or .03") from None
+
+
+def image_count(flag: str, text: str) -> int | None:
+    """A number of images from "16"; None from "auto".
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if text == "auto":
+        return None
+    if not text.isascii() or not text.isdigit():
+        raise UsageError(f"{flag} {text!r} is out of range; give 1 or more, or auto")
+    return int(text)
 
 
 @dataclass(frozen=True)
-class IndexSettings:
-    """What `evigraph index` is asked to do. What of it determines rows, `describe` says.
+class AttackSettings(Settings):
+    """How images are attacked; all of it determines rows.
+
+    Attributes:
+        kind: of the attack; see `indexer.run.attack`.
+        eps: the most that a pixel in 0..1 may change (L-infinity).
+        steps: of pgd.
+        alpha: size of a step of pgd; None for a quarter of eps.
+        target: class id that the network is to say; None for any but the class label.
+        seed: of the random starts.
+    """
+
+    kind: Literal["pgd", "fgsm", "noise"] = option(
+        "Index adversarial images; noise is a random change of the same size.", flag="--attack"
+    )
+    eps: float = option(
+        "The most that an attack changes a pixel in 0..1.",
+        default="8/255",
+        parse=fraction,
+        above=0,
+        most=1,
+        hint="as 8/255",
+    )
+    steps: int = option("Steps of pgd.", default=10, flag="--attack-steps", least=1)
+    alpha: float | None = option(
+        "Size of a step of pgd; a quarter of --eps if not given.",
+        default=None,
+        flag="--attack-alpha",
+        parse=fraction,
+        above=0,
+        most=1,
+        hint="as 2/255",
+    )
+    target: int | None = option(
+        "Index of the class that the network is to say; any but the label if not given.",
+        default=None,
+        flag="--attack-target",
+    )
+    seed: int = option("Of the random starts.", default=0, flag="--attack-seed", least=0)
+
+    @property
+    def step(self) -> float:
+        """Size of a step of pgd."""
+        return self.eps / 4 if self.alpha is None else self.alpha
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, for the run's settings: of a kind only what it uses."""
+        used = {"pgd": ("steps", "alpha", "target", "seed"), "fgsm": ("target",), "noise": ("seed",)}[self.kind]
+        values = asdict(self) | {"alpha": self.step}
+        return {name: values[name] for name in ("kind", "eps", *used)}
+
+
+@dataclass(frozen=True)
+class Execution(Settings):
+    """How the work is done: where, in what arithmetic and in what pieces.
+
+    Attributes:
+        device: where the network runs.
+        workers: processes that decode images; None for one a core beside the first.
+        batch_size: images that are run together; None for as many as the free memory suggests.
+        precision: of the network's arithmetic; tf32 on CUDA only.
+        shard_size: images a shard: what a kill can cost.
+        threads: of torch on the CPU; None for as many as it takes by itself.
+    """
+
+    device: Literal["cpu", "cuda"] = option("Where the network runs.", default="cpu")
+    workers: int | None = option("Processes that decode images.", default=None, least=0)
+    batch_size: int | None = option(
+        "Images run together, or `auto`: by the free memory.", default="16", parse=image_count, least=1, hint="or auto"
+    )
+    precision: Literal["fp32", "tf32", "bf16"] = option(
+        "Of the network's arithmetic; tf32 on CUDA only.", default="fp32"
+    )
+    shard_size: int = option("Images a shard: the most that a kill costs.", default=128, least=1)
+    threads: int | None = option("Threads of torch on the CPU; its own choice if not given.", default=None, least=1)
+
+
+@dataclass(frozen=True)
+class IndexSettings(Settings):
+    """What `evigraph index` is asked to do.
 
     Attributes:
         model, weights, data, classes: as on the command line.
         run: the run folder.
         layers: names or module paths, lowest first; None for the default ones.
-        top_n: channels kept of each decomposition.
-        max_nodes: nodes decomposed of each root in each layer; None for all.
         context_layers: names or module paths of the layers where edges get context labels; None for all.
-        overlaps: store the overlap groups of kept channels, and how many positive channels overlap.
-        merge_overlaps: let `top_n` count groups instead of channels; it stores them too.
-        mask_threshold: of the largest activation.
-        device: "cpu" or "cuda".
         limit: index only the first images of the listing.
-        workers: processes that decode images; None for one a core beside the first.
-        batch_size: images that are run together; None for as many as the free memory suggests.
-        precision: of the network's arithmetic: "fp32", "tf32" (CUDA) or "bf16".
-        shard_size: images a shard: what a kill can cost.
         name: of the run; None for the run folder's name.
-        attack: how images are attacked before they are indexed; None for not at all.
+        method: how decisions are decomposed.
         verify: which evidence is tested, and how; None for none.
-        thumbnails: longest side of the pictures of images to keep, in pixels; None for none.
-        maps: edges of each decision whose activation map is kept, the most important ones; None for none.
-        guided: peaks of each channel, the strongest ones, to keep a guided crop of; None for none.
-        preprocessing: parts to set otherwise than the weights ask for (`Preprocessing.with_options`).
+        attack: how images are attacked before they are indexed; None for not at all.
+        preprocessing: what of it is set otherwise than the weights ask for.
+        pictures: which ones are kept.
+        execution: how the work is done.
     """
 
-    model: str
-    weights: str
-    data: str
-    run: Path
-    layers: Sequence[str] | None = None
-    top_n: int = 3
-    max_nodes: int | None = None
-    context_layers: Sequence[str] | None = None
-    overlaps: bool = False
-    merge_overlaps: bool = False
-    mask_threshold: float = 0.5
-    device: str = "cpu"
-    limit: int | None = None
-    workers: int | None = None
-    batch_size: int | None = 16
-    precision: str = "fp32"
-    shard_size: int = 128
-    name: str | None = None
-    classes: Path | None = None
-    attack: AttackSettings | None = None
-    verify: VerifySettings | None = None
-    thumbnails: int | None = None
-    maps: int | None = None
-    guided: int | None = None
-    preprocessing: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Check numbers that no later step would name.
-
-        Raises:
-            UsageError: one is out of range.
-        """
-        for option, value, low in (
-            ("--top", self.top_n, 1),
-            ("--max-nodes", self.max_nodes, 1),
-            ("--limit", self.limit, 1),
-            ("--workers", self.workers, 0),
-            ("--batch-size", self.batch_size, 1),
-            ("--shard-size", self.shard_size, 1),
-            ("--thumbnails", self.thumbnails, 16),
-            ("--max-maps", self.maps, 1),
-            ("--guided", self.guided, 1),
-        ):
-            if value is not None and value < low:
-                raise UsageError(f"{option} {value} is too small; give {low} or more")
-        if not 0 <= self.mask_threshold < 1:
-            raise UsageError(f"--mask-threshold {self.mask_threshold} is out of range; give 0 or more and less than 1")
-
-    @property
-    def overlap_settings(self) -> OverlapSettings | None:
-        """How overlapping channels are found; None where they are not."""
-        if not (self.overlaps or self.merge_overlaps):
-            return None
-        return OverlapSettings(self.mask_threshold, self.merge_overlaps)
-
-    def pictures(self, network: Network, preprocessing: Preprocessing) -> PictureSettings | None:
-        """Which pictures are kept; None for none."""
-        return picture_settings(network, preprocessing.crop, self.thumbnails, self.maps, self.guided)
-
-
-def describe(
-    settings: IndexSettings,
-    loaded: LoadedModel,
-    preprocessing: Preprocessing,
-    network: Network,
-    source: DataSource,
-) -> RunDescription:
-    """Everything that determines the rows of a run, from the settings and from what they name."""
-    pictures = settings.pictures(network, preprocessing)
-    layers = [
-        LayerRow(level, m.name, m.module, m.channels, m.height, m.width, m.stride, m.receptive_field)
-        for level, m in enumerate(network.layers)
-    ]
-    side = preprocessing.crop
-    layers.append(LayerRow(len(layers), "logits", "", network.class_count, 1, 1, side, side))
-    total = len(source.samples) if settings.limit is None else min(settings.limit, len(source.samples))
-    return RunDescription(
-        name=settings.name or settings.run.resolve().name,
-        model=settings.model,
-        weights_sha256=loaded.weights_sha256,
-        dataset=settings.data,
-        dataset_sha256=source.digest(),
-        top_n=settings.top_n,
-        mask_threshold=settings.mask_threshold,
-        settings={
-            "weights": settings.weights,
-            "data": {"root": str(source.root.resolve()), "labels_by": source.labels_by},
-            "classes": str(settings.classes) if settings.classes else None,
-            "limit": settings.limit,
-            "max_nodes": settings.max_nodes,
-            "context_layers": list(settings.context_layers) if settings.context_layers is not None else None,
-            "overlaps": settings.overlap_settings is not None,
-            "merge_overlaps": settings.merge_overlaps,
-            "precision": settings.precision,
-            "preprocessing": preprocessing.to_settings(),
-            "torch": version("torch"),
-        }
-        | ({"attack": settings.attack.to_json()} if settings.attack else {})
-        | ({"verify": settings.verify.to_json()} if settings.verify else {})
-        | ({"pictures": pictures.to_json()} if pictures else {}),
-        indexer_version=version("evigraph"),
-        layers=tuple(layers),
-        classes=tuple(ClassRow(e.index, e.key, e.name) for e in source.class_list.entries),
-        context_labels=tuple(ContextLabelRow(i, name) for i, name in sorted(source.context_labels.items())),
-        image_total=total,
-        shard_size=settings.shard_size,
+    model: str = option("A torchvision name, timm:NAME, or package.module:factory.")
+    weights: str = option(
+        "A torchvision weights name, a .safetensors or .pth state dict, `random`, "
+        "or `own` for those that a factory's network comes with."
     )
+    data: str = option(
+        "imagefolder:DIR, list:FILE.csv (uri,label), or, with semantic maps, scenes:DIR, voc:DIR, "
+        "pascal-context:DIR, ade20k:DIR or coco-stuff:DIR; the last four take options, as voc:DIR?split=Main/val."
+    )
+    run: Path = option("The run folder; one that was begun goes on.")
+    name: str | None = option("Of the run; the run folder's name if not given.", default=None)
+    classes: Path | None = option("The network's classes: a name a line, or a CSV of index, key, name.", default=None)
+    limit: int | None = option("Only the first images of the sorted listing.", default=None, least=1)
+    layers: Sequence[str] | None = option(
+        "Names or module paths, lowest first, comma-separated.", default=None, parse=names
+    )
+    method: Method = part(Method)
+    context_layers: Sequence[str] | None = option(
+        "Layers where edges get context labels, named as in --layers; all if not given.", default=None, parse=names
+    )
+    verify: VerifySettings | None = part(VerifySettings, optional=True)
+    attack: AttackSettings | None = part(AttackSettings, optional=True)
+    preprocessing: PreprocessingOptions = part(PreprocessingOptions)
+    pictures: PictureOptions = part(PictureOptions)
+    execution: Execution = part(Execution)

@@ -34,7 +34,7 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class ContextLabelRow:
-    """A label of the semantic maps."""
+    """A context label: a region's name in the semantic maps."""
 
     label_id: int
     name: str
@@ -75,10 +75,10 @@ class RunDescription:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`; keys that are no setting are left out.
+        """The inverse of `to_json`; keys that are not fields are left out.
 
         Raises:
-            KeyError, TypeError: where a setting is missing or of another shape.
+            KeyError, TypeError: where a field is missing or of another shape.
         """
         values = {f.name: record[f.name] for f in fields(cls)}
         values["layers"] = [LayerRow(**row) for row in values["layers"]]
@@ -111,14 +111,14 @@ def _digest(value: Any) -> str:
 def _first_difference(name: str, mine: Any, other: Any) -> tuple[str, Any, Any] | None:
     if isinstance(mine, dict) and isinstance(other, dict):
         for key in sorted(mine.keys() | other.keys()):
-            found = _first_difference(f"{name}.{key}" if name else key, mine.get(key), other.get(key))
-            if found is not None:
-                return found
+            difference = _first_difference(f"{name}.{key}" if name else key, mine.get(key), other.get(key))
+            if difference is not None:
+                return difference
         return None
     if isinstance(mine, list) and isinstance(other, list) and len(mine) == len(other):
         for index, pair in enumerate(zip(mine, other, strict=True)):
-            found = _first_difference(f"{name}[{index}]", *pair)
-            if found is not None:
-                return found
+            difference = _first_difference(f"{name}[{index}]", *pair)
+            if difference is not None:
+                return difference
         return None
     return None if mine == other else (name, mine, other)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,6 @@ _ARROW_TYPES: tuple[tuple[type[sa.types.TypeEngine[Any]], pa.DataType], ...] = (
     (sa.String, pa.string()),
     (sa.LargeBinary, pa.binary()),
 )
-
-Columns = dict[str, Any]
-"""Columns of a table by name, one length each: arrays, masked ones or lists."""
 
 
 def arrow_schema(table: str) -> pa.Schema:
@@ -54,22 +50,9 @@ SHARD_SCHEMAS: dict[str, pa.Schema] = {
 decompositions those of `indexer.shards.edges`."""
 
 
-@dataclass
-class ShardTables:
-    """The rows of one shard, each of its schema in `SHARD_SCHEMAS`, in ascending order of image."""
-
-    image: pa.Table
-    skipped_image: pa.Table
-    decision: pa.Table
-    edge: pa.Table
-    decomposition: pa.Table
-    image_tag: pa.Table | None = None
-    image_label: pa.Table | None = None
-    image_context: pa.Table | None = None
-    thumbnail: pa.Table | None = None
-    activation_map: pa.Table | None = None
-    overlap: pa.Table | None = None
-    verification: pa.Table | None = None
+ShardTables = dict[str, pa.Table]
+"""The rows of one shard by table, each of its schema in `SHARD_SCHEMAS`, in ascending order of image; one of `OPTIONAL`
+may be left out."""
 
 
 def shard_file(folder: Path, shard: int, table: str) -> Path:
@@ -84,12 +67,11 @@ def write_files(folder: Path, shard: int, tables: ShardTables) -> dict[str, dict
         OSError, pyarrow.ArrowException: a file could not be written, or rows are not of its schema.
         InvariantError: edges and decompositions do not tell of the same.
     """
-    edges.require_whole(tables.edge, tables.decomposition)
-    written = {f.name: getattr(tables, f.name) for f in fields(tables)}
+    edges.require_whole(tables["edge"], tables["decomposition"])
     return {
-        name: _write_table(shard_file(folder, shard, name), SHARD_SCHEMAS[name], table)
-        for name, table in written.items()
-        if name not in OPTIONAL or (table is not None and table.num_rows)
+        name: _write_table(shard_file(folder, shard, name), schema, tables[name])
+        for name, schema in SHARD_SCHEMAS.items()
+        if name not in OPTIONAL or (name in tables and tables[name].num_rows)
     }
 
 

@@ -74,8 +74,8 @@ class RunFolder:
             raise RunFolderError(f"run folder {path} is in use by another process; wait for it or stop it")
         try:
             if (path / "run.json").exists():
-                found, created_at = _read_description(path)
-                _refuse_other_settings(path, found, description)
+                stored, created_at = _read_description(path)
+                _refuse_other_settings(path, stored, description)
             else:
                 created_at = datetime.now(UTC)
                 (path / "shards").mkdir(exist_ok=True)
@@ -152,7 +152,7 @@ class RunFolder:
         return [self.shard_file(shard, table) for shard, entry in entries if table in entry.get("files", {})]
 
     def manifest(self, shard: int) -> dict[str, Any] | None:
-        """The shard's manifest entry, or None where there is none that can be read."""
+        """The shard's manifest entry, or None where it is missing or unreadable."""
         with suppress(OSError, ValueError):
             entry = json.loads(self._manifest_file(shard).read_bytes())
             return entry if isinstance(entry, dict) else None
@@ -237,7 +237,7 @@ class RunFolder:
             RunFolderError: the rows are not those of the shard's images, or the disk is full or broken.
         """
         images = self.image_range(shard)
-        ids = sorted(tables.image["image_id"].to_pylist() + tables.skipped_image["image_id"].to_pylist())
+        ids = sorted(tables["image"]["image_id"].to_pylist() + tables["skipped_image"]["image_id"].to_pylist())
         if ids != list(images):
             raise RunFolderError(
                 f"shard {shard} must hold images {images.start} to {images.stop - 1} once each, "
@@ -306,8 +306,8 @@ def _read_description(path: Path) -> tuple[RunDescription, datetime]:
         ) from error
 
 
-def _refuse_other_settings(path: Path, found: RunDescription, wanted: RunDescription) -> None:
-    difference = found.difference(wanted)
+def _refuse_other_settings(path: Path, stored: RunDescription, wanted: RunDescription) -> None:
+    difference = stored.difference(wanted)
     if difference is not None:
         name, old, new = difference
         raise RunFolderError(

@@ -11,8 +11,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,56 +24,16 @@ from evigraph.indexer.engine.network import Network
 from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.decisions import occurrences
 from evigraph.indexer.evidence.hierarchy import LevelEdges
-from evigraph.indexer.evidence.record import Record
-from evigraph.indexer.evidence.roots import Decided
+from evigraph.indexer.evidence.measurement import Columns, DecomposedBatch, Measurement, Rows
 from evigraph.indexer.model.fields import Box, Fields, gradient_boxes
-from evigraph.indexer.shards.files import Columns
 from evigraph.indexer.verify.controls import control_box, control_channels
 from evigraph.indexer.verify.disturb import NO_CHANNEL, Disturber, Tried, some_at_a_time
-from evigraph.schema.errors import UsageError
-
-WHICH = ("wrong", "all")
-OCCLUSIONS = ("grey", "blur")
+from evigraph.indexer.verify.settings import VerifySettings
+from evigraph.schema.ids import decision_id
 
 
 @dataclass(frozen=True)
-class VerifySettings:
-    """Which evidence is tested, and how. All of it determines rows.
-
-    Attributes:
-        which: "wrong": the predicted class of images whose label is another; "all": every decision, the labels' too.
-        layers: names or module paths of the layers whose channels are tested; None for all.
-        top: channels tested of each decision in each layer.
-        occlude: what hides a region: "grey", the preprocessing's mean, or "blur".
-    """
-
-    which: str
-    layers: Sequence[str] | None = None
-    top: int = 1
-    occlude: str = "grey"
-
-    def __post_init__(self) -> None:
-        """Check every value.
-
-        Raises:
-            UsageError: one cannot be used.
-        """
-        if self.which not in WHICH:
-            raise UsageError(f"--verify {self.which!r} is unknown; give one of {', '.join(WHICH)}")
-        if self.occlude not in OCCLUSIONS:
-            raise UsageError(f"--occlude {self.occlude!r} is unknown; give one of {', '.join(OCCLUSIONS)}")
-        if self.top < 1:
-            raise UsageError(f"--verify-top {self.top} is too small; give 1 or more")
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values, for the run's settings."""
-        layers = None if self.layers is None else list(self.layers)
-        # `controls` tells these runs from those of before there were any, which cannot be gone on with.
-        return {"which": self.which, "layers": layers, "top": self.top, "occlude": self.occlude, "controls": True}
-
-
-@dataclass(frozen=True)
-class Chosen:
+class Tests:
     """Evidence to test, (tests,) columns: the edge, by rows of its level, and its root."""
 
     level: LevelEdges
@@ -84,15 +45,15 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Said:
-    """What the network said of the decisions tested, with all their evidence: (tests,) columns.
+class Baseline:
+    """What the network said of the decisions tested while all their evidence was there: (tests,) columns.
 
     Attributes:
-        image: rows of the batch.
-        decision_id: of the run.
-        class_id: of the decision.
-        label: the image's; -1 where it has none.
-        predicted: the image's.
+        image: the image of each, by its place in the batch.
+        decision_id: its id in the database.
+        class_id: the class of its root.
+        label: the image's class label; -1 where it has none.
+        predicted: the image's predicted class.
         logits: (tests, classes).
         right: the right classes of each image.
     """
@@ -106,17 +67,17 @@ class Said:
     right: Sequence[tuple[int, ...]]
 
     @classmethod
-    def of(cls, root: Tensor, record: Record, decided: Decided, right: Sequence[tuple[int, ...]]) -> Said:
-        """Of the decisions `root`, (tests,) rows of the batch's; `right` is of each of its images."""
+    def of(cls, root: Tensor, batch: DecomposedBatch) -> Baseline:
+        """Of the decisions `root`, (tests,) rows of the batch's roots."""
+        decided = batch.decided
         image, class_id = decided.roots.image[root], decided.roots.class_id[root]
         predicted = decided.predicted[image]
-        decision_id = 2 * decided.image_ids[image] + (class_id != predicted).long()
-        of_test = [right[i] for i in image.tolist()]
-        logits = record.logits.float()[image]
-        return cls(image, decision_id, class_id, decided.labels[image], predicted, logits, of_test)
+        ids = decision_id(batch.image_ids.to(image.device)[image], (class_id != predicted).long())
+        right = [batch.right_classes[i] for i in image.tolist()]
+        return cls(image, ids, class_id, decided.labels[image], predicted, batch.record.logits.float()[image], right)
 
     def outcome(self, tried: Tried, prefix: str = "") -> Columns:
-        """What is said now: columns of `verification`, masked where nothing was taken away, or where no label is."""
+        """What the network says now: columns of `verification`, null where nothing was taken away or no label is."""
         predicted, change = tried.logits.argmax(1), tried.logits - self.logits
         now_and_was = zip(predicted.tolist(), self.predicted.tolist(), self.right, strict=True)
         columns = {
@@ -136,86 +97,84 @@ class Said:
         }
 
 
-class Verifier:
-    """Tests the evidence of batches of one run."""
+class Verification(Measurement):
+    """What becomes of decisions without their evidence."""
+
+    tables = ("verification",)
 
     def __init__(
-        self, network: Network, settings: VerifySettings, levels: frozenset[int] | None, means: Sequence[Tensor]
+        self,
+        network: Network,
+        settings: VerifySettings,
+        levels: frozenset[int] | None,
+        means: Callable[[], Sequence[Tensor]],
     ) -> None:
         """Take a network in evaluation mode.
 
         Args:
-            network: of the run.
+            network: whose decisions are tested.
             settings: what to test.
             levels: places in the network's layers of those tested; None for all.
-            means: per layer, (channels,), what `remove` sets a channel to.
+            means: gives per layer (channels,), what `remove` sets a channel to; asked once, by the first batch.
         """
-        self.network, self.settings, self._levels, self._means = network, settings, levels, means
-        self._disturber = Disturber(network, means, settings.occlude)
+        self.network, self.settings, self._levels = network, settings, levels
+        self._means_of_data = means
         self._fields: Fields | None = None
 
-    @torch.no_grad()
-    def columns(
-        self,
-        pixels: Tensor,
-        record: Record,
-        decided: Decided,
-        levels: Sequence[LevelEdges],
-        right: Sequence[tuple[int, ...]],
-    ) -> Columns:
-        """The rows of `verification` for a batch, by decision, the highest layer first, then by importance.
+    @cached_property
+    def _means(self) -> Sequence[Tensor]:
+        return self._means_of_data()
 
-        Args:
-            pixels: (images, 3, side, side), the network's input.
-            record: of these.
-            decided: what the network said.
-            levels: the decisions' hierarchies.
-            right: the right classes of each image; none where it is unlabelled.
-        """
-        roots = decided.roots
+    @cached_property
+    def _disturber(self) -> Disturber:
+        return Disturber(self.network, self._means, self.settings.occlude)
+
+    @torch.no_grad()
+    def columns(self, batch: DecomposedBatch) -> Mapping[str, Rows]:
+        """The tests of a batch by decision, the highest layer first, then by importance."""
+        decided, roots = batch.decided, batch.decided.roots
         labels = decided.labels[roots.image]
         wanted = torch.ones_like(roots.image, dtype=torch.bool)
         if self.settings.which == "wrong":
             wanted = (roots.class_id == decided.predicted[roots.image]) & (labels >= 0) & (labels != roots.class_id)
         parts = []
-        for level in levels:
+        for level in batch.levels:
             if self._levels is None or level.source_layer in self._levels:
-                channels = record.features[level.source_layer].shape[1]
+                channels = batch.record.features[level.source_layer].shape[1]
                 tests = strongest(level, channels, wanted, self.settings.top)
                 if len(tests):
-                    parts.append(self._of_level(tests, pixels, record, decided, right))
+                    parts.append(self._of_level(tests, batch))
         if not parts:
             return {}
         columns = {name: np.ma.hstack([part[name] for part in parts]) for name in parts[0]}
         # Stable, so within a decision and layer the order is that of importance, and of a test that of the methods.
         order = np.lexsort((-columns["source_layer"], columns["decision_id"]))
-        return {name: values[order] for name, values in columns.items()}
+        return {"verification": {name: values[order] for name, values in columns.items()}}
 
-    def _of_level(
-        self, tests: Chosen, pixels: Tensor, record: Record, decided: Decided, right: Sequence[tuple[int, ...]]
-    ) -> Columns:
-        said = Said.of(tests.root, record, decided, right)
+    def _of_level(self, tests: Tests, batch: DecomposedBatch) -> Columns:
+        baseline = Baseline.of(tests.root, batch)
         methods = {
-            "occlude": self._occluded(tests, pixels, said),
-            "remove": self._removed(tests, pixels, record, said),
+            "occlude": self._occluded(tests, batch, baseline),
+            "remove": self._removed(tests, batch, baseline),
         }
         of_edge = _edge_columns(tests)
         parts = [
             of_edge
-            | {"decision_id": said.decision_id.cpu().numpy(), "class_id": said.class_id.cpu().numpy()}
-            | {"method": np.full(len(tests), method), **found}
-            for method, found in methods.items()
+            | {"decision_id": baseline.decision_id.cpu().numpy(), "class_id": baseline.class_id.cpu().numpy()}
+            | {"method": np.full(len(tests), method), **outcome}
+            for method, outcome in methods.items()
         ]
         return {name: np.ma.stack([part[name] for part in parts], axis=1).ravel() for name in parts[0]}
 
-    def _occluded(self, tests: Chosen, pixels: Tensor, said: Said) -> Columns:
+    def _occluded(self, tests: Tests, batch: DecomposedBatch, baseline: Baseline) -> Columns:
         """What became of the decisions without the regions of their evidence, and without other regions."""
+        pixels = batch.inputs
         size = (pixels.shape[2], pixels.shape[3])
         channel = tests.level.evidence.channel[tests.edge].tolist()
-        boxes = self._boxes(tests, pixels, said.image)
+        boxes = self._boxes(tests, pixels, baseline.image)
         others = [
             control_box(box, size, decision, tests.level.source_layer, k)
-            for box, decision, k in zip(boxes, said.decision_id.tolist(), channel, strict=True)
+            for box, decision, k in zip(boxes, baseline.decision_id.tolist(), channel, strict=True)
         ]
         area = [(bottom - top) * (right - left) / (size[0] * size[1]) for top, bottom, left, right in boxes]
         none = np.array([box is None for box in others])
@@ -224,24 +183,27 @@ class Verifier:
             "control_top": np.ma.array([0 if box is None else box[0] for box in others], mask=none),
             "control_left": np.ma.array([0 if box is None else box[2] for box in others], mask=none),
             "control_channel": _nulls(len(tests)),
-            **said.outcome(self._disturber.without_regions(pixels, said.image, boxes)),
-            **said.outcome(self._disturber.without_regions(pixels, said.image, others), "control_"),
+            **baseline.outcome(self._disturber.without_regions(pixels, baseline.image, boxes)),
+            **baseline.outcome(self._disturber.without_regions(pixels, baseline.image, others), "control_"),
         }
 
-    def _removed(self, tests: Chosen, pixels: Tensor, record: Record, said: Said) -> Columns:
+    def _removed(self, tests: Tests, batch: DecomposedBatch, baseline: Baseline) -> Columns:
         """What became of the decisions without the channels of their evidence, and without other channels."""
+        pixels, record = batch.inputs, batch.record
         layer, channel = tests.level.source_layer, tests.level.evidence.channel[tests.edge]
         other = control_channels(
-            record.features[layer], self._means[layer], tests.level, said.image, tests.root, channel
+            record.features[layer], self._means[layer], tests.level, baseline.image, tests.root, channel
         )
         return {
             **dict.fromkeys(("area", "control_top", "control_left"), _nulls(len(tests))),
             "control_channel": np.ma.masked_equal(other.cpu().numpy(), NO_CHANNEL),
-            **said.outcome(self._disturber.without_channels(record, pixels, said.image, layer, channel)),
-            **said.outcome(self._disturber.without_channels(record, pixels, said.image, layer, other), "control_"),
+            **baseline.outcome(self._disturber.without_channels(record, pixels, baseline.image, layer, channel)),
+            **baseline.outcome(
+                self._disturber.without_channels(record, pixels, baseline.image, layer, other), "control_"
+            ),
         }
 
-    def _boxes(self, tests: Chosen, pixels: Tensor, image: Tensor) -> list[Box]:
+    def _boxes(self, tests: Tests, pixels: Tensor, image: Tensor) -> list[Box]:
         """The receptive field of each test's evidence at its peak."""
         layer, e = self.network.layers[tests.level.source_layer], tests.level.evidence
         channel, y, x = e.channel[tests.edge], e.y[tests.edge], e.x[tests.edge]
@@ -250,14 +212,14 @@ class Verifier:
             if self._fields is None:
                 self._fields = Fields(recorder.graph, pixels[:1])
             return [self._fields.box(layer.node, *place) for place in zip(y.tolist(), x.tolist(), strict=True)]
-        found = []
+        boxes: list[Box] = []
         for rows in some_at_a_time(torch.arange(len(tests), device=image.device), len(pixels)):
             part = pixels[image[rows]]
-            found += gradient_boxes(self.network.model, layer.module, part, channel[rows], y[rows], x[rows])
-        return found
+            boxes += gradient_boxes(self.network.model, layer.module, part, channel[rows], y[rows], x[rows])
+        return boxes
 
 
-def strongest(level: LevelEdges, channels: int, wanted: Tensor, top: int) -> Chosen:
+def strongest(level: LevelEdges, channels: int, wanted: Tensor, top: int) -> Tests:
     """The most important channels of each root in the lower layer, each with its most important edge.
 
     Args:
@@ -279,10 +241,10 @@ def strongest(level: LevelEdges, channels: int, wanted: Tensor, top: int) -> Cho
     by_total = by_total[torch.argsort(root_of_key[by_total], stable=True)]
     ranked = root_of_key[by_total]
     chosen = by_total[(occurrences(ranked) < top) & wanted[ranked]]
-    return Chosen(level, edge_of_key[chosen], root_of_key[chosen])
+    return Tests(level, edge_of_key[chosen], root_of_key[chosen])
 
 
-def _edge_columns(tests: Chosen) -> Columns:
+def _edge_columns(tests: Tests) -> Columns:
     level, e, node = tests.level, tests.level.evidence, tests.level.node[tests.edge]
     columns = {
         "target_channel": level.target.channel[node],

@@ -6,20 +6,20 @@ again for a sample: those by class for some classes, the others for some channel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Numeric
 from sqlalchemy.exc import DBAPIError
 
 from evigraph.schema.checks.invariants import INVARIANTS
 from evigraph.schema.database import one_line
 from evigraph.schema.errors import DatabaseError
 from evigraph.schema.parts import Part, parts
-from evigraph.schema.rollups.rollups import ROLLUPS, Whole, edges_of, whole
-from evigraph.schema.tables import ROLLUP_TABLES
-from evigraph.schema.tables.base import columns_of, quoted
-from evigraph.schema.tables.rollups import ALL_CLASSES
+from evigraph.schema.sql import identifier, literal, quoted
+from evigraph.schema.tables.declared import ROLLUPS, Key, Rollup, Rows
+from evigraph.schema.tables.selects import edges_of, whole
 
 EDGES_PER_PART = 2_000_000
 """About how many edges a rule is asked of at a time; a part of so many takes some 400 MB."""
@@ -30,6 +30,8 @@ _FEWER_CHANNELS = 8
 """A sample of channels is so much smaller than one of classes: its edges lie scattered, so it costs more."""
 
 Progress = Callable[[int, int], None]
+_Violations = tuple[int, str | None]
+"""How many rows break a rule, and one of them as text."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def run_checks(connection: Connection, progress: Progress | None = None) -> list
     Raises:
         DatabaseError: a check could not be carried out, as on a damaged file.
     """
-    total = len(INVARIANTS) + len(ROLLUP_TABLES)
+    total = len(INVARIANTS) + len(ROLLUPS)
     results = []
     for check in (check_tables, check_rollups):
         for result in check(connection):
@@ -68,20 +70,18 @@ def check_tables(
         runs: whose edges to check; None for all runs. Rules that are not on edges hold of all runs.
         sample_edges: of a run of more edges, only parts of together about so many are checked; None for all edges.
     """
-    found: dict[str, list[tuple[int, str | None]]] = {rule.name: [] for rule in INVARIANTS}
+    counts: dict[str, list[_Violations]] = {rule.name: [] for rule in INVARIANTS}
     for rule in INVARIANTS:
         if not rule.by_parts:
-            found[rule.name].append(_count(connection, rule.name, rule.sql))
+            counts[rule.name].append(_count(connection, rule.name, rule.sql))
     for part in _checked_parts(connection, runs, sample_edges):
         _keep(connection, "part_edge", f"SELECT * FROM edge WHERE {part.condition('root_class_id')}")
         for rule in INVARIANTS:
             if rule.by_parts:
-                found[rule.name].append(_count(connection, rule.name, _of_part(rule.sql, part)))
+                counts[rule.name].append(_count(connection, rule.name, _of_part(rule.sql, part)))
     _execute(connection, "DROP TABLE IF EXISTS temp.part_edge")
     for rule in INVARIANTS:
-        violations = sum(count for count, _ in found[rule.name])
-        example = next((example for _, example in found[rule.name] if example), None)
-        yield CheckResult(rule.name, not violations, violations, _detail(violations, rule.broken, example))
+        yield _result(rule.name, counts[rule.name], rule.broken)
 
 
 def _checked_parts(connection: Connection, runs: Collection[int] | None, sample_edges: int | None) -> Iterator[Part]:
@@ -104,38 +104,59 @@ def check_rollups(
     connection: Connection, *, runs: Collection[int] | None = None, sample_edges: int = SAMPLE_EDGES
 ) -> Iterator[CheckResult]:
     """Each rollup against its own SELECT, in both directions, one result each; of a sample where a run is larger."""
-    found: dict[str, list[tuple[int, str | None]]] = {table: [] for table in ROLLUP_TABLES}
+    counts: dict[str, list[_Violations]] = {table: [] for table in ROLLUPS}
     for run_id, edge_count in _runs(connection, runs):
         every = max(1, -(-edge_count // max(1, sample_edges)))
-        # The same sample serves every rollup of its kind, so that the edges are read once for each.
-        for kind in ("class", "channel"):
-            some = _classes(connection, run_id, every) if kind == "class" else _channels(connection, run_id, every)
-            key = "root_class_id" if kind == "class" else "(source_layer, source_channel)"
-            condition = "TRUE" if every == 1 else f"{key} {some}"
-            _keep(connection, "checked_edge", edges_of(run_id, condition=condition))
-            for table in ROLLUP_TABLES:
-                if _kind(table) == kind:
-                    for sql in _differences(table, run_id, every, some):
-                        found[table].append(_count(connection, f"rollup-{table}", sql))
+        for sample, rollups in _samples(connection, run_id, every):
+            # The same sample serves every rollup of its kind, so that the edges are read once for each.
+            if sample is not None:
+                condition = sample.condition({name: name for name in _BY_CHANNEL} | {"class_id": "root_class_id"})
+                _keep(connection, "checked_edge", edges_of(run_id, condition=condition))
+            for rollup in rollups:
+                for sql in _differences(rollup, run_id, sample):
+                    name = rollup.__tablename__
+                    counts[name].append(_count(connection, f"rollup-{name}", sql))
     _execute(connection, "DROP TABLE IF EXISTS temp.checked_edge")
-    for table in ROLLUP_TABLES:
-        violations = sum(count for count, _ in found[table])
-        example = next((example for _, example in found[table] if example), None)
-        broken = f"{table} rows that its SELECT does not give, or the reverse"
-        yield CheckResult(f"rollup-{table}", not violations, violations, _detail(violations, broken, example))
+    for table in ROLLUPS:
+        yield _result(f"rollup-{table}", counts[table], f"{table} rows that its SELECT does not give, or the reverse")
 
 
-def _kind(table: str) -> str:
-    """Whether a rollup is compared for some classes or for some channels."""
-    by_class = "class_id" in columns_of(table) or isinstance(ROLLUPS[table], Whole)
-    return "class" if by_class else "channel"
+@dataclass(frozen=True)
+class _Sample:
+    """The edges that have one of some values of a key; all edges where there is no key."""
+
+    key: tuple[str, ...] = ()
+    values: str = ""
+
+    def condition(self, columns: Mapping[str, str]) -> str:
+        """SQL that is true of the sample; `columns` gives the column that holds each part of the key."""
+        return f"({', '.join(columns[name] for name in self.key)}) IN ({self.values})" if self.key else "TRUE"
+
+
+_BY_CLASS, _BY_CHANNEL = ("class_id",), ("source_layer", "source_channel")
+
+
+def _samples(connection: Connection, run_id: int, every: int) -> Iterator[tuple[_Sample | None, list[type[Rollup]]]]:
+    """The rollups with the edges that they are compared by, one class or channel in `every`; None where by no edges."""
+    by_key: defaultdict[tuple[str, ...] | None, list[type[Rollup]]] = defaultdict(list)
+    for rollup in ROLLUPS.values():
+        keys = {key.sql for key in rollup.having(Key).values()}
+        if isinstance(rollup.source, Rows):
+            by_key[None].append(rollup)
+        elif every > 1:
+            by_key[next((key for key in (_BY_CLASS, _BY_CHANNEL) if keys.issuperset(key)), ())].append(rollup)
+        else:
+            by_key[()].append(rollup)
+    values = {_BY_CLASS: _classes, _BY_CHANNEL: _channels}
+    for key, rollups in by_key.items():
+        yield None if key is None else _Sample(key, values[key](connection, run_id, every) if key else ""), rollups
 
 
 def _classes(connection: Connection, run_id: int, every: int) -> str:
     """SQL of one class in `every`, as a list."""
     sql = "SELECT class_id FROM class WHERE run_id = $run_id ORDER BY class_id"
     classes = connection.exec_driver_sql(sql, {"run_id": run_id}).scalars().all()
-    return f"IN ({', '.join(map(str, classes[::every])) or 'NULL'})"
+    return ", ".join(map(literal, classes[::every])) or "NULL"
 
 
 def _channels(connection: Connection, run_id: int, every: int) -> str:
@@ -143,35 +164,37 @@ def _channels(connection: Connection, run_id: int, every: int) -> str:
     sql = "SELECT layer_id, unnest(range(channels)) AS channel FROM layer WHERE run_id = $run_id ORDER BY ALL"
     channels = connection.exec_driver_sql(sql, {"run_id": run_id}).all()
     step = min(_FEWER_CHANNELS * every, len(channels))
-    channels = channels[step // 2 :: step]
-    return f"IN ({', '.join(f'({layer}, {channel})' for layer, channel in channels) or '(NULL, NULL)'})"
+    return ", ".join(literal(tuple(channel)) for channel in channels[step // 2 :: step]) or "(NULL, NULL)"
 
 
-def _differences(table: str, run_id: int, every: int, some: str) -> list[str]:
+def _differences(rollup: type[Rollup], run_id: int, sample: _Sample | None) -> list[str]:
     """SELECTs of the rows that are only stored or only computed; of a sample, those of its classes or channels."""
-    names = columns_of(table)
-    stored = f'SELECT {quoted(names)} FROM "{table}" WHERE run_id = {run_id}'
-    computed = whole(table, "checked_edge", run_id)
-    if every == 1 or isinstance(ROLLUPS[table], Whole):
+    names, keys = list(rollup.columns()), rollup.having(Key)
+    stored = f"SELECT {quoted(names)} FROM {identifier(rollup.__tablename__)} WHERE run_id = {run_id}"
+    computed = whole(rollup, "checked_edge", run_id)
+    if sample is None or not sample.key:
         return [_difference(names, stored, computed)]
-    if _kind(table) == "channel":
-        channel = "(source_layer, source_channel)" if "source_layer" in names else "(layer_id, channel)"
-        return [_difference(names, f"{stored} AND {channel} {some}", computed)]
-    computed = f"SELECT * FROM ({computed}) WHERE class_id <> {ALL_CLASSES}"
-    return [_difference(names, f"{stored} AND class_id {some}", computed), _total_difference(table, run_id, names)]
+    stored += f" AND {sample.condition({key.sql: identifier(name) for name, key in keys.items()})}"
+    for name, key in keys.items():
+        if key.overall is not None:
+            computed = f"SELECT * FROM ({computed}) WHERE {identifier(name)} <> {literal(key.overall)}"
+            return [_difference(names, stored, computed), _total_difference(rollup, name, run_id)]
+    return [_difference(names, stored, computed)]
 
 
-def _total_difference(table: str, run_id: int, names: Sequence[str]) -> str:
-    """Rows over all classes that are not the sum of the rows by class; each of those is rounded to 7 or 8 places."""
-    measures = [name for name in names if name in ("decisions", "edges") or name.endswith("_sum")]
-    keys = [name for name in names if name not in measures and name != "class_id"]
-    sums = ", ".join(f"sum({name}) AS {name}" for name in measures)
-    differ = " OR ".join(f"abs(a.{name} - b.{name}) > 1e-7 * b.edges" for name in measures)
+def _total_difference(rollup: type[Rollup], name: str, run_id: int) -> str:
+    """Rows over all values of a key that are not the sum of the rows by value, each of which is rounded."""
+    keys, measures, columns = rollup.having(Key), rollup.measures(), rollup.columns()
+    others = quoted(other for other in keys if other != name)
+    sums = ", ".join(f"sum({identifier(measure)}) AS {identifier(measure)}" for measure in measures)
+    rounded = {m: 10.0 ** -(kind.scale or 0) if isinstance(kind := columns[m].type, Numeric) else 0 for m in measures}
+    differ = " OR ".join(f"abs(a.{identifier(m)} - b.{identifier(m)}) > {step} * rows" for m, step in rounded.items())
+    rows = f"FROM {identifier(rollup.__tablename__)} WHERE run_id = {run_id} AND {identifier(name)}"
+    overall = literal(keys[name].overall)
     return f"""
-        WITH a AS (SELECT * FROM "{table}" WHERE run_id = {run_id} AND class_id = {ALL_CLASSES}),
-             b AS (SELECT {quoted(keys)}, {sums} FROM "{table}"
-                   WHERE run_id = {run_id} AND class_id <> {ALL_CLASSES} GROUP BY ALL)
-        SELECT * FROM a FULL JOIN b USING ({quoted(keys)}) WHERE a.run_id IS NULL OR b.edges IS NULL OR {differ}
+        WITH a AS (SELECT * {rows} = {overall}),
+             b AS (SELECT {others}, {sums}, count(*) AS rows {rows} <> {overall} GROUP BY ALL)
+        SELECT * FROM a FULL JOIN b USING ({others}) WHERE a.{identifier(name)} IS NULL OR rows IS NULL OR {differ}
     """
 
 
@@ -204,7 +227,7 @@ def _execute(connection: Connection, sql: str) -> None:
         raise DatabaseError(f"the edges could not be read: {one_line(error)}") from error
 
 
-def _count(connection: Connection, name: str, sql: str) -> tuple[int, str | None]:
+def _count(connection: Connection, name: str, sql: str) -> _Violations:
     """How many rows a SELECT gives, and the first of them in order, as text."""
     try:
         row = connection.exec_driver_sql(f"SELECT count(*), min(CAST(broken AS VARCHAR)) FROM ({sql}) AS broken").one()
@@ -213,5 +236,9 @@ def _count(connection: Connection, name: str, sql: str) -> tuple[int, str | None
     return int(row[0]), row[1]
 
 
-def _detail(violations: int, broken: str, example: str | None) -> str:
-    return f"{violations} {broken}, such as {example}" if violations else ""
+def _result(name: str, counts: Sequence[_Violations], broken: str) -> CheckResult:
+    violations = sum(count for count, _ in counts)
+    example = next((example for _, example in counts if example), None)
+    return CheckResult(
+        name, not violations, violations, f"{violations} {broken}, such as {example}" if violations else ""
+    )

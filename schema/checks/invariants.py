@@ -8,38 +8,39 @@ from __future__ import annotations
 from sqlalchemy import REAL, Double
 
 from evigraph.schema.checks.edge_invariants import EDGE_INVARIANTS, Invariant
+from evigraph.schema.ids import ROLES, decision_id_sql
+from evigraph.schema.sql import identifier, literal, quoted
 from evigraph.schema.tables import BASE_TABLES, ROLLUP_TABLES
-from evigraph.schema.tables.base import Base
+from evigraph.schema.tables.base import Base, key_of
 
 
 def _unique() -> list[Invariant]:
-    found = []
+    rules = []
     for table in BASE_TABLES:
-        mapper = next(m for m in Base.registry.mappers if m.local_table.name == table)  # type: ignore[attr-defined]
-        key = ", ".join(f'"{column.name}"' for column in mapper.primary_key)
-        rows = f"{{{table}}}" if table in ("decomposition", "overlap") else f'"{table}"'
+        key = quoted(key_of(table))
+        rows = f"{{{table}}}" if table in ("decomposition", "overlap") else identifier(table)
         sql = f"SELECT {key} FROM {rows} GROUP BY ALL HAVING count(*) > 1"
-        found.append(Invariant(f"unique-{table}", f"{table} rows of one key", sql))
-    return found
+        rules.append(Invariant(f"unique-{table}", f"{table} rows of one key", sql))
+    return rules
 
 
 def _of_a_run() -> Invariant:
     tables = [table for table in BASE_TABLES + ROLLUP_TABLES if table != "run"]
-    each = [f'SELECT DISTINCT \'{table}\' AS "table", run_id FROM "{table}"' for table in tables]
+    each = [f'SELECT DISTINCT {literal(table)} AS "table", run_id FROM {identifier(table)}' for table in tables]
     sql = f"SELECT * FROM ({' UNION ALL '.join(each)}) WHERE run_id NOT IN (SELECT run_id FROM run)"
     return Invariant("of-a-run", "tables with rows of no run", sql)
 
 
 def _finite() -> list[Invariant]:
-    found = []
+    rules = []
     for table in BASE_TABLES:
         columns = Base.metadata.tables[table].columns
         numbers = [column.name for column in columns if isinstance(column.type, (REAL, Double))]
         if numbers:
-            test = " OR ".join(f"NOT isfinite({name})" for name in numbers)
-            sql = f'SELECT run_id FROM "{table}" WHERE {test}'
-            found.append(Invariant(f"finite-{table}", f"{table} rows with a number that is not finite", sql))
-    return found
+            test = " OR ".join(f"NOT isfinite({identifier(name)})" for name in numbers)
+            sql = f"SELECT run_id FROM {identifier(table)} WHERE {test}"
+            rules.append(Invariant(f"finite-{table}", f"{table} rows with a number that is not finite", sql))
+    return rules
 
 
 __all__ = ["INVARIANTS", "Invariant"]
@@ -119,10 +120,9 @@ INVARIANTS: tuple[Invariant, ...] = (
     Invariant(
         "decision-id",
         "decisions whose id is not 2 * image_id, + 1 for the label",
-        """
+        f"""
         SELECT run_id, decision_id FROM decision
-        WHERE decision_id <> 2 * image_id + CASE role WHEN 'predicted' THEN 0 WHEN 'label' THEN 1 ELSE NULL END
-           OR role NOT IN ('predicted', 'label')
+        WHERE decision_id <> {decision_id_sql("image_id", "role")} OR role NOT IN {literal(ROLES)}
         """,
     ),
     Invariant(
@@ -177,7 +177,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     ),
     Invariant(
         "verification-outcome",
-        "tests whose method is none, whose area is outside 0 to 1, or whose outcome is not that of their image",
+        "tests of an unknown method, whose area is outside 0 to 1, or whose outcome is not that of their image",
         """
         SELECT run_id, decision_id, source_layer, source_channel, method
         FROM verification AS v JOIN root AS r USING (run_id, decision_id)

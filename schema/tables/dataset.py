@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import BigInteger, SmallInteger, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from evigraph.schema.tables.base import Base, key
+from evigraph.schema.tables.base import Base, key, loaded
 
 
 class Run(Base):
@@ -74,6 +74,7 @@ class Image(Base):
     """An indexed image; image_id is its position in the sorted listing of the data."""
 
     __tablename__ = "image"
+    __table_args__ = loaded(shard="always")
     __mapper_args__ = key("run_id", "image_id")
 
     run_id: Mapped[int]
@@ -85,9 +86,10 @@ class Image(Base):
 
 
 class ImageTag(Base):
-    """One of the dataset's own labels of an image, which need not be a class of the network."""
+    """One of the dataset's own names for what an image shows, which need not be a class of the network."""
 
     __tablename__ = "image_tag"
+    __table_args__ = loaded(shard="optional")
     __mapper_args__ = key("run_id", "image_id", "tag")
 
     run_id: Mapped[int]
@@ -99,6 +101,7 @@ class ImageLabel(Base):
     """A right class of an image; image.label_id is the one of them that a decision is held to."""
 
     __tablename__ = "image_label"
+    __table_args__ = loaded(shard="optional")
     __mapper_args__ = key("run_id", "image_id", "class_id")
 
     run_id: Mapped[int]
@@ -107,9 +110,10 @@ class ImageLabel(Base):
 
 
 class ImageContext(Base):
-    """A label of an image's semantic map, and the part of the network's input that it covers."""
+    """A context label of an image's semantic map, and the part of the network's input that it covers."""
 
     __tablename__ = "image_context"
+    __table_args__ = loaded(shard="optional")
     __mapper_args__ = key("run_id", "image_id", "label_id")
 
     run_id: Mapped[int]
@@ -122,6 +126,7 @@ class SkippedImage(Base):
     """An image of the listing that could not be used, and why."""
 
     __tablename__ = "skipped_image"
+    __table_args__ = loaded(shard="always")
     __mapper_args__ = key("run_id", "image_id")
 
     run_id: Mapped[int]
@@ -131,7 +136,7 @@ class SkippedImage(Base):
 
 
 class ContextLabel(Base):
-    """A label of the semantic maps. Void is no label."""
+    """A context label: a name that the semantic maps give to regions. Void is none."""
 
     __tablename__ = "context_label"
     __mapper_args__ = key("run_id", "label_id")
@@ -139,3 +144,13 @@ class ContextLabel(Base):
     run_id: Mapped[int]
     label_id: Mapped[int]
     name: Mapped[str]
+
+
+class RollupDeclaration(Base):
+    """What a rollup was made by: the digest of its declaration, `schema.tables.selects.digests`."""
+
+    __tablename__ = "rollup_declaration"
+    __mapper_args__ = key("name")
+
+    name: Mapped[str]
+    sha256: Mapped[str]

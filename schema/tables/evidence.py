@@ -8,17 +8,18 @@ from sqlalchemy import SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
-from evigraph.schema.tables.base import Base, key
+from evigraph.schema.tables.base import Base, key, loaded
 
 
 class Decision(Base):
-    """A root: decision_id = 2 * image_id for the predicted class, + 1 for the label's.
+    """A root; `schema.ids` states its decision_id.
 
     cut_node_count: the nodes, over all layers, that the run's max_nodes left undecomposed; cut_importance: the sum of
     their importance.
     """
 
     __tablename__ = "decision"
+    __table_args__ = loaded(shard="always")
     __mapper_args__ = key("run_id", "decision_id")
 
     run_id: Mapped[int]
@@ -55,7 +56,7 @@ class EvidenceList(UserDefinedType[list[dict[str, Any]]]):
 class Decomposition(Base):
     """One decomposed node and its evidence: the fact table, ordered by run, class, layer and decision.
 
-    So all edges of a class lie together, and within it those of a layer. `importance_log` and `positive_log` are logs
+    So what is asked of one class lies together, and within it by layer. `importance_log` and `positive_log` are logs
     (`schema.encoding`) of the node's importance and of the sum of all its positive contributions, 0 being no value of
     either: null where no channel is positive. positive_count is how many channels are positive and overlap_count how
     many of those overlap one of larger contribution; null where the run did not count them.
@@ -63,6 +64,7 @@ class Decomposition(Base):
     """
 
     __tablename__ = "decomposition"
+    __table_args__ = loaded(order="class_id, layer_id, decision_id, channel, y, x")
     __mapper_args__ = key("run_id", "decision_id", "layer_id", "channel", "y", "x")
 
     run_id: Mapped[int]
@@ -90,6 +92,9 @@ class Overlap(Base):
     """
 
     __tablename__ = "overlap"
+    __table_args__ = loaded(
+        shard="optional", order="class_id, layer_id, decision_id, channel, y, x, representative, member"
+    )
     __mapper_args__ = key("run_id", "decision_id", "layer_id", "channel", "y", "x", "member")
 
     run_id: Mapped[int]
@@ -120,6 +125,7 @@ class Verification(Base):
     """
 
     __tablename__ = "verification"
+    __table_args__ = loaded(shard="optional", order="class_id, decision_id, source_layer DESC, method, source_channel")
     __mapper_args__ = key("run_id", "decision_id", "source_layer", "source_channel", "method")
 
     run_id: Mapped[int]

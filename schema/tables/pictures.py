@@ -5,13 +5,14 @@ from __future__ import annotations
 from sqlalchemy import LargeBinary, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
-from evigraph.schema.tables.base import Base, key
+from evigraph.schema.tables.base import Base, key, loaded
 
 
 class Thumbnail(Base):
     """The network's input of an image as a picture, where the run keeps them."""
 
     __tablename__ = "thumbnail"
+    __table_args__ = loaded(shard="optional")
     __mapper_args__ = key("run_id", "image_id")
 
     run_id: Mapped[int]
@@ -30,6 +31,7 @@ class ActivationMap(Base):
     """
 
     __tablename__ = "activation_map"
+    __table_args__ = loaded(shard="optional")
     __mapper_args__ = key(
         "run_id", "decision_id", "target_layer", "target_channel", "target_y", "target_x", "source_channel"
     )

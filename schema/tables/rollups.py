@@ -1,215 +1,229 @@
-"""Rollups, so that no interactive query scans `edge`. Each is defined once, as SQL over the other tables, in
-`schema.rollups.rollups`.
+"""The rollups, so that no interactive query scans `edge`: each is declared here, once, and made from that everywhere.
+
+Most are of the edges; those of few rows are of other tables. `schema.tables.declared` says what a declaration means.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
 
-from sqlalchemy import Numeric, SmallInteger
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import SmallInteger
+from sqlalchemy.orm import Mapped
 
-from evigraph.schema.tables.base import Base, key
+from evigraph.schema.tables.declared import (
+    ALL_CLASSES,
+    ANY_OUTCOME,
+    SUM,
+    SUM_OF_SHARES,
+    Edges,
+    Rollup,
+    Rows,
+    Strongest,
+    by,
+    count,
+    derived,
+    roots,
+    total,
+    value,
+)
+from evigraph.schema.tables.selects import roots_of
 
-SUM = Numeric(18, 8)
-"""A sum that does not depend on the order of its terms, and packs to as many bits as it needs."""
-SUM_OF_SHARES = Numeric(18, 7)
-"""The same of numbers that are seldom below 0.01."""
-ALL_CLASSES = -1
-"""class_id of a rollup row that holds the sum over all classes."""
-ANY_OUTCOME = "any"
-"""outcome of a rollup row that holds the sum over correct, wrong and unlabelled images."""
+__all__ = ["ALL_CLASSES", "ANY_OUTCOME", "SUM", "SUM_OF_SHARES"]
+
+DEGREE_RANKS = 3
+"""Edges of a rank below this count towards the discriminative degree (Sec. 4.3 takes the top 3)."""
+PEAKS_PER_CHANNEL = 64
+"""Rows of channel_peak for one channel, at most."""
 
 
-class ClassRoots(Base):
+class ClassRoots(Rollup):
     """Roots per class, role and outcome: the denominator of every rate.
 
     class_id may be ALL_CLASSES and outcome ANY_OUTCOME; outcome is else 'correct', 'wrong' or 'unlabelled'.
     """
 
     __tablename__ = "class_roots"
-    __mapper_args__ = key("run_id", "class_id", "role", "outcome")
+    source = Rows("root WHERE run_id = $run_id")
 
-    run_id: Mapped[int]
-    class_id: Mapped[int]
-    role: Mapped[str]
-    outcome: Mapped[str]
-    decisions: Mapped[int]
+    class_id: Mapped[int] = by(overall=ALL_CLASSES)
+    role: Mapped[str] = by()
+    outcome: Mapped[str] = by(overall=ANY_OUTCOME)
+    decisions: Mapped[int] = count()
 
 
-class ChannelSupport(Base):
+class ChannelSupport(Rollup):
     """Edges into a channel per class, role and outcome of their roots, with the sums that means come from.
 
     class_id may be ALL_CLASSES; the outcomes are those of `root`, so sums over them are taken by who reads.
     """
 
     __tablename__ = "channel_support"
-    __mapper_args__ = key("run_id", "layer_id", "class_id", "channel", "role", "outcome")
+    source = Edges()
 
-    run_id: Mapped[int]
-    layer_id: Mapped[int] = mapped_column(SmallInteger)
-    class_id: Mapped[int]
-    channel: Mapped[int]
-    role: Mapped[str]
-    outcome: Mapped[str]
-    decisions: Mapped[int]
-    edges: Mapped[int]
-    share_sum: Mapped[Decimal] = mapped_column(SUM_OF_SHARES)
-    importance_sum: Mapped[Decimal] = mapped_column(SUM)
+    layer_id: Mapped[int] = by("source_layer", SmallInteger)
+    class_id: Mapped[int] = by(overall=ALL_CLASSES)
+    channel: Mapped[int] = by("source_channel")
+    role: Mapped[str] = by()
+    outcome: Mapped[str] = by()
+    decisions: Mapped[int] = roots()
+    edges: Mapped[int] = count()
+    share_sum: Mapped[Decimal] = total("share", SUM_OF_SHARES)
+    importance_sum: Mapped[Decimal] = total("importance", SUM)
 
 
-class ChannelEdge(Base):
+class ChannelEdge(Rollup):
     """Edges between two channels per role and outcome of their roots, over all classes.
 
     Those of one class are summed from `edge`, where they lie together: by class this would be as long as `edge`.
     """
 
     __tablename__ = "channel_edge"
-    __mapper_args__ = key("run_id", "target_layer", "target_channel", "source_channel", "role", "outcome")
+    source = Edges()
 
-    run_id: Mapped[int]
-    target_layer: Mapped[int] = mapped_column(SmallInteger)
-    target_channel: Mapped[int]
-    source_layer: Mapped[int] = mapped_column(SmallInteger)
-    source_channel: Mapped[int]
-    role: Mapped[str]
-    outcome: Mapped[str]
-    decisions: Mapped[int]
-    edges: Mapped[int]
-    share_sum: Mapped[Decimal] = mapped_column(SUM_OF_SHARES)
-    importance_sum: Mapped[Decimal] = mapped_column(SUM)
+    target_layer: Mapped[int] = by(kind=SmallInteger)
+    target_channel: Mapped[int] = by()
+    source_layer: Mapped[int] = by(kind=SmallInteger)
+    source_channel: Mapped[int] = by()
+    role: Mapped[str] = by()
+    outcome: Mapped[str] = by()
+    decisions: Mapped[int] = roots()
+    edges: Mapped[int] = count()
+    share_sum: Mapped[Decimal] = total("share", SUM_OF_SHARES)
+    importance_sum: Mapped[Decimal] = total("importance", SUM)
 
 
-class ChannelContext(Base):
+class ChannelContext(Rollup):
     """Edges into a channel whose mask best overlaps a context label, per class and role of their roots.
 
     class_id may be ALL_CLASSES.
     """
 
     __tablename__ = "channel_context"
-    __mapper_args__ = key("run_id", "layer_id", "class_id", "channel", "label_id", "role")
+    source = Edges("context_label_id IS NOT NULL")
 
-    run_id: Mapped[int]
-    layer_id: Mapped[int] = mapped_column(SmallInteger)
-    class_id: Mapped[int]
-    channel: Mapped[int]
-    label_id: Mapped[int]
-    role: Mapped[str]
-    edges: Mapped[int]
-    iou_sum: Mapped[Decimal] = mapped_column(SUM_OF_SHARES)
+    layer_id: Mapped[int] = by("source_layer", SmallInteger)
+    class_id: Mapped[int] = by(overall=ALL_CLASSES)
+    channel: Mapped[int] = by("source_channel")
+    label_id: Mapped[int] = by("context_label_id")
+    role: Mapped[str] = by()
+    edges: Mapped[int] = count()
+    iou_sum: Mapped[Decimal] = total("context_iou", SUM_OF_SHARES)
 
 
-class ClassContext(Base):
+class ClassContext(Rollup):
     """Edges into a layer whose mask best overlaps a context label, per class, role and outcome of their roots.
 
     class_id may be ALL_CLASSES; decisions counts the roots that have such an edge.
     """
 
     __tablename__ = "class_context"
-    __mapper_args__ = key("run_id", "layer_id", "class_id", "label_id", "role", "outcome")
+    source = Edges("context_label_id IS NOT NULL")
 
-    run_id: Mapped[int]
-    layer_id: Mapped[int] = mapped_column(SmallInteger)
-    class_id: Mapped[int]
-    label_id: Mapped[int]
-    role: Mapped[str]
-    outcome: Mapped[str]
-    decisions: Mapped[int]
-    edges: Mapped[int]
-    iou_sum: Mapped[Decimal] = mapped_column(SUM_OF_SHARES)
+    layer_id: Mapped[int] = by("source_layer", SmallInteger)
+    class_id: Mapped[int] = by(overall=ALL_CLASSES)
+    label_id: Mapped[int] = by("context_label_id")
+    role: Mapped[str] = by()
+    outcome: Mapped[str] = by()
+    decisions: Mapped[int] = roots()
+    edges: Mapped[int] = count()
+    iou_sum: Mapped[Decimal] = total("context_iou", SUM_OF_SHARES)
 
 
-class ClassLabel(Base):
+class ClassLabel(Rollup):
     """What the images of a class show, per role and outcome of their roots: the base that context is held against.
 
-    class_id may be ALL_CLASSES. decisions counts the roots whose image shows the label; area_sum is the sum, over those
-    roots, of the part of the network's input that it covers. An image with two roots counts for each.
+    class_id may be ALL_CLASSES. decisions counts the roots whose image shows the context label; area_sum is the sum,
+    over those roots, of the part of the network's input that it covers. An image with two roots counts for each.
     """
 
     __tablename__ = "class_label"
-    __mapper_args__ = key("run_id", "class_id", "label_id", "role", "outcome")
+    source = Rows("""
+        (SELECT run_id, image_id, class_id, role, outcome FROM root WHERE run_id = $run_id)
+        JOIN image_context USING (run_id, image_id)
+    """)
 
-    run_id: Mapped[int]
-    class_id: Mapped[int]
-    label_id: Mapped[int]
-    role: Mapped[str]
-    outcome: Mapped[str]
-    decisions: Mapped[int]
-    area_sum: Mapped[Decimal] = mapped_column(SUM)
+    class_id: Mapped[int] = by(overall=ALL_CLASSES)
+    label_id: Mapped[int] = by()
+    role: Mapped[str] = by()
+    outcome: Mapped[str] = by()
+    decisions: Mapped[int] = count()
+    area_sum: Mapped[Decimal] = total("area", SUM)
 
 
-class LayerProfile(Base):
+class LayerProfile(Rollup):
     """How the evidence of a layer's decompositions falls off with rank, per class, role and outcome of their roots.
 
     layer_id is the layer decomposed; class_id may be ALL_CLASSES. The residual is what the shares leave of 1.
     """
 
     __tablename__ = "layer_profile"
-    __mapper_args__ = key("run_id", "layer_id", "class_id", "role", "outcome", "rank")
+    source = Edges()
 
-    run_id: Mapped[int]
-    layer_id: Mapped[int] = mapped_column(SmallInteger)
-    class_id: Mapped[int]
-    role: Mapped[str]
-    outcome: Mapped[str]
-    rank: Mapped[int] = mapped_column(SmallInteger)
-    edges: Mapped[int]
-    share_sum: Mapped[Decimal] = mapped_column(SUM_OF_SHARES)
+    layer_id: Mapped[int] = by("target_layer", SmallInteger)
+    class_id: Mapped[int] = by(overall=ALL_CLASSES)
+    role: Mapped[str] = by()
+    outcome: Mapped[str] = by()
+    rank: Mapped[int] = by(kind=SmallInteger)
+    edges: Mapped[int] = count()
+    share_sum: Mapped[Decimal] = total("share", SUM_OF_SHARES)
 
 
-class PositiveProfile(Base):
+class PositiveProfile(Rollup):
     """How many channels are positive in a layer's decompositions, and how many of them overlap: a histogram.
 
     layer_id is the layer decomposed, `evidence` the number of edges kept. Null counts are of runs that did not count.
     """
 
     __tablename__ = "positive_profile"
-    __mapper_args__ = key("run_id", "layer_id", "role", "outcome", "positive_count", "overlap_count", "evidence")
+    source = Rows(f"decomposition JOIN ({roots_of('$run_id')}) USING (decision_id) WHERE run_id = $run_id")
 
-    run_id: Mapped[int]
-    layer_id: Mapped[int] = mapped_column(SmallInteger)
-    role: Mapped[str]
-    outcome: Mapped[str]
-    positive_count: Mapped[int | None]
-    overlap_count: Mapped[int | None]
-    evidence: Mapped[int]
-    decompositions: Mapped[int]
+    layer_id: Mapped[int] = by(kind=SmallInteger)
+    role: Mapped[str] = by()
+    outcome: Mapped[str] = by()
+    positive_count: Mapped[int | None] = by()
+    overlap_count: Mapped[int | None] = by()
+    evidence: Mapped[int] = by("len(evidence)")
+    decompositions: Mapped[int] = count()
 
 
-class ChannelPeak(Base):
-    """The places where a channel contributes most, one per (image, y, x), largest contribution first."""
+class ChannelPeak(Rollup):
+    """The places where a channel contributes most, one per (image, y, x), largest contribution first.
+
+    Of the edges at a place the strongest is kept, then the one of the lowest root, then of the first target.
+    """
 
     __tablename__ = "channel_peak"
-    __mapper_args__ = key("run_id", "layer_id", "channel", "position")
+    source = Strongest(PEAKS_PER_CHANNEL)
 
-    run_id: Mapped[int]
-    layer_id: Mapped[int] = mapped_column(SmallInteger)
-    channel: Mapped[int]
-    position: Mapped[int] = mapped_column(SmallInteger)
-    image_id: Mapped[int]
-    decision_id: Mapped[int]
-    y: Mapped[int] = mapped_column(SmallInteger)
-    x: Mapped[int] = mapped_column(SmallInteger)
-    contribution: Mapped[float]
-    share: Mapped[float]
-    feature: Mapped[float]
-    activation: Mapped[float]
+    layer_id: Mapped[int] = by("source_layer", SmallInteger)
+    channel: Mapped[int] = by("source_channel")
+    position: Mapped[int] = by(kind=SmallInteger)
+    image_id: Mapped[int] = value()
+    decision_id: Mapped[int] = value()
+    y: Mapped[int] = value("source_y", SmallInteger)
+    x: Mapped[int] = value("source_x", SmallInteger)
+    contribution: Mapped[float] = value()
+    share: Mapped[float] = value()
+    feature: Mapped[float] = value()
+    activation: Mapped[float] = value()
 
 
-class ChannelDegree(Base):
+class ChannelDegree(Rollup):
     """Discriminative degree of a channel (Eq. 13), over edges of rank < 3 of role-predicted roots."""
 
     __tablename__ = "channel_degree"
-    __mapper_args__ = key("run_id", "layer_id", "channel")
+    source = Edges(
+        f"\"rank\" < {DEGREE_RANKS} AND role = 'predicted' AND label_id IS NOT NULL",
+        each=("label_id",),
+    )
 
-    run_id: Mapped[int]
-    layer_id: Mapped[int] = mapped_column(SmallInteger)
-    channel: Mapped[int]
-    discriminative_degree: Mapped[float]
-    edges: Mapped[int]
+    layer_id: Mapped[int] = by("source_layer", SmallInteger)
+    channel: Mapped[int] = by("source_channel")
+    discriminative_degree: Mapped[float] = derived("max(edges) / sum(edges)")
+    edges: Mapped[int] = count()
 
 
-class ChannelVerification(Base):
+class ChannelVerification(Rollup):
     """Tests of a channel's evidence (`Verification`) per method, and class, role and outcome of their roots.
 
     class_id may be ALL_CLASSES. Each decision is in it once: corrected counts the wrong predictions that became right,
@@ -218,47 +232,52 @@ class ChannelVerification(Base):
     """
 
     __tablename__ = "channel_verification"
-    __mapper_args__ = key("run_id", "layer_id", "class_id", "channel", "method", "role", "outcome")
+    source = Rows("verification AS v JOIN root AS r USING (run_id, decision_id, class_id) WHERE run_id = $run_id")
 
-    run_id: Mapped[int]
-    layer_id: Mapped[int] = mapped_column(SmallInteger)
-    class_id: Mapped[int]
-    channel: Mapped[int]
-    method: Mapped[str]
-    role: Mapped[str]
-    outcome: Mapped[str]
-    tested: Mapped[int]
-    corrected: Mapped[int]
-    flipped: Mapped[int]
-    logit_change_sum: Mapped[Decimal] = mapped_column(SUM)
-    control_tested: Mapped[int]
-    control_corrected: Mapped[int]
-    control_flipped: Mapped[int]
-    control_logit_change_sum: Mapped[Decimal] = mapped_column(SUM)
-    only_corrected: Mapped[int]
-    control_only_corrected: Mapped[int]
+    layer_id: Mapped[int] = by("source_layer", SmallInteger)
+    class_id: Mapped[int] = by(overall=ALL_CLASSES)
+    channel: Mapped[int] = by("source_channel")
+    method: Mapped[str] = by()
+    role: Mapped[str] = by()
+    outcome: Mapped[str] = by()
+    tested: Mapped[int] = count()
+    corrected: Mapped[int] = count("v.corrected")
+    flipped: Mapped[int] = count("v.predicted_id <> r.predicted_id")
+    logit_change_sum: Mapped[Decimal] = total("logit_change", SUM)
+    control_tested: Mapped[int] = count("v.control_predicted_id IS NOT NULL")
+    control_corrected: Mapped[int] = count("v.control_corrected")
+    control_flipped: Mapped[int] = count("v.control_predicted_id <> r.predicted_id")
+    control_logit_change_sum: Mapped[Decimal] = total("control_logit_change", SUM)
+    only_corrected: Mapped[int] = count("v.corrected AND NOT v.control_corrected")
+    control_only_corrected: Mapped[int] = count("v.control_corrected AND NOT v.corrected")
 
 
-class Confusion(Base):
+class Confusion(Rollup):
     """Wrongly predicted images per (label, predicted class)."""
 
     __tablename__ = "confusion"
-    __mapper_args__ = key("run_id", "label_id", "predicted_id")
+    source = Rows("image WHERE run_id = $run_id AND label_id <> predicted_id")
 
-    run_id: Mapped[int]
-    label_id: Mapped[int]
-    predicted_id: Mapped[int]
-    images: Mapped[int]
+    label_id: Mapped[int] = by()
+    predicted_id: Mapped[int] = by()
+    images: Mapped[int] = count()
 
 
-class ClassStat(Base):
+class ClassStat(Rollup):
     """Images per class: as label, as label and rightly predicted, as prediction."""
 
     __tablename__ = "class_stat"
-    __mapper_args__ = key("run_id", "class_id")
+    source = Rows("""
+        class AS c LEFT JOIN (
+            SELECT label_id AS class_id, label_id, predicted_id FROM image WHERE run_id = $run_id
+            UNION ALL
+            SELECT predicted_id, label_id, predicted_id FROM image
+            WHERE run_id = $run_id AND label_id IS DISTINCT FROM predicted_id
+        ) AS i USING (class_id)
+        WHERE c.run_id = $run_id
+    """)
 
-    run_id: Mapped[int]
-    class_id: Mapped[int]
-    image_count: Mapped[int]
-    correct_count: Mapped[int]
-    predicted_count: Mapped[int]
+    class_id: Mapped[int] = by()
+    image_count: Mapped[int] = count("i.label_id = c.class_id")
+    correct_count: Mapped[int] = count("i.label_id = c.class_id AND i.predicted_id = c.class_id")
+    predicted_count: Mapped[int] = count("i.predicted_id = c.class_id")

@@ -37,7 +37,7 @@ def published(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of one run over the scenes; not to be changed."""
     from evigraph.indexer.publish.publish import publish
     from evigraph.indexer.run.pipeline import index
-    from evigraph.indexer.run.settings import IndexSettings
+    from evigraph.indexer.run.settings import Execution, IndexSettings
 
     folder = tmp_path_factory.mktemp("published")
     index(
@@ -47,8 +47,8 @@ def published(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             data=f"scenes:{scenes}",
             classes=tiny.class_file(folder),
             run=folder / "run",
-            workers=0,
-            preprocessing={"resize": 0, "crop": tiny.SIDE, "mean": ".5,.5,.5", "std": ".5,.5,.5"},
+            execution=Execution(workers=0),
+            preprocessing=tiny.PREPROCESSING,
         )
     )
     publish([folder / "run"], folder / "evidence.duckdb")

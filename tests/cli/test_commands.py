@@ -139,8 +139,9 @@ def test_version_and_schema(cli: Cli) -> None:
 
 
 def test_a_model_is_as_it_was_after_indexing(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from evigraph.indexer.data.settings import PreprocessingOptions
     from evigraph.indexer.run.pipeline import index
-    from evigraph.indexer.run.settings import IndexSettings
+    from evigraph.indexer.run.settings import Execution, IndexSettings
 
     model = tiny.network().train()
     model[0].weight.requires_grad_(False)
@@ -155,9 +156,9 @@ def test_a_model_is_as_it_was_after_indexing(images: Path, tmp_path: Path, monke
             weights="own",
             data=f"imagefolder:{images}",
             run=tmp_path / "run",
-            workers=0,
+            execution=Execution(workers=0),
             limit=8,
-            preprocessing={"resize": 0, "crop": tiny.SIDE},
+            preprocessing=PreprocessingOptions(resize=0, crop=tiny.SIDE),
         )
     )
     after = _state_of(model)

@@ -37,7 +37,9 @@ def without(libraries: set[str], *words: str | Path) -> subprocess.CompletedProc
 
 @pytest.mark.parametrize("words", [["index"], ["demo", "--dir", "DEMO"]], ids=lambda words: words[0])
 def test_indexing_without_torch_says_what_to_install(words: list[str], index_words: list[str], tmp_path: Path) -> None:
-    given = [*index_words, "--run", tmp_path / "run"] if words == ["index"] else ["demo", "--dir", tmp_path / "demo"]
+    given: list[str | Path] = (
+        [*index_words, "--run", tmp_path / "run"] if words == ["index"] else ["demo", "--dir", tmp_path / "demo"]
+    )
     done = without({"torch"}, *given)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (

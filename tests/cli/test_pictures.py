@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evigraph.indexer.pictures import guided
+from evigraph.indexer.pictures.settings import PictureOptions
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.run.settings import Execution, IndexSettings
 from evigraph.indexer.shards import guided_files
 from evigraph.indexer.shards.folder import RunFolder
 from evigraph.indexer.shards.guided_files import strongest_peaks
@@ -21,21 +22,20 @@ from evigraph.schema.database import open_read_only
 from evigraph.schema.errors import RunFolderError
 from tests.support import tiny
 
-PICTURES = {"thumbnails": 24, "maps": 5, "guided": 3}
+PICTURES = PictureOptions(thumbnails=24, maps=True, max_maps=5, guided=3)
+NO_PICTURES = PictureOptions()
 
 
-def settings(images: Path, run: Path, **others: Any) -> IndexSettings:
+def settings(images: Path, run: Path, pictures: PictureOptions = NO_PICTURES) -> IndexSettings:
     return IndexSettings(
         model=tiny.MODEL,
         weights="random",
         data=f"imagefolder:{images}",
         run=run,
         name="tiny",
-        workers=0,
-        batch_size=4,
-        shard_size=8,
-        preprocessing={"resize": 0, "crop": tiny.SIDE, "mean": ".5,.5,.5", "std": ".5,.5,.5"},
-        **others,
+        execution=Execution(workers=0, batch_size=4, shard_size=8),
+        preprocessing=tiny.PREPROCESSING,
+        pictures=pictures,
     )
 
 
@@ -51,7 +51,7 @@ def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pictures") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(guided_files, "CROPS_PER_FILE", 16)
-        index(settings(images, path, **PICTURES))
+        index(settings(images, path, PICTURES))
     return path
 
 
@@ -92,7 +92,7 @@ class Stopping:
 def test_stopped_among_images_and_among_guided_crops_it_ends_with_the_same_bytes(
     images: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = settings(images, tmp_path / "run", **PICTURES)
+    asked = settings(images, tmp_path / "run", PICTURES)
     with pytest.raises(Stopped):
         index(asked, Stopping(13))
     written = []
@@ -105,7 +105,7 @@ def test_stopped_among_images_and_among_guided_crops_it_ends_with_the_same_bytes
         write(folder, peaks, number, columns)
 
     with monkeypatch.context() as patch:
-        patch.setattr(guided.guided_files, "write", stopping)
+        patch.setattr(guided_files, "write", stopping)
         with pytest.raises(Stopped):
             index(asked)
         assert written == [0, 1]
@@ -118,7 +118,7 @@ def test_stopped_among_images_and_among_guided_crops_it_ends_with_the_same_bytes
 
 @pytest.mark.usefixtures("small_files")
 def test_a_damaged_guided_file_is_refused_and_made_again(images: Path, run: Path, tmp_path: Path) -> None:
-    asked = settings(images, tmp_path / "run", **PICTURES)
+    asked = settings(images, tmp_path / "run", PICTURES)
     index(asked)
     file = tmp_path / "run" / "guided" / "00001.parquet"
     file.write_bytes(file.read_bytes()[:-1] + b"!")
@@ -132,7 +132,7 @@ def test_a_damaged_guided_file_is_refused_and_made_again(images: Path, run: Path
 
 def test_other_pictures_are_another_run(images: Path, run: Path) -> None:
     with pytest.raises(RunFolderError, match=r"settings\.pictures"):
-        index(settings(images, run, thumbnails=24, maps=5, guided=2))
+        index(settings(images, run, replace(PICTURES, guided=2)))
 
 
 @pytest.mark.usefixtures("small_files")

@@ -19,6 +19,8 @@ from evigraph.schema.database import resolve
 from tests.cli.test_commands import serving
 from tests.support.synthetic import synthetic_run
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = 6
 # Many statements over many tables: the answers of two versions differ in every part of it.
 QUERY = """{ run(name: "live") { imageCount edgeCount datasetSha256 confusions(first: 5) { totalCount nodes { images } }
@@ -102,7 +104,7 @@ def test_replaced_under_load(tmp_path: Path, runs: dict[str, Path], answers: dic
     db = tmp_path / "evidence.duckdb"
     publish([runs["a"]], db)
     swaps: list[tuple[str, Callable[[], object]]] = [
-        *((name, lambda name=name: publish([runs[name]], db)) for name in "babab"),  # type: ignore[misc]
+        *((name, lambda name=name: publish([runs[name]], db)) for name in "babab"),
         ("a", lambda: rollback(db)),
         ("b", lambda: rollback(db, forward=True)),
         ("a", lambda: publish([runs["a"]], db)),

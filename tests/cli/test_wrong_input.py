@@ -39,13 +39,14 @@ from tests.support.synthetic import synthetic_run
         (["--layers", "1,1"], 2, "names '1' twice"),
         (["--layers", "1,,4"], 2, "--layers '1,,4' has an empty name"),
         (["--data", "imagefolder:missing"], 1, "missing"),
-        (["--data", "folder"], 2, "data 'folder' is none of imagefolder:DIR, list:FILE.csv, scenes:DIR"),
+        (["--data", "photos:x"], 2, "unknown kind of data 'photos:x'; give one of ade20k:DIR, coco-stuff:DIR"),
+        (["--data", "imagefolder"], 2, "data 'imagefolder' names no place; give imagefolder:DIR"),
         (["--classes", "missing.txt"], 1, "missing.txt"),
         (["--mean", ".5,.5"], 2, "mean"),
         (["--mean", "a,b,c"], 2, "mean 'a,b,c' is not three numbers"),
         (["--std", "0,1,1"], 2, "must be above 0"),
-        (["--pixel-scale", "2"], 2, "unknown pixel scale 2; give one of 1, 255"),
-        (["--interpolation", "cubic"], 2, "unknown interpolation 'cubic'"),
+        (["--pixel-scale", "2"], 2, "'2' is not one of '1', '255'; see"),
+        (["--interpolation", "cubic"], 2, "'cubic' is not one of 'bilinear', 'bicubic', 'nearest'; see"),
         (["--channel-order", "rbg"], 2, "'rbg' is not one of 'rgb', 'bgr'"),
         (["--mask-threshold", "1"], 2, "--mask-threshold 1.0 is out of range"),
         (["--top", "0"], 2, "'--top': Input should be greater than or equal to 1, not '0'; see evigraph index --help"),
@@ -247,9 +248,13 @@ def test_reading_refuses_a_folder(cli: Cli, reading: list[str], tmp_path: Path) 
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["{ run { name } }", "--variables", "{broken"], 2, "--variables '{broken' is no JSON"),
-        (["{ run { name } }", "--variables", "[1]"], 2, "--variables '[1]' is no JSON object"),
-        (["question.graphql"], 2, "'question.graphql' is no GraphQL query; give one as '{ run { name } }', or a file"),
+        (["{ run { name } }", "--variables", "{broken"], 2, "--variables '{broken' is not JSON"),
+        (["{ run { name } }", "--variables", "[1]"], 2, "--variables '[1]' is not a JSON object"),
+        (
+            ["question.graphql"],
+            2,
+            "'question.graphql' is not a GraphQL query; give one as '{ run { name } }', or a file",
+        ),
     ],
 )
 def test_query_refuses(cli: Cli, published: Path, words: list[str], code: int, said: str) -> None:

@@ -8,6 +8,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_cmyk_jpeg_as_adobe_writes_it(tmp_path: Path) -> None:
     red = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
     red.save(tmp_path / "red.jpg", quality=100)
     assert b"Adobe" in (tmp_path / "red.jpg").read_bytes()
-    r, g, b = load_image(tmp_path / "red.jpg").getpixel((4, 4))
+    r, g, b = np.asarray(load_image(tmp_path / "red.jpg"))[4, 4].tolist()
     assert (r > 250, g < 5, b < 5) == (True, True, True)
 
 
@@ -130,8 +131,8 @@ def test_exif_orientation_is_undone(tmp_path: Path, orientation: int, suffix: st
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     path = tmp_path / f"turned{suffix}"
-    lossless = {".jpg": {"quality": 100, "subsampling": 0}, ".webp": {"lossless": True}}.get(suffix, {})
-    turned.save(path, exif=exif, **lossless)
+    lossless: dict[str, dict[str, Any]] = {".jpg": {"quality": 100, "subsampling": 0}, ".webp": {"lossless": True}}
+    turned.save(path, exif=exif, **lossless.get(suffix, {}))
     loaded = load_image(path)
     assert loaded.size == (24, 16)
     assert np.abs(np.asarray(loaded).astype(int) - np.asarray(gradient())).max() <= (6 if suffix == ".jpg" else 0)
@@ -143,8 +144,8 @@ def test_exif_orientation_is_undone(tmp_path: Path, orientation: int, suffix: st
         _, found = load_image_and_map(path, tmp_path / "upright.png")
         assert (np.asarray(found) == np.asarray(upright_map)).all()
     stored_map = upright_map
-    for step in {3: [3], 2: [0], 4: [1], 5: [5], 6: [2], 7: [6], 8: [4]}.get(orientation, []):
-        stored_map = stored_map.transpose(Image.Transpose(step))
+    for number in {3: [3], 2: [0], 4: [1], 5: [5], 6: [2], 7: [6], 8: [4]}.get(orientation, []):
+        stored_map = stored_map.transpose(Image.Transpose(number))
     stored_map.save(tmp_path / "stored.png")
     _, found = load_image_and_map(path, tmp_path / "stored.png")
     assert (np.asarray(found) == np.asarray(upright_map)).all()

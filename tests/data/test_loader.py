@@ -49,6 +49,8 @@ def test_any_number_of_workers_gives_the_same_tensors(scenes: DataSource) -> Non
         for ours, theirs in zip(here, batches(scenes, workers), strict=True):
             assert torch.equal(ours.image_ids, theirs.image_ids)
             assert torch.equal(ours.pixels, theirs.pixels)
+            assert ours.maps is not None
+            assert theirs.maps is not None
             assert torch.equal(ours.maps, theirs.maps)
             assert ours.skipped == theirs.skipped
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.models import AlexNet_Weights, EfficientNet_B1_Weights, ViT_H_14_Weights
+from torchvision.models import AlexNet_Weights, EfficientNet_B1_Weights, ViT_H_14_Weights, WeightsEnum
 from torchvision.transforms import InterpolationMode, v2
 
 from evigraph.indexer.data.images import SkippedImage
-from evigraph.indexer.data.preprocess import IMAGENET, Preprocessing, parse_triple
+from evigraph.indexer.data.preprocess import IMAGENET, Preprocessing
+from evigraph.indexer.data.settings import PreprocessingOptions, parse_triple
 from evigraph.schema.errors import UsageError
 
 SIZES = [(640, 480), (333, 500), (257, 256), (225, 224), (224, 225), (100, 31), (1, 1), (7, 300), (256, 257)]
@@ -75,7 +77,7 @@ def test_caffe_style_networks() -> None:
 
 
 @pytest.mark.parametrize("weights", [AlexNet_Weights, EfficientNet_B1_Weights, ViT_H_14_Weights])
-def test_torchvision_weights(weights: type) -> None:
+def test_torchvision_weights(weights: type[WeightsEnum]) -> None:
     for entry in weights:
         preset = entry.transforms()
         settings = Preprocessing.from_weights(preset)
@@ -84,7 +86,7 @@ def test_torchvision_weights(weights: type) -> None:
 
 
 def test_weights_of_another_task() -> None:
-    with pytest.raises(UsageError, match="Compose is none of image classification"):
+    with pytest.raises(UsageError, match="Compose is not a preset for image classification"):
         Preprocessing.from_weights(v2.Compose([v2.ToImage()]))
 
 
@@ -102,10 +104,15 @@ def test_timm_configuration() -> None:
         Preprocessing.from_timm(config | {"crop_mode": "squash"})
 
 
+def options(**given: Any) -> PreprocessingOptions:
+    triples: dict[str, Any] = {name: parse_triple(name, given[name]) for name in ("mean", "std") if name in given}
+    return PreprocessingOptions(**{**given, **triples})
+
+
 def test_options_change_one_part_each() -> None:
-    changed = IMAGENET.with_options(resize=0, crop=225, mean=".5,.5,.5", std="1, 1, 2", pixel_scale=255)
+    changed = IMAGENET.with_options(options(resize=0, crop=225, mean=".5,.5,.5", std="1, 1, 2", pixel_scale=255))
     assert changed == Preprocessing(None, 225, (0.5, 0.5, 0.5), (1.0, 1.0, 2.0), pixel_scale=255)
-    assert IMAGENET.with_options() == IMAGENET
+    assert IMAGENET.with_options(PreprocessingOptions()) == IMAGENET
 
 
 @pytest.mark.parametrize(
@@ -122,9 +129,9 @@ def test_options_change_one_part_each() -> None:
         ({"resize": -1}, "resize -1 is out of range"),
     ],
 )
-def test_bad_values_are_named(change: dict[str, object], message: str) -> None:
+def test_bad_values_are_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        IMAGENET.with_options(**change)
+        IMAGENET.with_options(options(**change))
 
 
 def test_triples() -> None:

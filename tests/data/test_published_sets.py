@@ -184,10 +184,10 @@ class TestVoc:
             ("split=val", "split 'val' is ambiguous: it may be Main/val, Segmentation/val"),
             ("split=Main/vall", "no split 'Main/vall'; did you mean 'Main/val'"),
             ("split=test2012", "leave split out to take every image"),
-            ("split=dog_val", "line 1: '2007_000032 -1' is no image name alone"),
+            ("split=dog_val", "line 1: '2007_000032 -1' is not just an image name"),
             ("split=none", "none of the 1 images that"),
             ("splt=val", "no data option 'splt'; did you mean 'split'?"),
-            ("split", "'split' is no option; give ?NAME=VALUE"),
+            ("split", "'split' is not an option; give ?NAME=VALUE"),
             ("split=train&split=gone", "gives split twice"),
         ],
     )
@@ -235,7 +235,7 @@ class TestPascalContext:
         assert [s.uri for s in source.samples] == ["JPEGImages/2007_000033.jpg"]
         assert halves(source) == [("wood", None)]
         assert len(opened(f"{spec}&labels=459").samples) == 2
-        assert "labels=33 is none of 459, 59" in error(f"{spec}&labels=33")
+        assert "unknown labels=33; give 459 or 59" in error(f"{spec}&labels=33")
 
     def test_splits_keep_images_without_a_map(self, devkit: Path, context: Path) -> None:
         spec = f"pascal-context:{context}?images={devkit}"
@@ -259,7 +259,7 @@ class TestPascalContext:
         assert "give the VOC images (2010)" in error(f"pascal-context:{context}?images={tmp_path / 'other'}")
         for text, said in (
             ("1: sea\n1: sky\n", "line 2: label 1 is given twice"),
-            ("1 sea\n", "line 1: '1 sea' is no label; a line is as '12: grass'"),
+            ("1 sea\n", "line 1: '1 sea' is not a label; write lines such as '12: grass'"),
             ("0: background\n431: unknown\n", "names no label"),
         ):
             (context / "labels.txt").write_text(text)
@@ -378,7 +378,7 @@ class TestCocoStuff:
         assert "no split 'val2071'; did you mean 'val2017'?" in error(f"{spec}?split=val2071")
         for text in ("{", "[]", '{"images": [], "categories": [], "annotations": [{}]}'):
             (coco / "annotations" / "instances_val2017.json").write_text(text)
-            assert "instances_val2017.json is no list of COCO's instances" in error(spec)
+            assert "instances_val2017.json is not a list of COCO instances" in error(spec)
         (coco / "annotations" / "instances_val2017.json").unlink()
         assert not any(sample.tags for sample in opened(spec).samples)
         maps = coco / "annotations" / "stuffthingmaps_trainval2017" / "val2017"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from evigraph.indexer.data.classes import ClassEntry, ClassList
 from evigraph.indexer.data.samples import DataSource, Sample
-from evigraph.indexer.data.sources import open_source
+from evigraph.indexer.data.sources import layout, layouts, open_source
 from evigraph.schema.errors import DataError, EvidenceError, UsageError
 
 CLASSES = ClassList(
@@ -92,7 +92,7 @@ class TestImageFolder:
         assert "has no class folders" in error(f"imagefolder:{tmp_path}")
         picture(tmp_path / "1.png")
         assert "has no class folders" in error(f"imagefolder:{tmp_path}")
-        assert "is no folder" in error(f"imagefolder:{tmp_path / '1.png'}")
+        assert "is not a folder" in error(f"imagefolder:{tmp_path / '1.png'}")
         (tmp_path / "n01").mkdir()
         assert "no images in its 1 folders" in error(f"imagefolder:{tmp_path}")
 
@@ -262,9 +262,19 @@ class TestScenes:
 
 
 def test_unknown_kinds() -> None:
-    for spec in ("folder", "zip:data.zip", "imagefolder:", ""):
-        with pytest.raises(UsageError, match=r"none of imagefolder:DIR, list:FILE.csv, scenes:DIR, voc:DIR"):
+    kinds = ", ".join(f"{kind}:{one.place}" for kind, one in layouts().items())
+    assert {"imagefolder", "list", "scenes", "voc", "pascal-context", "ade20k", "coco-stuff"} <= set(layouts())
+    for spec in ("photos", "zip:data.zip", ""):
+        with pytest.raises(UsageError, match=f"unknown kind of data '{spec}'; give one of {kinds}$"):
             open_source(spec, CLASSES, 3)
+    for spec in ("imagefolder", "imagefolder:", "voc:?split=val"):
+        with pytest.raises(UsageError, match=r"names no place; give (imagefolder|voc):DIR$"):
+            open_source(spec, CLASSES, 3)
+
+
+def test_a_kind_is_of_one_layout() -> None:
+    with pytest.raises(ValueError, match="two layouts are registered as 'voc'"):
+        layout("voc", "DIR")(layouts()["voc"].open)
 
 
 def test_classes_of_another_network() -> None:

@@ -1,4 +1,4 @@
-"""A published synthetic database, made once, and a copy that a test may change."""
+"""Published synthetic databases, made once, and copies that a test may change."""
 
 from __future__ import annotations
 
@@ -36,6 +36,20 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "evidence.duckdb"
 
 
+@pytest.fixture(scope="session")
+def of_one_run(run_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first run published, alone in its folder; not to be changed."""
+    db = tmp_path_factory.mktemp("of_one_run") / "evidence.duckdb"
+    publish([run_dir], db)
+    return db
+
+
+@pytest.fixture
+def own(of_one_run: Path, tmp_path: Path) -> Path:
+    """The same as a database of this test's own."""
+    return copied(of_one_run, tmp_path / "own")
+
+
 @pytest.fixture
 def writable(published: Path, tmp_path: Path) -> Iterator[Connection]:
     """A connection to a copy that may be broken."""
@@ -56,15 +70,21 @@ def editable(writable: Connection) -> Connection:
     return writable
 
 
+def copied(db: Path, folder: Path) -> Path:
+    """A copy of a published database, with all that lies beside it, in a new folder."""
+    shutil.copytree(db.parent, folder, symlinks=True)
+    return folder / db.name
+
+
 def rows_of(db: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table, sorted, less the moments at which a run was made."""
     engine = open_read_only(db)
-    found = {}
+    rows_by_table = {}
     with engine.connect() as connection:
         for table in BASE_TABLES + ROLLUP_TABLES:
             names = [c.name for c in Base.metadata.tables[table].columns if c.name not in ("created_at", "finished_at")]
             columns = ", ".join(f'"{name}"' for name in names)
             rows = connection.exec_driver_sql(f'SELECT {columns} FROM "{table}" ORDER BY ALL').all()
-            found[table] = [tuple(str(v) if isinstance(v, dict) else v for v in row) for row in rows]
+            rows_by_table[table] = [tuple(str(v) if isinstance(v, dict) else v for v in row) for row in rows]
     engine.dispose()
-    return found
+    return rows_by_table

@@ -31,30 +31,30 @@ def test_every_revision_has_its_fixture() -> None:
 
 def _old_rows(file: Path) -> Rows:
     """The base rows of a file of any revision, by the columns that this program still has."""
-    found: Rows = {}
+    rows: Rows = {}
     with duckdb.connect(str(file), read_only=True) as connection:
         for table in OLD_TABLES:
             there = [row[0] for row in connection.execute(f'DESCRIBE "{table}"').fetchall()]
             known = EDGE if table == "edge" else [c.name for c in Base.metadata.tables[table].columns]
             columns = [f'"{name}"' for name in known if name in there]
             assert columns
-            found[table] = connection.execute(f'SELECT {", ".join(columns)} FROM "{table}" ORDER BY ALL').fetchall()
-    return found
+            rows[table] = connection.execute(f'SELECT {", ".join(columns)} FROM "{table}" ORDER BY ALL').fetchall()
+    return rows
 
 
 def _assert_same(old: Any, new: Any, path: str = "") -> None:
     """Equal as JSON, but for what the encoding of a later revision may change."""
     if isinstance(old, float) and isinstance(new, (int, float)):
-        allowed = {"rel": 2e-3 if path.endswith(COARSE) else 8e-5, "abs": 4e-5 if "iou" in path.lower() else 1e-8}
-        assert new == pytest.approx(old, **allowed), path
+        relative, absolute = 2e-3 if path.endswith(COARSE) else 8e-5, 4e-5 if "iou" in path.lower() else 1e-8
+        assert new == pytest.approx(old, rel=relative, abs=absolute), path
     elif isinstance(old, dict):
         assert old.keys() == new.keys(), path
         for key in old:
             _assert_same(old[key], new[key], f"{path}.{key}")
     elif isinstance(old, (list, tuple)):
         assert len(old) == len(new), path
-        for index, pair in enumerate(zip(old, new, strict=True)):
-            _assert_same(*pair, f"{path}[{index}]")
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            _assert_same(one, other, f"{path}[{index}]")
     else:
         assert old == new, path
 
@@ -64,10 +64,11 @@ def _assert_same_rows(old: Rows, new: Rows) -> None:
     for table in old:
         names = EDGE if table == "edge" else [""] * 99
         for row, other in zip(old[table], new[table], strict=True):
-            for name, *pair in zip(names, row, other, strict=False):
-                _assert_same(*pair, f"{table}.{name}")
+            for name, value, now in zip(names, row, other, strict=False):
+                _assert_same(value, now, f"{table}.{name}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("revision", sorted(fixtures()))
 def test_publish_brings_it_up(tmp_path: Path, revision: str) -> None:
     db = unpack(fixtures()[revision], tmp_path / "evidence.duckdb")
@@ -88,6 +89,7 @@ def test_publish_brings_it_up(tmp_path: Path, revision: str) -> None:
     assert not [path.name for path in tmp_path.iterdir() if ".building" in path.name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("revision", sorted(fixtures()))
 def test_migrate_brings_it_up(tmp_path: Path, revision: str) -> None:
     db = unpack(fixtures()[revision], tmp_path / "evidence.duckdb")

@@ -18,7 +18,7 @@ from evigraph.indexer.publish.versions import VersionedFile
 from evigraph.schema.checks.checks import run_checks
 from evigraph.schema.database import REVISIONS, open_read_only, resolve, revision_of
 from evigraph.schema.errors import DatabaseError, EvidenceError, NotFoundError, UsageError
-from tests.database.conftest import rows_of
+from tests.database.conftest import copied, rows_of
 from tests.support.synthetic import synthetic_run
 
 
@@ -30,13 +30,19 @@ def other_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def two(run_dir: Path, other_dir: Path, tmp_path: Path) -> Path:
-    """A database of both runs, which were published one after the other."""
-    db = tmp_path / "two" / "evidence.duckdb"
+@pytest.fixture(scope="module")
+def of_two_runs(run_dir: Path, other_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of both runs, which were published one after the other; not to be changed."""
+    db = tmp_path_factory.mktemp("of_two_runs") / "evidence.duckdb"
     publish([run_dir], db)
     publish([other_dir], db)
     return db
+
+
+@pytest.fixture
+def two(of_two_runs: Path, tmp_path: Path) -> Path:
+    """The same as a database of this test's own."""
+    return copied(of_two_runs, tmp_path / "two")
 
 
 def _names(db: Path) -> list[str]:

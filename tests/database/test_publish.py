@@ -32,14 +32,6 @@ def _refused(run_dirs: list[Path], db: Path, error: type[EvidenceError], message
     assert _files(db.parent) == before
 
 
-@pytest.fixture
-def own(run_dir: Path, tmp_path: Path) -> Path:
-    """A published database of this test's own."""
-    db = tmp_path / "own" / "evidence.duckdb"
-    publish([run_dir], db)
-    return db
-
-
 def test_the_report_and_the_pointer(run_dir: Path, tmp_path: Path) -> None:
     stages: list[str] = []
     db = tmp_path / "new folder" / "evidence.duckdb"
@@ -68,20 +60,20 @@ def test_the_rows_are_those_of_the_shards(published: Path, run_dir: Path) -> Non
             wanted = connection.execute("SELECT 1, * FROM read_parquet(?) ORDER BY ALL", [files]).fetchall()
             assert rows[table] == wanted
         files = str(run_dir / "shards" / "*.edge.parquet")
-        wanted = connection.execute(f"SELECT * FROM read_parquet(?) ORDER BY {KEY}", [files]).fetchnumpy()
+        columns = connection.execute(f"SELECT * FROM read_parquet(?) ORDER BY {KEY}", [files]).fetchnumpy()
     engine = open_read_only(published)
     with engine.connect() as opened:
         found = opened.exec_driver_sql(f"SELECT * EXCLUDE (run_id, root_class_id) FROM edge ORDER BY {KEY}").all()
     engine.dispose()
-    assert found[0]._fields == tuple(wanted)
-    for name, values in zip(wanted, zip(*found, strict=True), strict=True):
+    assert found[0]._fields == tuple(columns)
+    for (name, wanted_values), values in zip(columns.items(), zip(*found, strict=True), strict=True):
         # evigraph.schema.encoding says how much each may differ.
         allowed = {"feature": 2e-3, "activation": 2e-3, "context_iou": 4e-5}.get(name, 8e-5)
-        there = ~np.ma.getmaskarray(wanted[name])
+        there = ~np.ma.getmaskarray(wanted_values)
         assert [value is not None for value in values] == there.tolist()
         kept = np.array([value for value in values if value is not None])
         np.testing.assert_allclose(
-            kept, np.ma.getdata(wanted[name])[there], rtol=allowed, atol=4e-5 * (name == "context_iou")
+            kept, np.ma.getdata(wanted_values)[there], rtol=allowed, atol=4e-5 * (name == "context_iou")
         )
     assert [row[1:3] for row in rows["layer"]] == [(0, "conv1_2"), (1, "conv2_2"), (2, "conv3_3"), (3, "logits")]
 
@@ -97,6 +89,7 @@ def test_decompositions_lie_in_the_order_of_class_and_layer(own: Path, tmp_path:
     assert [tuple(row) for row in rows] == sorted(tuple(row) for row in rows)
 
 
+@pytest.mark.slow
 def test_runs_added_one_by_one_or_at_once_give_the_same_rows(run_dir: Path, tmp_path: Path) -> None:
     for name in ("b", "c"):
         synthetic_run(tmp_path / name, name=name, seed=ord(name), context=False, twins=True)
@@ -119,6 +112,7 @@ def test_a_run_of_the_same_name_is_replaced_and_keeps_its_id(own: Path, tmp_path
         assert [r for r in rows[table] if r[0] == 2] == [r for r in b_rows[table] if r[0] == 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", ["old", "temp", "main", "edge", "x'y", 'a "b'])
 def test_a_database_may_have_any_name(run_dir: Path, tmp_path: Path, stem: str) -> None:
     """DuckDB names a database after its file, so some names might be those of something else."""

@@ -21,6 +21,8 @@ from evigraph.schema.errors import DatabaseError, RunFolderError
 from tests.database.conftest import rows_of
 from tests.support.synthetic import synthetic_run
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 KILLED_AT_STEP = """

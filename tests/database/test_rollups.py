@@ -94,7 +94,8 @@ def test_class_roots(tables: dict[str, Rows]) -> None:
     ],
 )  # fmt: skip
 def test_sums_over_edges(tables: dict[str, Rows], edges: Rows, name: str, key: Any, of_edge: Any) -> None:
-    roots, count = defaultdict(set), Counter()
+    roots: defaultdict[tuple[Any, ...], set[int]] = defaultdict(set)
+    count: Counter[tuple[Any, ...]] = Counter()
     sums: defaultdict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
     for edge in edges:
         for group in of_edge(edge):
@@ -112,7 +113,8 @@ def test_sums_over_edges(tables: dict[str, Rows], edges: Rows, name: str, key: A
 
 
 def test_channel_context(tables: dict[str, Rows], edges: Rows) -> None:
-    count, ious = Counter(), defaultdict(float)
+    count: Counter[tuple[Any, ...]] = Counter()
+    ious: defaultdict[tuple[Any, ...], float] = defaultdict(float)
     for edge in edges:
         if edge["context_label_id"] is not None:
             for class_id in (edge["class_id"], -1):
@@ -173,7 +175,8 @@ def test_confusion_and_class_stat(tables: dict[str, Rows]) -> None:
 
 
 def test_layer_profile(tables: dict[str, Rows], edges: Rows) -> None:
-    count, shares = Counter(), defaultdict(float)
+    count: Counter[tuple[Any, ...]] = Counter()
+    shares: defaultdict[tuple[Any, ...], float] = defaultdict(float)
     for edge in edges:
         for class_id in (edge["class_id"], -1):
             group = edge["target_layer"], class_id, edge["role"], _outcome(edge["image"]), edge["rank"]
@@ -205,7 +208,8 @@ def test_positive_profile(tables: dict[str, Rows]) -> None:
 
 def test_class_label(tables: dict[str, Rows]) -> None:
     images = {image["image_id"]: image for image in tables["image"]}
-    count, areas = Counter(), defaultdict(float)
+    count: Counter[tuple[Any, ...]] = Counter()
+    areas: defaultdict[tuple[Any, ...], float] = defaultdict(float)
     for root in tables["decision"]:
         for shown in tables["image_context"]:
             if shown["image_id"] == root["image_id"]:

@@ -16,12 +16,14 @@ from benchmarks import database_scale
 from benchmarks.scale import data as scale_data
 from benchmarks.scale import server as scale_server
 from benchmarks.scale.levels import LEVELS
-from benchmarks.scale.rows import TOP_N, Scale
+from benchmarks.scale.rows import Scale
+from benchmarks.scale.trees import TOP_N
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.shards.folder import RunFolder
 from evigraph.schema.checks.checks import run_checks
 from evigraph.schema.database import open_read_only
 from evigraph.schema.errors import RunFolderError
+from evigraph.schema.ids import image_id_sql
 
 IMAGES = 200
 
@@ -42,6 +44,7 @@ def rows(run_dir: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     connection.close()
 
 
+@pytest.mark.slow
 def test_every_invariant_holds(run_dir: Path, tmp_path: Path) -> None:
     db = tmp_path / "scale.duckdb"
     report = publish([run_dir], db)
@@ -57,8 +60,8 @@ def test_a_shard_is_the_same_whenever_it_is_made(run_dir: Path) -> None:
     with RunFolder.open_for_reading(run_dir) as folder:
         scale = Scale(IMAGES, 0)
         again = scale.shard(1, folder.image_range(1))
-        assert again.edge.equals(Scale(IMAGES, 0).shard(1, folder.image_range(1)).edge)
-        assert not again.edge.equals(Scale(IMAGES, 1).shard(1, folder.image_range(1)).edge)
+        assert again["edge"].equals(Scale(IMAGES, 0).shard(1, folder.image_range(1))["edge"])
+        assert not again["edge"].equals(Scale(IMAGES, 1).shard(1, folder.image_range(1))["edge"])
         files = {shard: folder.manifest(shard) for shard in range(folder.shard_count)}
     assert scale_data.make(IMAGES, out=run_dir) == run_dir
     (run_dir / "shards" / "00001.edge.parquet").write_bytes(b"damaged")
@@ -85,7 +88,7 @@ def test_peaks_lie_in_the_window_of_their_target(rows: duckdb.DuckDBPyConnection
 
 def test_a_node_is_one_node_in_both_roots_of_an_image(rows: duckdb.DuckDBPyConnection) -> None:
     """Its feature, and what it is decomposed into, depend on the image alone; many nodes are in both."""
-    node = "decision_id // 2, target_layer, target_channel, target_y, target_x"
+    node = f"{image_id_sql('decision_id')}, target_layer, target_channel, target_y, target_x"
     found = rows.execute(
         f"""SELECT count(*) FILTER (roots = 2), count(*) FILTER (kinds > 1) FROM (
                 SELECT count(DISTINCT decision_id) AS roots,
@@ -95,7 +98,7 @@ def test_a_node_is_one_node_in_both_roots_of_an_image(rows: duckdb.DuckDBPyConne
     ).fetchall()[0]
     assert found[0] > 1000
     assert found[1] == 0
-    place = "decision_id // 2, source_layer, source_channel, source_y, source_x"
+    place = f"{image_id_sql('decision_id')}, source_layer, source_channel, source_y, source_x"
     nodes, with_feature = rows.execute(
         f"SELECT count(DISTINCT ({place})), count(DISTINCT ({place}, feature)) FROM edge"
     ).fetchall()[0]
@@ -127,6 +130,7 @@ def test_it_looks_like_a_dataset(rows: duckdb.DuckDBPyConnection) -> None:
     assert sum(counts[:10]) > 0.4 * sum(counts)
 
 
+@pytest.mark.slow
 def test_the_benchmark_measures_every_figure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,6 +154,7 @@ def test_the_benchmark_measures_every_figure(
     assert json.loads(capsys.readouterr().out)["figures"].keys() == {"disk.bytes_per_edge"}
 
 
+@pytest.mark.slow
 def test_a_server_ends_with_its_block(run_dir: Path, tmp_path: Path) -> None:
     db = tmp_path / "scale.duckdb"
     publish([run_dir], db)

@@ -10,12 +10,12 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from evigraph.indexer.shards import durable
 from evigraph.indexer.shards.folder import SHARD_SCHEMAS, RunDescription, RunFolder
 from evigraph.schema.errors import RunFolderError
 from evigraph.schema.tables.base import Base
@@ -146,10 +146,11 @@ def test_a_folder_whose_making_was_cut_short_is_taken_up(tmp_path: Path) -> None
 def test_an_unreadable_description_is_one_clear_line(tmp_path: Path, content: str) -> None:
     synthetic_run(tmp_path / "run")
     (tmp_path / "run" / "run.json").write_text(content)
-    for attempt in (
+    attempts: list[Callable[[], RunFolder]] = [
         lambda: RunFolder.open_for_reading(tmp_path / "run"),
         lambda: RunFolder.open_for_writing(tmp_path / "run", describe()),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(RunFolderError, match="index into a new folder") as caught:
             attempt()
         assert "\n" not in str(caught.value)
@@ -176,7 +177,7 @@ def test_a_shard_of_other_images_is_refused(tmp_path: Path) -> None:
 def test_rows_of_another_shape_are_refused(tmp_path: Path) -> None:
     with RunFolder.open_for_writing(tmp_path / "run", describe()) as folder:
         tables = synthetic_shard(folder.description, folder.image_range(0))
-        tables.edge = tables.edge.drop_columns(["share"])
+        tables["edge"] = tables["edge"].drop_columns(["share"])
         with pytest.raises(RunFolderError, match=r"the rows of shard 0 are not of its tables: .*report this"):
             folder.write_shard(0, tables)
         assert folder.pending_shards() == [0, 1, 2]
@@ -191,7 +192,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_there(tmp_path: Path, monkey
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         with monkeypatch.context() as patch:
-            patch.setattr(durable.os, "fsync", full)
+            patch.setattr(os, "fsync", full)
             with pytest.raises(RunFolderError, match=r"shard 1 .* No space left on device; .*make room"):
                 _write(folder, 1)
         assert _content(tmp_path / "run") == kept
@@ -215,6 +216,7 @@ synthetic_run(Path(sys.argv[1]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 1, 2, 5, 13, 20, 31, 32])
 def test_killed_at_any_flush_it_ends_with_the_same_files(tmp_path: Path, run_dir: Path, after: int) -> None:
     command = [sys.executable, "-c", KILLED, str(tmp_path / "run"), str(after)]

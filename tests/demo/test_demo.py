@@ -66,10 +66,10 @@ def test_maps_lie_on_the_picture() -> None:
 
 
 def test_a_thing_is_drawn_the_same_way_wherever_it_stands() -> None:
-    sizes = {False: [], True: []}
+    sizes: dict[bool, list[int]] = {False: [], True: []}
     for scene in draw_scenes("validation", 300):
         thing = np.asarray(scene.semantic_map) > len(MAP_LABELS) - len(CLASSES)
-        sizes[scene.contradicting].append(thing.sum())
+        sizes[scene.contradicting].append(int(thing.sum()))
     assert np.mean(sizes[True]) / np.mean(sizes[False]) == pytest.approx(1, abs=0.15)
 
 
@@ -114,6 +114,7 @@ def test_the_network_has_the_layout_of_vgg16() -> None:
     assert narrow_vgg16(9)(torch.zeros(1, 3, 32, 32)).shape == (1, 9)
 
 
+@pytest.mark.slow
 def test_the_weights_are_small_and_as_good_as_stated() -> None:
     assert WEIGHTS.stat().st_size < 700_000
     found = accuracies(trained(), 400)
@@ -121,6 +122,7 @@ def test_the_weights_are_small_and_as_good_as_stated() -> None:
     assert 0.5 < found["contradicting"] < found["ordinary"] - 0.15
 
 
+@pytest.mark.slow
 def test_training_learns_and_repeats() -> None:
     first, second = (train(96, epochs=1, progress=False).state_dict() for _ in range(2))
     assert all(torch.allclose(first[name], second[name], atol=1e-5) for name in first)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from duckdb import DuckDBPyConnection
 
 from evigraph.graphapi.service.execution import Service
-from evigraph.graphapi.store import sql as running
 from evigraph.graphapi.store.settings import Settings
+from evigraph.graphapi.store.sql import on_statement
 from evigraph.indexer.publish.publish import publish
 from evigraph.schema.database import open_read_only
 from tests.support.synthetic import synthetic_run
@@ -95,14 +94,8 @@ def sql(database: Path) -> Iterator[Sql]:
 
 
 @pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def statements() -> Iterator[list[str]]:
     """The SQL that requests run while the test does."""
     seen: list[str] = []
-    run = running.run
-
-    def note(connection: DuckDBPyConnection, statement: running.Statement) -> Sequence[Any]:
-        seen.append(statement.text)
-        return run(connection, statement)
-
-    monkeypatch.setattr(running, "run", note)
-    return seen
+    with on_statement(lambda statement: seen.append(statement.text)):
+        yield seen

@@ -123,7 +123,9 @@ def test_a_dead_end_carries_nothing() -> None:
     graph.add_edge((2, 0), (1, 1), share=0.2)
     graph.add_edge((1, 1), (0, 5), share=0.5)
     assert throughflow(graph) == {(2, 0): 1, (1, 0): 0, (1, 1): 1, (0, 5): 1}
-    assert strongest_paths(graph, 3) == [(pytest.approx(0.1), ((2, 0), (1, 1), (0, 5)))]
+    (path,) = strongest_paths(graph, 3)
+    assert path.share == pytest.approx(0.1)
+    assert path.nodes == ((2, 0), (1, 1), (0, 5))
 
 
 def test_of_a_class_without_roots(ask: Ask, sql: Sql) -> None:

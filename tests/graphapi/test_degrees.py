@@ -47,7 +47,7 @@ def test_of_two_runs_at_once(ask: Ask, sql: Sql, bins: int, threshold: float, mi
             assert found["median"] == pytest.approx(statistics.median(expected))
             assert found["quantiles"] == pytest.approx(np.quantile(expected, [0, 0.3, 1]).tolist())
             assert found["above"] == sum(np.float32(degree) > threshold for degree in expected)
-            assert found["histogram"] == np.histogram(np.float32(expected), bins, (0, 1))[0].tolist()
+            assert found["histogram"] == np.histogram(np.array(expected, np.float32), bins, (0, 1))[0].tolist()
         assert runs[name][0]["discriminativeDegree"]["count"] > 3
         assert runs[name][-1]["discriminativeDegree"]["count"] == 0  # the logits
 
@@ -67,7 +67,7 @@ def test_one_statement(ask: Ask, statements: list[str]) -> None:
         ("quantiles: [0.5, 1.5]", "quantiles: 1.5"),
         ("threshold: -0.1", "threshold: -0.1"),
         ("minEdges: 0", "minEdges: 0"),
-        (f"quantiles: [{', '.join(['0.5'] * 21)}]", "21 are more than 20"),
+        (f"quantiles: [{', '.join(['0.5'] * 21)}]", "number of quantiles: 21 is not within 0 and 20"),
     ],
 )
 def test_refused(ask: Ask, arguments: str, said: str) -> None:

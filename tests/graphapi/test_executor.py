@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import strawberry
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from evigraph.graphapi.service.executor import Executor
+from evigraph.graphapi.service.executor import Executor, executor_class
 
 
 @strawberry.enum
@@ -80,3 +81,29 @@ def test_answers_as_graphql_core_does(name: str) -> None:
     assert one == other
     assert repr(one[0]) == repr(other[0])  # the order of fields too
     assert bool(one[1]) == (name in ("too large", "of another type", "null where none may be"))
+
+
+def test_the_installed_graphql_core_has_the_method_that_is_overridden() -> None:
+    """Fails where a new version changed it: adapt `Executor`, or answers take graphql-core's own time."""
+    executor_class.cache_clear()
+    assert executor_class() is Executor
+
+
+def test_another_graphql_core_answers_the_long_way(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    core = StrawberryGraphQLCoreExecutionContext
+    original = core.execute_fields
+
+    def another(self: Any, parent: Any, source: Any, path: Any, fields: Any, more: Any) -> Any:
+        return original(self, parent, source, path, fields, more)
+
+    monkeypatch.setattr(core, "execute_fields", another)
+    executor_class.cache_clear()
+    try:
+        assert [executor_class(), executor_class()] == [core, core]
+    finally:
+        executor_class.cache_clear()
+    assert caplog.text.count("graphql-core's execute_fields takes") == 1
+    schema = strawberry.Schema(Query, execution_context_class=core)
+    assert asyncio.run(schema.execute("{ branch { name } }")).data == {"branch": {"name": "oak"}}

@@ -6,7 +6,7 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pyarrow.parquet
 import pytest
 from starlette.testclient import TestClient
 
-from evigraph.graphapi.files import edges as export_edges
+from evigraph.graphapi.files import edges
 from evigraph.graphapi.http.app import create_app
 from evigraph.graphapi.store.settings import Settings
 from evigraph.indexer.publish.publish import publish
@@ -34,7 +34,7 @@ def client(database: Path) -> Iterator[TestClient]:
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that every export has many."""
-    monkeypatch.setattr(export_edges, "BATCH_ROWS", 2048)
+    monkeypatch.setattr(edges, "BATCH_ROWS", 2048)
 
 
 def _read(content: bytes, format_name: str) -> pa.Table:
@@ -69,7 +69,7 @@ def test_edges(client: TestClient, sql: Sql, query: str, format_name: str) -> No
     """Every row and column as plain SQL has them, in the order in which they lie."""
     response = client.get(f"/export/edges?{query}&format={format_name}")
     assert response.status_code == 200
-    assert response.headers["content-type"] == export_edges.MEDIA_TYPES[format_name]
+    assert response.headers["content-type"] == edges.MEDIA_TYPES[format_name]
     found = _read(response.content, format_name).to_pylist()
     expected = sql(EXPECTED.format(FILTERS[query]))
     assert len(found) == len(expected) > 20
@@ -142,7 +142,7 @@ def test_too_many_at_once(database: Path) -> None:
     app = create_app(database, settings=Settings(max_exports=1))
 
     async def two() -> list[int]:
-        started: list[dict[str, Any]] = []
+        started: list[MutableMapping[str, Any]] = []
         gone = asyncio.Event()
         sent = asyncio.Event()
 
@@ -152,11 +152,15 @@ def test_too_many_at_once(database: Path) -> None:
                 "headers": [], "http_version": "1.1", "scheme": "http", "root_path": "", "asgi": {"version": "3.0"},
             }  # fmt: skip
 
-        async def receive() -> dict[str, Any]:
+        async def receive() -> MutableMapping[str, Any]:
             await gone.wait()
             return {"type": "http.disconnect"}
 
-        async def send_and_stall(message: dict[str, Any]) -> None:
+        async def stay() -> MutableMapping[str, Any]:
+            await asyncio.Event().wait()
+            raise AssertionError("nobody sets it")
+
+        async def send_and_stall(message: MutableMapping[str, Any]) -> None:
             started.append(message)
             if message["type"] == "http.response.body":
                 sent.set()
@@ -167,12 +171,12 @@ def test_too_many_at_once(database: Path) -> None:
         statuses = [started[0]["status"]]
 
         async def ask() -> int:
-            messages: list[dict[str, Any]] = []
+            messages: list[MutableMapping[str, Any]] = []
 
-            async def keep(message: dict[str, Any]) -> None:
+            async def keep(message: MutableMapping[str, Any]) -> None:
                 messages.append(message)
 
-            await app(scope("/export/edges"), asyncio.Event().wait, keep)
+            await app(scope("/export/edges"), stay, keep)
             return int(messages[0]["status"])
 
         statuses.append(await ask())
@@ -204,7 +208,7 @@ def test_stays_on_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     synthetic_run(tmp_path / "new", images=10, name="new", seed=2)
     db = tmp_path / "db.duckdb"
     publish([tmp_path / "old"], db)
-    encoded = export_edges.encoded
+    encoded = edges.encoded
 
     def replaced_meanwhile(reader: Any, format_name: str) -> Iterator[bytes]:
         for place, part in enumerate(encoded(reader, format_name)):
@@ -215,9 +219,9 @@ def test_stays_on_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     with TestClient(create_app(db)) as client:
         before = _read(client.get("/export/edges").content, "parquet")
-        monkeypatch.setattr(export_edges, "encoded", replaced_meanwhile)
+        monkeypatch.setattr(edges, "encoded", replaced_meanwhile)
         assert _read(client.get("/export/edges").content, "parquet") == before
-        monkeypatch.setattr(export_edges, "encoded", encoded)
+        monkeypatch.setattr(edges, "encoded", encoded)
         assert set(_read(client.get("/export/edges").content, "parquet")["run"].to_pylist()) == {"old", "new"}
 
 
@@ -258,6 +262,7 @@ def _command(*words: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_commands(database: Path, client: TestClient, tmp_path: Path) -> None:
     """The same bytes as the service's, or the same rows."""
     out = tmp_path / "edges.arrow"
@@ -270,6 +275,7 @@ def test_commands(database: Path, client: TestClient, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["edges.arrow"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

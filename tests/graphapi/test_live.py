@@ -11,7 +11,6 @@ import pytest
 
 from evigraph.graphapi.service.execution import Service
 from evigraph.graphapi.service.query import execute
-from evigraph.graphapi.store import live
 from evigraph.graphapi.store.live import Version
 from evigraph.graphapi.store.settings import Settings
 from evigraph.indexer.publish.publish import publish
@@ -58,6 +57,7 @@ def _total(body: dict[str, Any]) -> int:
     return total
 
 
+@pytest.mark.slow
 def test_replaced_under_load(tmp_path: Path, versions: dict[str, Path], closed: list[Version]) -> None:
     """Four threads ask without pause while publish swaps twice."""
     pointer = tmp_path / "evidence.duckdb"
@@ -85,7 +85,7 @@ def test_replaced_under_load(tmp_path: Path, versions: dict[str, Path], closed: 
             _wait_until(lambda: all(totals for totals in seen) or failures != [])
             publish([versions[name]], pointer)
             count = IMAGES[name]
-            _wait_until(lambda count=count: all(totals[-1] == count for totals in seen) or failures != [])  # type: ignore[misc]
+            _wait_until(lambda count=count: all(totals[-1] == count for totals in seen) or failures != [])
     finally:
         stop.set()
         for thread in threads:
@@ -132,13 +132,12 @@ def test_a_request_keeps_its_version(tmp_path: Path, versions: dict[str, Path], 
 
 
 def test_a_broken_version_is_not_served(
-    tmp_path: Path, versions: dict[str, Path], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, versions: dict[str, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     """What cannot be opened is said in the log once; the old version answers, and the next good one takes over."""
-    monkeypatch.setattr(live, "_RETRY_S", 0.0)
     pointer = tmp_path / "evidence.duckdb"
     publish([versions["a"]], pointer)
-    service = Service(pointer, Settings())
+    service = Service(pointer, Settings(retry_after_ms=1))
 
     def total() -> int:
         return _total(asyncio.run(service.answer(QUERY)).body)

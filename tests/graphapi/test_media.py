@@ -14,9 +14,10 @@ from starlette.testclient import TestClient
 
 from evigraph.graphapi.files.drawing import StoredMap, _colours, heat_map
 from evigraph.graphapi.http.app import create_app
+from evigraph.indexer.pictures.settings import PictureOptions
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.run.settings import Execution, IndexSettings
 from evigraph.schema.pictures import LayerGeometry, encoded_map
 from tests.support import tiny
 
@@ -38,7 +39,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def client(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """The service over a run with pictures and one without."""
     folder = tmp_path_factory.mktemp("media")
-    for name, pictures in (("bare", {}), ("shown", {"thumbnails": 32, "maps": 6, "guided": 2})):
+    shown = PictureOptions(thumbnails=32, maps=True, max_maps=6, guided=2)
+    for name, pictures in (("bare", PictureOptions()), ("shown", shown)):
         index(
             IndexSettings(
                 model=tiny.MODEL,
@@ -46,9 +48,9 @@ def client(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
                 data=f"imagefolder:{images}",
                 run=folder / name,
                 layers=["0", "3", "6"],
-                workers=0,
-                preprocessing={"resize": 0, "crop": tiny.SIDE, "mean": ".5,.5,.5", "std": ".5,.5,.5"},
-                **pictures,  # type: ignore[arg-type]
+                execution=Execution(workers=0),
+                preprocessing=tiny.PREPROCESSING,
+                pictures=pictures,
             )
         )
     publish([folder / "bare", folder / "shown"], folder / "evidence.duckdb")

@@ -13,10 +13,10 @@ import pytest
 
 from evigraph.graphapi.store.settings import Settings
 from evigraph.indexer.demo import MODEL, scenes
-from evigraph.indexer.demo.model import PREPROCESSING, WEIGHTS
+from evigraph.indexer.demo.model import OPTIONS, WEIGHTS
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.run.settings import Execution, IndexSettings
 from tests.graphapi.conftest import Ask
 
 CONTRAST = """contextLabel channel { index contextLabels(class: $predicted, first: 1) { nodes { label } } }
@@ -44,14 +44,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory, make_ask: Callable[[Path, Set
         classes=folder / "classes.txt",
         run=folder / "run",
         name="demo",
-        workers=0,
+        execution=Execution(workers=0),
         layers=("features.22", "features.29"),
-        preprocessing={
-            "resize": 0,
-            "crop": PREPROCESSING.crop,
-            "mean": ",".join(map(str, PREPROCESSING.mean)),
-            "std": ",".join(map(str, PREPROCESSING.std)),
-        },
+        preprocessing=OPTIONS,
     )
     index(settings)
     publish([folder / "run"], folder / "evidence.duckdb")

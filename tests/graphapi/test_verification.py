@@ -13,10 +13,9 @@ from scipy.stats import binomtest
 
 from evigraph.graphapi.store.settings import Settings
 from evigraph.indexer.publish.publish import publish
-from evigraph.indexer.run.attack import AttackSettings
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.settings import IndexSettings
-from evigraph.indexer.verify.verifier import VerifySettings
+from evigraph.indexer.run.settings import AttackSettings, Execution, IndexSettings
+from evigraph.indexer.verify.settings import VerifySettings
 from evigraph.schema.database import open_read_only
 from tests.graphapi.conftest import Ask
 from tests.support import tiny
@@ -36,8 +35,8 @@ def paired(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 weights=weights or "random",
                 data=f"imagefolder:{images}",
                 run=folder / name,
-                workers=0,
-                preprocessing={"resize": 0, "crop": tiny.SIDE, "mean": ".5,.5,.5", "std": ".5,.5,.5"},
+                execution=Execution(workers=0),
+                preprocessing=tiny.PREPROCESSING,
                 attack=attack,
                 verify=VerifySettings("all", top=2),
             )

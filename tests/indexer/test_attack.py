@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.model.graph import frozen
-from evigraph.indexer.run.attack import Attacker, AttackSettings, fraction
+from evigraph.indexer.run.attack import Attacker
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.run.settings import AttackSettings, Execution, IndexSettings, fraction
 from evigraph.schema.errors import RunFolderError, UsageError
 from tests.support import tiny
 
@@ -138,9 +138,8 @@ def settings_of(tmp_path: Path, **changed: Any) -> IndexSettings:
         weights="random",
         data=f"imagefolder:{folder}",
         run=tmp_path / "clean",
-        workers=0,
-        shard_size=8,
-        preprocessing={"resize": 0, "crop": tiny.SIDE, "mean": ".5,.5,.5", "std": ".5,.5,.5"},
+        execution=Execution(workers=0, shard_size=8),
+        preprocessing=tiny.PREPROCESSING,
     )
     return replace(made, **changed)
 
@@ -155,7 +154,7 @@ def test_a_run_of_attacked_images_is_paired_with_the_clean_one(tmp_path: Path) -
     pgd = replace(clean, run=tmp_path / "pgd", attack=AttackSettings("pgd", 0.1))
     index(clean)
     index(pgd)
-    index(replace(pgd, run=tmp_path / "again", batch_size=3, shard_size=5))
+    index(replace(pgd, run=tmp_path / "again", execution=Execution(workers=0, batch_size=3, shard_size=5)))
     keys = [[(row["image_id"], row["uri"], row["label_id"]) for row in rows(s.run, "image")] for s in (clean, pgd)]
     assert keys[0] == keys[1]
     labels = {row["image_id"]: row["label_id"] for row in rows(clean.run, "image")}

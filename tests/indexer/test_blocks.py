@@ -60,7 +60,7 @@ def collects(network: nn.Module, pixels: Tensor) -> list[Collect]:
 
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 @pytest.mark.parametrize("side", [None, "residual", "sum"])
-@pytest.mark.parametrize("size", [(9, 7), (15, 16)])
+@pytest.mark.parametrize("size", [(9, 7), pytest.param((15, 16), marks=pytest.mark.slow)])
 def test_every_decision_of_a_block(kernel: int, side: str | None, size: tuple[int, int]) -> None:
     # With kernels of 5 the windows outgrow a map of 9 x 7 within the block.
     torch.manual_seed(0)
@@ -98,7 +98,7 @@ def test_relu_that_is_a_layer_keeps_its_values() -> None:
         kept = record.features[1].clone()
         lower = network.stem(pixels).detach().requires_grad_()
         maps = [lower]
-        for index, layer in enumerate(network.body.layers):  # type: ignore[union-attr, arg-type]
+        for index, layer in enumerate(network.body.layers):  # type: ignore[arg-type]
             whole = torch.cat(maps, 1)
             if index == 2:
                 relu = layer[:2](whole)

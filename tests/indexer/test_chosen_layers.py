@@ -6,6 +6,7 @@ import pytest
 
 from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.hierarchy import explain
+from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.model.graph import frozen, trace
 from evigraph.indexer.model.layers import choose_layers, feature_maps
 from tests.indexer.agreement import assert_agrees, assert_nodes_are_complete, roots_of
@@ -20,7 +21,7 @@ from tests.indexer.reference import Reference
         ("resnet18", ["layer1.0.bn2", "layer3.0.relu", "layer4.1.bn1"]),  # bypassed by shortcuts
         ("mobilenet_v2", ["features.1", "features.3", "features.13"]),  # linear: decisions of either sign
         ("squeezenet1_1", ["maxpool1", "fire4", "classifier.1"]),
-        ("vgg11_bn", ["features.3", "features.12"]),  # pooled maps
+        pytest.param("vgg11_bn", ["features.3", "features.12"], marks=pytest.mark.slow),  # pooled maps
     ],
 )
 def test_chosen_layers_equal_the_reference(name: str, layers: list[str]) -> None:
@@ -32,7 +33,7 @@ def test_chosen_layers_equal_the_reference(name: str, layers: list[str]) -> None
     with frozen(network.model):
         record = WindowedRecorder(graph, chosen, network.pixels[:1]).record(network.pixels)
         roots = roots_of(record.logits)
-        levels = explain(record, roots, top_n=2)
+        levels = explain(record, roots, Method(2))
     assert_nodes_are_complete(levels, roots)
     reference = Reference(network.model, [layer.module for layer in chosen], network.pixels[0])
     assert assert_agrees(reference, levels, roots, 0, top_n=2) > 4

@@ -35,7 +35,14 @@ def plain_label(semantic: Tensor, activation: Tensor, threshold: float) -> tuple
     return best
 
 
-@pytest.mark.parametrize(("grid", "size"), [((4, 4), (32, 32)), ((7, 5), (23, 31)), ((14, 14), (225, 225))])
+@pytest.mark.parametrize(
+    ("grid", "size"),
+    [
+        ((4, 4), (32, 32)),
+        ((7, 5), (23, 31)),
+        pytest.param((14, 14), (225, 225), marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("threshold", [0.0, 0.5, 0.9])
 def test_labels_equal_the_plain_ones(grid: tuple[int, int], size: tuple[int, int], threshold: float) -> None:
     random = torch.Generator().manual_seed(hash((grid, size)) % 1000)
@@ -73,12 +80,12 @@ def test_windows_that_hang_over_the_border_equal_whole_maps() -> None:
     image, whole = torch.zeros(4, dtype=torch.int64), torch.zeros(4, 8, 8)
     windows = torch.zeros(4, 3, 3)
     places = [(-1, -1), (0, 3), (6, 6), (-1, 6)]
-    for edge, (top, left) in enumerate(places):
+    for edge, (first_y, first_x) in enumerate(places):
         for y in range(3):
             for x in range(3):
-                if 0 <= top + y < 8 and 0 <= left + x < 8:
+                if 0 <= first_y + y < 8 and 0 <= first_x + x < 8:
                     value = torch.rand((), generator=random)
-                    windows[edge, y, x] = whole[edge, top + y, left + x] = value
+                    windows[edge, y, x] = whole[edge, first_y + y, first_x + x] = value
     top, left = (torch.tensor(column) for column in zip(*places, strict=True))
     context = ContextMaps(maps, (8, 8), 0.5, 4)
     origin = torch.zeros_like(image)

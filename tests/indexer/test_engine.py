@@ -13,6 +13,7 @@ import evigraph.indexer.engine.windowed
 from evigraph.indexer.engine.hooked import AutogradSegment
 from evigraph.indexer.engine.network import prepare
 from evigraph.indexer.evidence.hierarchy import LevelEdges, explain
+from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.evidence.record import Record
 from evigraph.indexer.model.graph import frozen
 from tests.indexer.agreement import roots_of
@@ -66,7 +67,7 @@ def hierarchy(network: nn.Module, pixels: Tensor) -> list[LevelEdges]:
     recorder = recorder_of(network, pixels, STAGES)
     with frozen(network):
         record = recorder.record(pixels)
-        return explain(record, roots_of(record.logits), 3)
+        return explain(record, roots_of(record.logits), Method(3))
 
 
 def assert_record_is_exact(network: nn.Module, pixels: Tensor, layers: list[str], record: Record) -> None:
@@ -153,7 +154,7 @@ def test_layer_between_a_convolution_and_its_normalisation() -> None:
         nn.Linear(5, 3),
     ).double().eval()  # fmt: skip
     with torch.no_grad():
-        network[3].running_var.uniform_(2, 3)  # type: ignore[union-attr]
+        network.get_buffer("3.running_var").uniform_(2, 3)
     pixels = torch.randn(2, 3, 8, 8, dtype=torch.float64)
     layers = ["1", "2", "4"]
     recorder = recorder_of(network, pixels, layers)
@@ -219,12 +220,12 @@ def test_recording_twice_gives_the_same() -> None:
     with frozen(network):
         first = recorder.record(pixels)
         kept = [feature.clone() for feature in first.features]
-        edges = explain(first, roots_of(first.logits), 3)
+        edges = explain(first, roots_of(first.logits), Method(3))
         second = recorder.record(pixels)
         # The first record is still what it was, and can be explained again.
         assert all(torch.equal(a, b) for a, b in zip(first.features, kept, strict=True))
-        assert equal(edges, explain(second, roots_of(second.logits), 3))
-        assert equal(edges, explain(first, roots_of(first.logits), 3))
+        assert equal(edges, explain(second, roots_of(second.logits), Method(3)))
+        assert equal(edges, explain(first, roots_of(first.logits), Method(3)))
 
 
 def test_batch_of_one_gives_what_the_batch_gives() -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from evigraph.indexer.evidence.hierarchy import LevelEdges, Nodes, explain
+from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.model.graph import frozen
 from tests.indexer.agreement import assert_agrees, assert_nodes_are_complete, roots_of
 from tests.indexer.networks import Prepared, prepare
@@ -23,22 +24,22 @@ OTHERS = 4
     ("name", "size", "top_n", "windowed"),
     [
         ("alexnet", 96, 3, "all"),
-        ("vgg11_bn", 64, 2, "all"),
+        pytest.param("vgg11_bn", 64, 2, "all", marks=pytest.mark.slow),
         ("resnet18", 64, 2, "all"),
-        ("wide_resnet50_2", 64, 2, "all"),
-        ("resnext50_32x4d", 64, 2, "all"),
+        pytest.param("wide_resnet50_2", 64, 2, "all", marks=pytest.mark.slow),
+        pytest.param("resnext50_32x4d", 64, 2, "all", marks=pytest.mark.slow),
         ("squeezenet1_1", 96, 3, "all"),
-        ("densenet121", 64, 2, "all"),
-        ("googlenet", 64, 2, "all"),
-        ("inception_v3", 96, 2, "all"),
-        ("mobilenet_v2", 64, 2, "all"),
+        pytest.param("densenet121", 64, 2, "all", marks=pytest.mark.slow),
+        pytest.param("googlenet", 64, 2, "all", marks=pytest.mark.slow),
+        pytest.param("inception_v3", 96, 2, "all", marks=pytest.mark.slow),
+        pytest.param("mobilenet_v2", 64, 2, "all", marks=pytest.mark.slow),
         ("mobilenet_v3_small", 64, 2, "some"),
         ("shufflenet_v2_x0_5", 64, 2, "all"),
-        ("mnasnet0_5", 64, 2, "all"),
-        ("efficientnet_b0", 64, 2, "some"),
-        ("regnet_x_400mf", 64, 2, "all"),
-        ("regnet_y_400mf", 64, 2, "some"),
-        ("convnext_tiny", 64, 2, "none"),
+        pytest.param("mnasnet0_5", 64, 2, "all", marks=pytest.mark.slow),
+        pytest.param("efficientnet_b0", 64, 2, "some", marks=pytest.mark.slow),
+        pytest.param("regnet_x_400mf", 64, 2, "all", marks=pytest.mark.slow),
+        pytest.param("regnet_y_400mf", 64, 2, "some", marks=pytest.mark.slow),
+        pytest.param("convnext_tiny", 64, 2, "none", marks=pytest.mark.slow),
     ],
 )
 def test_family_equals_the_reference(name: str, size: int, top_n: int, windowed: str) -> None:
@@ -46,7 +47,7 @@ def test_family_equals_the_reference(name: str, size: int, top_n: int, windowed:
     with frozen(network.model):
         record = network.recorder.record(network.pixels)
         roots = roots_of(record.logits)
-        levels = explain(record, roots, top_n)
+        levels = explain(record, roots, Method(top_n))
     # That it agrees says nothing of the windows where all of it fell back to autograd.
     count = sum(why is None for why in network.recorder.fallbacks)
     assert {0: "none", len(network.layers): "all"}.get(count, "some") == windowed, network.recorder.fallbacks

@@ -12,11 +12,19 @@ from evigraph.indexer.engine.hooked import HookedRecorder
 from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.hierarchy import LevelEdges, explain
+from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.model.graph import frozen
 from tests.indexer.agreement import roots_of
 from tests.support import tiny
 
 LAYERS = ["1", "4", "7"]
+
+
+def chained(modules: nn.Sequential, value: Tensor) -> Tensor:
+    """What `nn.Sequential` does, which has no types."""
+    for module in modules:
+        value = module(value)
+    return value
 
 
 class Untraceable(nn.Sequential):
@@ -25,7 +33,7 @@ class Untraceable(nn.Sequential):
     def forward(self, pixels: Tensor) -> Tensor:
         if float(pixels.detach().abs().sum()) < 0:
             return pixels
-        output: Tensor = super().forward(pixels)
+        output: Tensor = chained(self, pixels)
         return output
 
 
@@ -58,7 +66,7 @@ class AsksForTensors(nn.Sequential):
     """Takes one tensor or a list of them, as many networks do: while it is traced it sees neither."""
 
     def forward(self, pixels: Tensor) -> Tensor:
-        value: Tensor = super().forward(pixels)
+        value: Tensor = chained(self, pixels)
         return value * 2 if isinstance(value, Tensor) else value
 
 
@@ -81,7 +89,7 @@ class Doubled(nn.Sequential):
     """The twin of `AsksForTensors` that torch.fx can follow."""
 
     def forward(self, pixels: Tensor) -> Tensor:
-        value: Tensor = super().forward(pixels)
+        value: Tensor = chained(self, pixels)
         return value * 2
 
 
@@ -95,7 +103,7 @@ def doubled_by_a_hook(*parts: nn.Module) -> nn.Sequential:
 def edges_of(network: Network, pixels: Tensor) -> list[LevelEdges]:
     with frozen(network.model):
         record = network.recorder.record(pixels)
-        return explain(record, roots_of(record.logits), top_n=3)
+        return explain(record, roots_of(record.logits), Method(3))
 
 
 @pytest.mark.parametrize(("hooked", "traced"), [(Untraceable, nn.Sequential), (WritesIntoItsLayer, WritesTraceably)])
@@ -126,7 +134,7 @@ def test_network_whose_trace_is_silently_another(silent: Callable[..., nn.Module
 def test_trace_that_holds_the_size_of_its_batch() -> None:
     class Batched(nn.Sequential):
         def forward(self, pixels: Tensor) -> Tensor:
-            value: Tensor = super().forward(pixels)
+            value: Tensor = chained(self, pixels)
             # While it is traced there is no length to ask for, so that it falls back on 1.
             return value.view(len(value) if isinstance(value, Tensor) else 1, -1)
 

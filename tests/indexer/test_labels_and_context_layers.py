@@ -14,7 +14,7 @@ import torch
 from evigraph.indexer.evidence.roots import decide, settle_labels
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.run.settings import Execution, IndexSettings
 from evigraph.schema.errors import UsageError
 from tests.conftest import Cli
 from tests.support import tiny
@@ -30,9 +30,8 @@ def settings(tmp_path: Path) -> IndexSettings:
         data=f"scenes:{scenes}",
         classes=tiny.class_file(tmp_path),
         run=tmp_path / "run",
-        workers=0,
-        shard_size=5,
-        preprocessing={"resize": 0, "crop": tiny.SIDE, "mean": ".5,.5,.5", "std": ".5,.5,.5"},
+        execution=Execution(workers=0, shard_size=5),
+        preprocessing=tiny.PREPROCESSING,
     )
 
 

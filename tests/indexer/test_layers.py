@@ -24,6 +24,7 @@ def shown(layers: list[FeatureMap]) -> list[tuple[str, int, int, int | None, int
     return [(m.name, m.channels, m.height, m.stride, m.receptive_field) for m in layers]
 
 
+@pytest.mark.slow
 def test_vgg16_is_as_published() -> None:
     """Strides and receptive fields as in the literature on VGG-16: conv5_3 sees 196 pixels at stride 16."""
     assert shown(layers_of("vgg16")) == [
@@ -45,6 +46,7 @@ def test_alexnet_names_all_five_convolutions() -> None:
     assert names == ["conv1", "conv2", "conv3", "conv4", "conv5"]
 
 
+@pytest.mark.slow
 def test_vgg_names_every_convolution() -> None:
     names = [m.name for m in maps_of(build("vgg11"), 32) if m.name.startswith("conv")]
     assert names == ["conv1_1", "conv2_1", "conv3_1", "conv3_2", "conv4_1", "conv4_2", "conv5_1", "conv5_2"]
@@ -99,7 +101,8 @@ class Shortcut(nn.Module):
         lower = self.relu1(self.stem(pixels))
         inside = self.relu2(self.inner(lower))
         whole = lower + self.outer(inside)
-        return self.head(self.relu3(whole).mean((2, 3)))
+        logits: Tensor = self.head(self.relu3(whole).mean((2, 3)))
+        return logits
 
 
 def test_a_map_that_a_shortcut_bypasses_is_no_cut() -> None:

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from evigraph.indexer.evidence.hierarchy import LevelEdges, Nodes, bounded, explain
+from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.evidence.roots import Roots
 from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.run.settings import Execution, IndexSettings
 from evigraph.schema.checks.checks import check_tables
 from evigraph.schema.database import open_read_only
 from evigraph.schema.errors import UsageError
@@ -31,8 +32,8 @@ def nodes_of(rows: list[tuple[int, int, int, int, float]], device: str = "cpu") 
     """Nodes from (root, channel, y, x, importance), which are sorted."""
     assert rows == sorted(rows)
     columns = list(zip(*rows, strict=True)) or [()] * 5
-    importance = torch.tensor(columns[4], dtype=torch.float64, device=device)
-    return Nodes(*(torch.tensor(c, dtype=torch.int64, device=device) for c in columns[:4]), importance)
+    root, channel, y, x = (torch.tensor(c, dtype=torch.int64, device=device) for c in columns[:4])
+    return Nodes(root, channel, y, x, torch.tensor(columns[4], dtype=torch.float64, device=device))
 
 
 def rows_of(nodes: Nodes) -> list[tuple[int, int, int, int, float]]:
@@ -87,7 +88,7 @@ def hierarchy(network: Prepared, top_n: int, max_nodes: int | None) -> tuple[lis
     with frozen(network.model):
         record = network.recorder.record(network.pixels)
         roots = roots_of(record.logits)
-        return explain(record, roots, top_n, max_nodes=max_nodes), roots
+        return explain(record, roots, Method(top_n, max_nodes=max_nodes)), roots
 
 
 def edges_of(level: LevelEdges) -> dict[tuple[int, Place], list[tuple[Place, float, float, float]]]:
@@ -102,6 +103,7 @@ def edges_of(level: LevelEdges) -> dict[tuple[int, Place], list[tuple[Place, flo
     return dict(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("top_n", "max_nodes"), [(3, 1), (3, 5), (5, 20)])
 def test_against_dictionaries(network: Prepared, top_n: int, max_nodes: int) -> None:
     """The bound, derived from the edges without one: a decomposition does not depend on what else is decomposed."""
@@ -157,12 +159,9 @@ def published(tmp_path: Path, max_nodes: int | None) -> Path:
         weights="random",
         data=f"imagefolder:{data}",
         run=tmp_path / "run",
-        top_n=5,
-        max_nodes=max_nodes,
-        workers=0,
-        batch_size=3,
-        shard_size=5,
-        preprocessing={"resize": 0, "crop": tiny.SIDE, "mean": ".5,.5,.5", "std": ".5,.5,.5"},
+        method=Method(top_n=5, max_nodes=max_nodes),
+        execution=Execution(workers=0, batch_size=3, shard_size=5),
+        preprocessing=tiny.PREPROCESSING,
     )
     index(settings)
     publish([tmp_path / "run"], tmp_path / "evidence.duckdb")
@@ -209,4 +208,4 @@ def test_a_run_without_a_bound_cuts_nothing(tmp_path: Path) -> None:
 
 def test_too_small_a_bound() -> None:
     with pytest.raises(UsageError, match="--max-nodes 0 is too small; give 1 or more"):
-        IndexSettings(model="vgg16", weights="random", data="imagefolder:x", run=Path("x"), max_nodes=0)
+        Method(max_nodes=0)

@@ -14,19 +14,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import evigraph.indexer.evidence.overlaps
+import evigraph.indexer.evidence.groups
 from evigraph.indexer.engine.hooked import AutogradSegment, HookedRecorder
 from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.decisions import WholeMaps
+from evigraph.indexer.evidence.groups import overlap_groups, suppress
 from evigraph.indexer.evidence.hierarchy import LevelEdges, explain
-from evigraph.indexer.evidence.overlaps import OverlapSettings, overlap_groups, suppress
+from evigraph.indexer.evidence.method import Method
+from evigraph.indexer.evidence.overlaps import GroupObserver
 from evigraph.indexer.evidence.record import Recorder
 from evigraph.indexer.evidence.roots import Roots
 from evigraph.indexer.model.graph import frozen, trace
 from evigraph.indexer.model.layers import choose_layers, feature_maps
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.run.settings import Execution, IndexSettings
 from evigraph.schema.checks.checks import check_rollups, check_tables
 from evigraph.schema.database import open_read_only
 from evigraph.schema.errors import RunFolderError
@@ -100,7 +102,7 @@ def test_groups_equal_the_plain_ones(
     size: tuple[int, int], threshold: float, chunk: int, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Decisions one at a time, some at a time, all at once; the last one has no positive channel."""
-    monkeypatch.setitem(evigraph.indexer.evidence.overlaps.CHUNK_BYTES, device, chunk)
+    monkeypatch.setitem(evigraph.indexer.evidence.groups.CHUNK_BYTES, device, chunk)
     maps = blocks(7, 40, *size)
     maps[-1] = -maps[-1].abs() - 0.1
     part = WholeMaps(torch.arange(7, device=device), maps.to(device))
@@ -181,11 +183,9 @@ def recorder(network: Staged, pixels: Tensor, *, hooked: bool) -> Recorder:
 
 def duplicates_of(level: LevelEdges) -> dict[int, dict[tuple[int, int], tuple[float, float]]]:
     """Node -> (representative, member) -> (contribution, IoU)."""
-    d = level.duplicates
-    assert d is not None
-    assert level.duplicate_node is not None
+    d = level.noted.rows["overlap"]
     found: dict[int, dict[tuple[int, int], tuple[float, float]]] = defaultdict(dict)
-    columns = (level.duplicate_node, d.representative, d.member, d.contribution, d.iou)
+    columns = (d[name] for name in ("target", "representative", "member", "contribution", "iou"))
     for node, representative, member, contribution, iou in zip(*(c.tolist() for c in columns), strict=True):
         found[node][representative, member] = (contribution, iou)
     return found
@@ -197,10 +197,9 @@ def assert_levels_are_plain(
     """Assert every decomposition of a hierarchy; return how many duplicates were counted and how many stored."""
     counted = stored = 0
     for level in levels:
-        assert level.overlap_count is not None
         own, t = duplicates_of(level), level.target
-        assert level.duplicate_node is not None
-        assert level.duplicate_node.tolist() == sorted(level.duplicate_node.tolist())
+        nodes = level.noted.rows["overlap"]["target"].tolist()
+        assert nodes == sorted(nodes)
         for node, (root, *place) in enumerate(
             zip(t.root.tolist(), t.channel.tolist(), t.y.tolist(), t.x.tolist(), strict=True)
         ):
@@ -214,7 +213,7 @@ def assert_levels_are_plain(
             assert float(level.positive_sum[node]) == pytest.approx(positive, rel=1e-4)
             shares = [expected.alpha[k] / positive for k in kept]
             assert level.evidence.share[rows].tolist() == pytest.approx(shares, rel=1e-4)
-            assert int(level.overlap_count[node]) == len(expected.duplicates)
+            assert int(level.noted.target["overlap_count"][node]) == len(expected.duplicates)
             assert set(own[node]) == expected.stored(kept)
             for (representative, member), (contribution, iou) in own[node].items():
                 assert contribution == pytest.approx(expected.alpha[member], rel=1e-4)
@@ -224,6 +223,7 @@ def assert_levels_are_plain(
     return counted, stored
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("merge", [False, True])
 @pytest.mark.parametrize(("hooked", "threshold", "max_nodes"), [(False, 0.5, None), (True, 0.5, 4), (False, 0.0, 3)])
 def test_hierarchies_equal_the_plain_ones(
@@ -242,14 +242,14 @@ def test_hierarchies_equal_the_plain_ones(
         fallbacks = [isinstance(segment, AutogradSegment) for segment in record.segments]
         assert fallbacks == ([True] * 4 if hooked else [False, True, False, False])
         roots = roots_of(record.logits)
-        settings = OverlapSettings(threshold, merge)
-        levels = explain(record, roots, 3, max_nodes=max_nodes, overlaps=settings)
-        other = explain(record, roots, 3, max_nodes=max_nodes)
+        method = Method(3, threshold, max_nodes, overlaps=True, merge_overlaps=merge)
+        levels = explain(record, roots, method, [[GroupObserver()]] * 4)
+        other = explain(record, roots, Method(3, threshold, max_nodes))
     counted, stored = assert_levels_are_plain(levels, roots, references, 3, threshold, merge)
     assert counted > stored > 0
     kept, without = ([level.evidence.channel.tolist() for level in found] for found in (levels, other))
     assert (kept == without) != merge
-    assert all(level.overlap_count is None and level.duplicates is None for level in other)
+    assert all(not level.noted.target and not level.noted.rows for level in other)
 
 
 def wide_network(num_classes: int = 4) -> nn.Module:
@@ -265,11 +265,9 @@ def settings_of(folder: Path, **options: object) -> IndexSettings:
         "model": f"{__name__}:wide_network",
         "weights": "random",
         "data": f"imagefolder:{folder / 'images'}",
-        "top_n": 4,
-        "workers": 0,
-        "batch_size": 5,
-        "shard_size": 7,
-        "preprocessing": {"resize": 0, "crop": tiny.SIDE, "mean": ".5,.5,.5", "std": ".5,.5,.5"},
+        "method": Method(top_n=4),
+        "execution": Execution(workers=0, batch_size=5, shard_size=7),
+        "preprocessing": tiny.PREPROCESSING,
     } | options
     return IndexSettings(**options)  # type: ignore[arg-type]
 
@@ -283,8 +281,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs `plain`, `stored` and `merged` of the same images, and a database of them."""
     folder = tmp_path_factory.mktemp("overlaps")
     index(settings_of(folder, run=folder / "plain"))
-    index(settings_of(folder, run=folder / "stored", overlaps=True))
-    index(settings_of(folder, run=folder / "merged", merge_overlaps=True))
+    index(settings_of(folder, run=folder / "stored", method=Method(top_n=4, overlaps=True)))
+    index(settings_of(folder, run=folder / "merged", method=Method(top_n=4, merge_overlaps=True)))
     publish([folder / name for name in ("plain", "stored", "merged")], folder / "evidence.duckdb")
     return folder
 
@@ -304,7 +302,7 @@ def test_a_published_run_holds_the_groups_of_its_shards(runs: Path) -> None:
     with engine.connect() as connection:
         broken = [result for result in (*check_tables(connection), *check_rollups(connection)) if not result.ok]
         assert broken == []
-        run_ids = dict(connection.exec_driver_sql("SELECT name, run_id FROM run").all())
+        run_ids = {row.name: row.run_id for row in connection.exec_driver_sql("SELECT name, run_id FROM run")}
         asked = connection.exec_driver_sql(
             "SELECT name, settings->>'overlaps', settings->>'merge_overlaps' FROM run ORDER BY run_id"
         )
@@ -358,15 +356,15 @@ def test_every_node_has_a_decomposition(runs: Path) -> None:
 def dead_network(num_classes: int = 4) -> nn.Module:
     """Half of the channels of the middle layer live on their bias alone: nothing below supports them."""
     model = tiny.network(num_classes)
-    middle = model[3]
     with torch.no_grad():
-        middle.weight[::2] = 0  # type: ignore[operator, index]
-        middle.bias[::2] = 1  # type: ignore[operator, index]
+        model.get_parameter("3.weight")[::2] = 0
+        model.get_parameter("3.bias")[::2] = 1
     return model
 
 
 def test_nodes_without_evidence_are_decompositions_too(tmp_path: Path) -> None:
-    report = index(settings_of(tmp_path, model=f"{__name__}:dead_network", run=tmp_path / "run", overlaps=True))
+    method = Method(top_n=4, overlaps=True)
+    report = index(settings_of(tmp_path, model=f"{__name__}:dead_network", run=tmp_path / "run", method=method))
     decomposition = table(tmp_path / "run", "decomposition").to_pylist()
     barren = [row for row in decomposition if row["evidence_count"] == 0]
     assert report.barren_count == len(barren) > 0
@@ -387,4 +385,4 @@ def test_nodes_without_evidence_are_decompositions_too(tmp_path: Path) -> None:
 def test_overlap_settings_are_part_of_the_run(tmp_path: Path) -> None:
     index(settings_of(tmp_path, run=tmp_path / "run", limit=3))
     with pytest.raises(RunFolderError, match="overlaps"):
-        index(settings_of(tmp_path, run=tmp_path / "run", limit=3, overlaps=True))
+        index(settings_of(tmp_path, run=tmp_path / "run", limit=3, method=Method(top_n=4, overlaps=True)))

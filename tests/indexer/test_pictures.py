@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.engine.network import prepare
 from evigraph.indexer.evidence.hierarchy import LevelEdges, explain
+from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.evidence.roots import Roots
 from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.pictures.guided import GuidedActivations, drawn, guided_gradients
 from evigraph.indexer.pictures.maps import kept_maps
+from evigraph.indexer.pictures.settings import PictureOptions
 from evigraph.indexer.pictures.thumbnails import as_images, picture_settings, thumbnail
 from evigraph.schema.pictures import LayerGeometry, PictureSettings, decoded_map
 from tests.support import tiny
@@ -87,7 +89,7 @@ def test_a_box_is_what_a_value_depends_on() -> None:
     side = 33  # every pixel is in the field of some value of `a`
     model = seeded(Linear())
     network = prepare(model, side, ["a", "b", "c", "d"])
-    pictures = picture_settings(network, side, 32, None, None)
+    pictures = picture_settings(network, side, PictureOptions(thumbnails=32))
     assert pictures is not None
     assert PictureSettings.from_json(pictures.to_json()) == pictures
     for level, layer in enumerate(network.layers):
@@ -118,7 +120,7 @@ def explained(count: int) -> tuple[nn.Module, Any, Roots, list[LevelEdges], dict
     with frozen(model):
         record = network.recorder.record(inputs(3))
         roots = Roots(torch.tensor([0, 1, 1, 2]), torch.tensor([0, 1, 2, 3]))
-        levels = explain(record, roots, 3)
+        levels = explain(record, roots, Method(3))
         rows = kept_maps(record, roots, levels, count)
     return model, record, roots, levels, rows
 
@@ -190,7 +192,7 @@ def plainly_guided(model: nn.Sequential, upto: int, pixels: Tensor, place: tuple
         if isinstance(layer, nn.ReLU):
             gradient = gradient * (gradient > 0) * (values[index] > 0)
         elif isinstance(layer, nn.MaxPool2d):
-            gradient = F.max_unpool2d(gradient, switches[index], 2, output_size=values[index].shape[2:])
+            gradient = F.max_unpool2d(gradient, switches[index], (2, 2), output_size=[*values[index].shape[2:]])
         elif isinstance(layer, nn.Conv2d):
             gradient = F.conv_transpose2d(gradient, layer.weight, padding=layer.padding)  # type: ignore[arg-type]
     return gradient[0]
@@ -243,7 +245,7 @@ def test_functions_are_guided_as_modules_are(traceable: bool) -> None:
         assert (network.layers[0].node is None) == (model is function and not traceable)
         with frozen(model):
             found.append(guided_gradients(network, 1, pixels, at, at, at))
-    assert torch.allclose(*found, atol=1e-6)
+    assert torch.allclose(found[0], found[1], atol=1e-6)
     assert float(found[0].abs().max()) > 0
 
 

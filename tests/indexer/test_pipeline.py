@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,13 +13,14 @@ import pytest
 import torch
 from PIL import Image
 
+from evigraph.indexer.engine.network import prepare
+from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.evidence.roots import decide
+from evigraph.indexer.run import pipeline
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.run.settings import Execution, IndexSettings
 from evigraph.schema.errors import ModelError, UsageError
 from tests.support import tiny
-
-PREPROCESSING = {"resize": 0, "crop": tiny.SIDE, "mean": ".5,.5,.5", "std": ".5,.5,.5"}
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +38,8 @@ def settings(images: Path, tmp_path: Path) -> IndexSettings:
         weights="random",
         data=f"imagefolder:{images}",
         run=tmp_path / "run",
-        workers=0,
-        shard_size=8,
-        preprocessing=PREPROCESSING,
+        execution=Execution(workers=0, shard_size=8),
+        preprocessing=tiny.PREPROCESSING,
     )
 
 
@@ -96,10 +97,10 @@ def test_the_limit_takes_the_first_of_the_listing(settings: IndexSettings, tmp_p
 
 @pytest.mark.parametrize("changed", [{"batch_size": 3}, {"workers": 2}, {"shard_size": 5}, {"batch_size": 64}])
 def test_rows_do_not_depend_on_how_the_work_is_split(
-    settings: IndexSettings, tmp_path: Path, changed: dict[str, int]
+    settings: IndexSettings, tmp_path: Path, changed: dict[str, Any]
 ) -> None:
     index(settings)
-    index(replace(settings, run=tmp_path / "other", **changed))  # type: ignore[arg-type]
+    index(replace(settings, run=tmp_path / "other", execution=replace(settings.execution, **changed)))
     for table in ("image", "skipped_image", "decision", "edge"):
         one, other = rows(settings.run, table), rows(tmp_path / "other", table)
         assert one.schema == other.schema
@@ -115,8 +116,8 @@ def test_images_whose_logits_are_not_finite_are_skipped(settings: IndexSettings,
     shutil.copytree(settings.data.removeprefix("imagefolder:"), white)
     for place in ("bee/0001.png", "dog/0003.png"):
         Image.new("RGB", (tiny.SIDE, tiny.SIDE), "white").save(white / place)
-    changed = replace(settings, model="tests.support.tiny:Nan", data=f"imagefolder:{white}", batch_size=4)
-    report = index(changed)
+    execution = replace(settings.execution, batch_size=4)
+    report = index(replace(settings, model="tests.support.tiny:Nan", data=f"imagefolder:{white}", execution=execution))
     assert report.skipped["the network's output is not finite"] == 2
     uris = set(rows(settings.run, "image")["uri"].to_pylist())
     assert len(uris) == 17
@@ -144,26 +145,45 @@ def test_scenes_get_context_labels_and_other_sets_get_none(settings: IndexSettin
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("part", "changed", "said"),
     [
-        ({"top_n": 0}, "--top 0 is too small"),
-        ({"limit": 0}, "--limit 0"),
-        ({"workers": -1}, "--workers -1"),
-        ({"batch_size": 0}, "--batch-size 0"),
-        ({"shard_size": 0}, "--shard-size 0"),
-        ({"mask_threshold": 1.0}, "--mask-threshold 1.0"),
-        ({"mask_threshold": -0.1}, "--mask-threshold -0.1"),
+        (Method, {"top_n": 0}, "--top 0 is too small"),
+        (IndexSettings, {"limit": 0}, "--limit 0"),
+        (Execution, {"workers": -1}, "--workers -1"),
+        (Execution, {"batch_size": 0}, "--batch-size 0"),
+        (Execution, {"shard_size": 0}, "--shard-size 0"),
+        (Method, {"mask_threshold": 1.0}, "--mask-threshold 1.0"),
+        (Method, {"mask_threshold": -0.1}, "--mask-threshold -0.1"),
     ],
 )
-def test_settings_out_of_range(settings: IndexSettings, changed: dict[str, float], said: str) -> None:
+def test_settings_out_of_range(settings: IndexSettings, part: type, changed: dict[str, Any], said: str) -> None:
+    own: Any
+    (own,) = (value for value in (settings, settings.method, settings.execution) if type(value) is part)
     with pytest.raises(UsageError, match=said):
-        replace(settings, **changed)  # type: ignore[arg-type]
+        replace(own, **changed)
+
+
+def test_threads_are_of_the_machine_and_set_back(settings: IndexSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    within: list[int] = []
+    made = prepare
+
+    def watched(*arguments: Any) -> Any:
+        within.append(torch.get_num_threads())
+        return made(*arguments)
+
+    monkeypatch.setattr(pipeline, "prepare", watched)
+    index(replace(settings, limit=4))
+    threads = replace(settings.execution, threads=before + 1)
+    assert index(replace(settings, limit=4, execution=threads)).new_image_count == 0  # the same run
+    assert within == [before, before + 1]
+    assert torch.get_num_threads() == before
 
 
 def test_devices(settings: IndexSettings) -> None:
     with pytest.raises(UsageError, match="unknown device 'tpu'"):
-        index(replace(settings, device="tpu"))
+        index(replace(settings, execution=Execution(device="tpu")))  # type: ignore[arg-type]
     if not torch.cuda.is_available():
         with pytest.raises(ModelError, match="no CUDA device"):
-            index(replace(settings, device="cuda"))
+            index(replace(settings, execution=Execution(device="cuda")))
     assert not settings.run.exists()

@@ -110,8 +110,8 @@ def test_saturated_relu6_passes_nothing() -> None:
     torch.manual_seed(0)
     network, pixels = small(nn.Sequential(conv(4, 5), nn.ReLU6(), conv(5, 3), nn.ReLU6()))
     with torch.no_grad():
-        for module in (network.body[0], network.body[2]):
-            module.weight.mul_(8)
+        for name in ("0", "2"):
+            network.body.get_parameter(f"{name}.weight").mul_(8)
     upper = network.body(network.stem(pixels))
     assert (upper == 6).any()
     assert (upper == 0).any()
@@ -119,7 +119,7 @@ def test_saturated_relu6_passes_nothing() -> None:
     assert_exact(network, pixels)
 
 
-POOLS = {
+POOLS: dict[str, Callable[[], nn.Module]] = {
     "max": lambda: nn.MaxPool2d(2),
     "max, overlapping": lambda: nn.MaxPool2d(3, 2, 1),
     "max, stride 1": lambda: nn.MaxPool2d(3, 1, 1),
@@ -220,7 +220,8 @@ def test_shuffle_unit() -> None:
     def unit(x: Tensor, branch: nn.Module) -> Tensor:
         first, second = x.chunk(2, dim=1)
         joined = torch.cat((first, branch(second)), dim=1)
-        return torchvision.models.shufflenetv2.channel_shuffle(joined, 2)
+        shuffled: Tensor = torchvision.models.shufflenetv2.channel_shuffle(joined, 2)
+        return shuffled
 
     torch.manual_seed(0)
     unit_of = Function(unit, conv(2, 2))

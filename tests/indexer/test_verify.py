@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow.parquet as pq
 import pytest
@@ -26,10 +26,10 @@ from evigraph.indexer.model.graph import frozen, trace
 from evigraph.indexer.model.layers import feature_maps
 from evigraph.indexer.model.loading import load_model
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.run.settings import Execution, IndexSettings
 from evigraph.indexer.verify.disturb import blurred
 from evigraph.indexer.verify.means import sample_ids
-from evigraph.indexer.verify.verifier import VerifySettings
+from evigraph.indexer.verify.settings import VerifySettings
 from evigraph.schema.errors import NotFoundError, RunFolderError, UsageError
 from tests.indexer import networks
 from tests.support import tiny
@@ -77,10 +77,8 @@ def settings_of(images: Path, run: Path, model: str, **changed: Any) -> IndexSet
         weights="random" if model == tiny.MODEL else "own",
         data=f"imagefolder:{images}",
         run=run,
-        workers=0,
-        shard_size=8,
-        batch_size=4,
-        preprocessing={"resize": SIDE, "crop": SIDE, "mean": ".5,.5,.5", "std": ".5,.5,.5"},
+        execution=Execution(workers=0, shard_size=8, batch_size=4),
+        preprocessing=replace(tiny.PREPROCESSING, resize=SIDE, crop=SIDE),
         verify=VerifySettings("all", top=2),
     )
     return replace(made, **changed)
@@ -94,16 +92,23 @@ def rows(run: Path, table: str) -> list[dict[str, Any]]:
 def whole(settings: IndexSettings) -> tuple[nn.Module, Batch]:
     """The network and all its inputs."""
     loaded = load_model(settings.model, settings.weights)
-    preprocessing: Preprocessing = loaded.preprocessing.with_options(**settings.preprocessing)
+    preprocessing: Preprocessing = loaded.preprocessing.with_options(settings.preprocessing)
     (batch,) = iterate_batches(open_source(settings.data, None, 4), preprocessing, range(COUNT), batch_size=COUNT)
     return loaded.model.eval(), batch
 
 
 @pytest.mark.parametrize(
-    "model", [tiny.MODEL, *(f"{__name__}:{name}" for name in ("squeezenet", "resnet", "Untraceable"))]
+    "model",
+    [
+        tiny.MODEL,
+        f"{__name__}:Untraceable",
+        *(pytest.param(f"{__name__}:{name}", marks=pytest.mark.slow) for name in ("squeezenet", "resnet")),
+    ],
 )
 @pytest.mark.parametrize("occlude", ["grey", "blur"])
-def test_it_agrees_with_doing_the_same_by_hand(images: Path, tmp_path: Path, model: str, occlude: str) -> None:
+def test_it_agrees_with_doing_the_same_by_hand(
+    images: Path, tmp_path: Path, model: str, occlude: Literal["grey", "blur"]
+) -> None:
     changed: dict[str, Any] = {"verify": VerifySettings("all", top=2, occlude=occlude)}
     if model.endswith("Untraceable"):
         changed["layers"] = ["network.1", "network.4", "network.7"]
@@ -303,7 +308,13 @@ def _reach(arrivals: Arrivals, y: int, x: int) -> tuple[int, int, int, int]:
     return found[0], found[1], found[2], found[3]
 
 
-@pytest.mark.parametrize("name", ["squeezenet1_1", "resnet18", "densenet121", "googlenet", "mobilenet_v2", "vgg11"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("squeezenet1_1", "resnet18", "mobilenet_v2"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("densenet121", "googlenet", "vgg11")),
+    ],
+)
 def test_receptive_fields_are_where_a_change_arrives(name: str) -> None:
     model = networks.build(name)
     graph = trace(model)
@@ -383,7 +394,7 @@ def test_of_wrong_decisions_the_predictions_alone_are_tested(images: Path, tmp_p
 def test_rows_do_not_depend_on_how_the_work_is_split(images: Path, tmp_path: Path) -> None:
     settings = settings_of(images, tmp_path / "run", tiny.MODEL)
     index(settings)
-    index(replace(settings, run=tmp_path / "other", batch_size=7, shard_size=5))
+    index(replace(settings, run=tmp_path / "other", execution=Execution(workers=0, batch_size=7, shard_size=5)))
     ours, others = rows(settings.run, "verification"), rows(tmp_path / "other", "verification")
     assert len(ours) == len(others) > 0
     for one, other in zip(ours, others, strict=True):
@@ -422,11 +433,12 @@ def test_the_sample_of_the_means_is_spread_over_the_listing() -> None:
     assert len(spread) == 64
 
 
+@pytest.mark.slow
 def test_killed_it_ends_with_the_same_rows(images: Path, tmp_path: Path) -> None:
     def words(run: Path) -> list[str]:
         return tiny.command(
             *("index", "--model", tiny.MODEL, "--weights", "random", "--data", f"imagefolder:{images}", "--run", run),
-            *(*tiny.INPUT, "--workers", "0", "--shard-size", "2", "--batch-size", "2", "--name", "tiny", "--json"),
+            *(*tiny.INPUT, "--workers", "0", "--shard-size", "1", "--batch-size", "1", "--name", "tiny", "--json"),
             *("--verify", "all", "--occlude", "blur", "--attack", "pgd", "--eps", "8/255", "--attack-steps", "3"),
         )
 

@@ -324,8 +324,9 @@ class Matrix:
     def _index_here(self, run: Path) -> None:
         import torch
 
+        from evigraph.indexer.data.settings import PreprocessingOptions
         from evigraph.indexer.run.pipeline import index
-        from evigraph.indexer.run.settings import IndexSettings
+        from evigraph.indexer.run.settings import Execution, IndexSettings
         from tests.support import tiny
 
         torch.manual_seed(0)
@@ -336,10 +337,8 @@ class Matrix:
                 data=f"imagefolder:{self._data}",
                 run=run,
                 name="tiny",
-                workers=0,
-                shard_size=4,
-                batch_size=4,
-                preprocessing={"resize": 0, "crop": tiny.SIDE},
+                execution=Execution(workers=0, shard_size=4, batch_size=4),
+                preprocessing=PreprocessingOptions(resize=0, crop=tiny.SIDE),
             )
         )
 

@@ -1,4 +1,4 @@
-"""Random runs that obey every rule of DESIGN.md, written through the real shard writer.
+"""Random runs that obey every rule of docs/design.md, written through the real shard writer.
 
 No network is involved: a class prefers some channels, a channel some places and context labels, and the
 numbers are drawn so that every invariant holds exactly as for a real run.
@@ -21,6 +21,7 @@ from evigraph.indexer.shards.folder import (
     RunFolder,
     ShardTables,
 )
+from evigraph.schema import ids
 
 LAYERS = (
     ("conv1_2", "features.2", 8, 32, 1),
@@ -129,7 +130,7 @@ def synthetic_shard(description: RunDescription, images: range, seed: int = 0) -
         if label is not None and label != predicted:
             roots.append((label, "label"))
         for class_id, role in roots:
-            decision_id = 2 * image_id + (role == "label")
+            decision_id = ids.decision_id(image_id, role == "label")
             edges, decompositions, cut = _hierarchy(description, decision_id, class_id, rng)
             rows["decision"].append(
                 {"decision_id": decision_id, "image_id": image_id, "class_id": class_id, "role": role,
@@ -142,15 +143,13 @@ def synthetic_shard(description: RunDescription, images: range, seed: int = 0) -
                 own = np.random.default_rng((seed, decision_id, 1))  # so that all else is as without
                 rows["verification"] += _verification(edges, class_id, label, predicted, own)
         rows["image_context"] += _image_context(description, image_id, seed)
-    return ShardTables(
-        **{table: pa.Table.from_pylist(rows[table], schema=SHARD_SCHEMAS[table]) for table in SHARD_SCHEMAS}
-    )
+    return {table: pa.Table.from_pylist(rows[table], schema=SHARD_SCHEMAS[table]) for table in SHARD_SCHEMAS}
 
 
 def _image_context(description: RunDescription, image_id: int, seed: int) -> list[dict[str, Any]]:
     """Every label of the run somewhere in the image, since any may be an edge's, and some void."""
     labels = description.context_labels
-    areas = np.random.default_rng((seed, image_id, 1)).dirichlet(np.ones(len(labels) + 1))[1:] if labels else []
+    areas = np.random.default_rng((seed, image_id, 1)).dirichlet(np.ones(len(labels) + 1))[1:].tolist()
     return [
         {"image_id": image_id, "label_id": label.label_id, "area": float(max(area, 1e-6))}
         for label, area in zip(labels, areas, strict=True)

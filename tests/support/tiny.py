@@ -12,15 +12,19 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from evigraph.indexer.data.settings import PreprocessingOptions
+
 MODEL = "tests.support.tiny:network"
 SIDE = 32
 CLASSES = ("ant", "bee", "cat", "dog")
 ROOT = Path(__file__).parents[2]
+PREPROCESSING = PreprocessingOptions(resize=0, crop=SIDE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+"""For images of the network's own size."""
 INPUT = ["--resize", "0", "--crop", str(SIDE), "--mean", ".5,.5,.5", "--std", ".5,.5,.5"]
-"""Options of `index` for images of the network's own size."""
+"""The same as options of `index`."""
 
 
-def network(num_classes: int = len(CLASSES)) -> nn.Module:
+def network(num_classes: int = len(CLASSES)) -> nn.Sequential:
     """Three stages of one convolution each: maps of 32, 16 and 8 pixels a side, `0`, `3` and `6`."""
     return nn.Sequential(
         nn.Conv2d(3, 6, 3, padding=1),

@@ -1,11 +1,14 @@
-"""GraphQL types of what a layer's decompositions keep, leave and merge (Fig. 6)."""
+"""GraphQL types of a layer: what its decompositions keep, leave and merge (Fig. 6), and how class-specific its channels
+are (Eq. 13, Fig. 14).
+"""
 
 from __future__ import annotations
 
 import strawberry
 
-from evigraph.graphapi.questions.profiles import Count, Positive, Profile
+from evigraph.graphapi.questions.profiles import Count, Positive
 from evigraph.graphapi.types.base import described
+from evigraph.graphapi.types.nodes import node_from
 
 
 @strawberry.type(description="How the evidence of a layer's decompositions falls off with rank.")
@@ -34,34 +37,30 @@ class PositiveProfile:
         description="Positive channels whose mask overlaps (IoU > 0.9) that of one of larger contribution, its "
         "representative; null where the run was made without --overlaps."
     )
-    found: strawberry.Private[Positive]
+    counts: strawberry.Private[Positive]
 
     @described("By number of positive channels, ascending.")
     def positive(self) -> list[DecompositionCount]:
         """Made when asked for, as there may be hundreds."""
-        return _counts(self.found.positive)
+        return _counts(self.counts.positive)
 
     @described("By number of overlapping ones, ascending.")
     def overlapping(self) -> list[DecompositionCount]:
         """Likewise."""
-        return _counts(self.found.overlapping)
+        return _counts(self.counts.overlapping)
 
 
-def profile_node(found: Profile) -> LayerProfile:
-    """The GraphQL object of a profile."""
-    return LayerProfile(decompositions=found.decompositions, shares=found.shares, residual=found.residual)
-
-
-def positive_node(found: Positive) -> PositiveProfile:
-    """The GraphQL object of the counts of positive channels."""
-    return PositiveProfile(
-        decompositions=found.decompositions,
-        barren=found.barren,
-        mean_positive=found.mean_positive,
-        mean_overlapping=found.mean_overlapping,
-        found=found,
+@strawberry.type(description="How class-specific the channels of a layer are, over those with edges that count.")
+class DegreeDistribution:
+    count: int = strawberry.field(description="Channels with at least minEdges edges that count; the others have none.")
+    mean: float | None
+    median: float | None
+    quantiles: list[float] = strawberry.field(description="At the points asked for, interpolated.")
+    above: int = strawberry.field(description="Channels whose degree is above the threshold.")
+    histogram: list[int] = strawberry.field(
+        description="Channels by degree: bins of equal width from 0 to 1, each with its lower end, the last with both."
     )
 
 
 def _counts(counts: list[Count]) -> list[DecompositionCount]:
-    return [DecompositionCount(value=count.value, decompositions=count.decompositions) for count in counts]
+    return [node_from(DecompositionCount, count) for count in counts]

@@ -26,7 +26,7 @@ def test_planted_groups_are_found() -> None:
     found = clusters(importance, 6, 3)
     assert found.count == 3
     assert found.silhouette is not None
-    assert (found.labels == truth).all()  # groups are numbered by size, and so are these
+    assert (found.group == truth).all()  # groups are numbered by size, and so are these
 
 
 @pytest.mark.parametrize("decisions", [12, 40, 150])
@@ -42,7 +42,7 @@ def test_small_groups_and_decisions_without_evidence_are_in_none() -> None:
     importance = np.zeros((13, 6))
     importance[:6, 0] = importance[6:11, 1] = importance[11, 2] = 1
     found = clusters(importance, 3, 3)
-    assert found.labels.tolist() == [0] * 6 + [1] * 5 + [UNASSIGNED] * 2
+    assert found.group.tolist() == [0] * 6 + [1] * 5 + [UNASSIGNED] * 2
     assert clusters(np.zeros((5, 3)), 3, 3).count == 0
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import strawberry
 
-from evigraph.graphapi.store.sql import Row
+from evigraph.graphapi.questions.evidence import EvidenceRow
 from evigraph.graphapi.types.loaders import Context
+from evigraph.graphapi.types.nodes import node_from
 
 
 @strawberry.type(
@@ -17,10 +18,8 @@ class OverlapMember:
     iou: float = strawberry.field(description="Of the two masks; above 0.9.")
 
 
-async def members_of_edge(context: Context, run_id: int, edge: Row) -> list[OverlapMember]:
+async def members_of_edge(context: Context, run_id: int, edge: EvidenceRow) -> list[OverlapMember]:
     """The group that an edge's source represents, without itself; one statement for all decisions of a request."""
     groups = await context.overlaps.load((run_id, edge.root_class_id, edge.decision_id))
     key = (edge.target_layer, edge.target_channel, edge.target_y, edge.target_x, edge.source_channel)
-    return [
-        OverlapMember(channel=row.member, contribution=row.contribution, iou=row.iou) for row in groups.get(key, [])
-    ]
+    return [node_from(OverlapMember, row, channel=row.member) for row in groups.get(key, [])]

@@ -1,0 +1,95 @@
+"""Which measurements a run makes: those that every run has, then one function for each that a setting asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from evigraph.indexer.data.loader import iterate_chunks
+from evigraph.indexer.data.preprocess import Preprocessing
+from evigraph.indexer.data.samples import DataSource
+from evigraph.indexer.engine.network import Network
+from evigraph.indexer.evidence.context import ContextLabels
+from evigraph.indexer.evidence.measurement import Measurement
+from evigraph.indexer.evidence.overlaps import Overlaps
+from evigraph.indexer.model.layers import find_layers
+from evigraph.indexer.pictures.thumbnails import Pictures, picture_settings
+from evigraph.indexer.run.batch import Arithmetic
+from evigraph.indexer.run.rows import Decisions, Listing
+from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.verify.means import MEAN_BATCH, channel_means, sample_ids
+from evigraph.indexer.verify.verifier import Verification
+from evigraph.schema.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Run:
+    """What measurements are made of.
+
+    Attributes:
+        settings: what `index` was asked to do.
+        network: on the device of `arithmetic`.
+        source: the listing.
+        preprocessing: of its images.
+        arithmetic: of the network.
+        image_total: how many of the listing's images are indexed.
+    """
+
+    settings: IndexSettings
+    network: Network
+    source: DataSource
+    preprocessing: Preprocessing
+    arithmetic: Arithmetic
+    image_total: int
+
+
+def measurements_of(run: Run) -> list[Measurement]:
+    """All measurements of a run.
+
+    Raises:
+        UsageError: layers are named that the run does not have, or context layers where the data has no maps.
+    """
+    wanted = (make(run) for make in (_context_labels, _overlaps, _verification, _pictures))
+    return [Decisions(run.source), Listing(run.source), *(measurement for measurement in wanted if measurement)]
+
+
+def _context_labels(run: Run) -> Measurement | None:
+    names, layers = run.settings.context_layers, None
+    if names is not None:
+        if not run.source.has_maps:
+            raise UsageError(
+                f"--context-layers is given, but the data {run.settings.data!r} has no semantic maps; leave it out, "
+                "or give data with maps, such as scenes:DIR"
+            )
+        layers = find_layers(run.network.layers, names, "context layer")
+    if not run.source.has_maps:
+        return None
+    return ContextLabels(run.settings.method.mask_threshold, max(run.source.context_labels) + 1, layers)
+
+
+def _overlaps(run: Run) -> Measurement | None:
+    return Overlaps() if run.settings.method.finds_overlaps else None
+
+
+def _verification(run: Run) -> Measurement | None:
+    settings = run.settings.verify
+    if settings is None:
+        return None
+    layers = None
+    if settings.layers is not None:
+        layers = find_layers(run.network.layers, settings.layers, "layer to verify")
+
+    def means() -> list[Tensor]:
+        # Of the data as they are, attacked or not, and in batches of one size: so that the means never differ.
+        ids = sample_ids(run.image_total)
+        chunks = [ids[start : start + MEAN_BATCH] for start in range(0, len(ids), MEAN_BATCH)]
+        batches = iterate_chunks(run.source, run.preprocessing, chunks)
+        return channel_means(run.network, batches, run.arithmetic.device, run.arithmetic.dtype)
+
+    return Verification(run.network, settings, layers, means)
+
+
+def _pictures(run: Run) -> Measurement | None:
+    pictures = picture_settings(run.network, run.preprocessing.crop, run.settings.pictures)
+    return Pictures(pictures, run.preprocessing) if pictures else None
