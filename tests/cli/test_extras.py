@@ -59,6 +59,7 @@ def test_a_timm_network_without_timm_says_what_to_install(
     )
 
 
+@pytest.mark.slow
 def test_a_database_is_made_checked_and_asked_without_any_extra(published: Path, tmp_path: Path) -> None:
     db = tmp_path / "evidence.duckdb"
     done = without(set(EXTRAS), "publish", published.parent / "run", "--db", db, "--quiet")
@@ -68,6 +69,7 @@ def test_a_database_is_made_checked_and_asked_without_any_extra(published: Path,
     assert json.loads(done.stdout) == {"data": {"run": {"name": "run", "imageCount": 12}}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("libraries", "field"),
     [
