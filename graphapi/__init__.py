@@ -2,7 +2,7 @@
 
     http       requests and responses: /graphql and its page, /media, /export
     service    one GraphQL request from text to answer: the schema, its limits, its execution
-    types      GraphQL's types and dataloaders, and nothing else; the only room that knows strawberry's types
+    types      GraphQL's types, made of rows, and the dataloaders
     files      what is handed out as a file: edges, graphs, drawn pictures, and their addresses
     questions  SQL and plain Python: what is asked of the database, and what is made of its rows
     store      the file that is served: opening and replacing it, names, sessions, SQL, pages

@@ -1,7 +1,7 @@
 """Which extra of the installation brings a library that not every command needs.
 
-`pip install evigraph` is enough to publish, check, serve and query. Whatever needs more imports it where it is used,
-and whoever shows errors (the command line, the service) asks here what to say of an import that failed.
+`pip install evigraph` is enough to publish, check, serve and query. Whatever needs more is imported where it is used;
+the command line and the service, which show errors, ask here what to say of an import that failed.
 """
 
 from __future__ import annotations

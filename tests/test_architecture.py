@@ -87,6 +87,10 @@ TORCH_FREE = ("indexer/shards", "indexer/publish")
 
 MOST_MODULES = 20
 """In one folder, the package's own __init__ not counted."""
+MOST_LINES = 350
+"""In one module."""
+MOST_PARAMETERS = 15
+"""Of one function."""
 
 
 def imported(path: Path) -> set[str]:
@@ -149,6 +153,17 @@ def test_rooms_import_each_other_in_no_circle() -> None:
 def test_no_room_is_a_corridor() -> None:
     folders = Counter(path.parent for path in MODULES if path.name != "__init__.py")
     assert {relative(folder): count for folder, count in folders.items() if count > MOST_MODULES} == {}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_modules_and_functions_stay_small(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= MOST_LINES
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    counts = {
+        node.name: len(node.args.posonlyargs) + len(node.args.args) + len(node.args.kwonlyargs) for node in functions
+    }
+    assert {name: count for name, count in counts.items() if count > MOST_PARAMETERS} == {}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)

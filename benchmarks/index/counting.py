@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from evigraph.indexer.engine.rules import Flatten, Linear
+from evigraph.indexer.engine.channels import Flatten, Linear
 from evigraph.indexer.engine.spatial import Convolve
 from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.model.graph import Graph, reachable_from

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import safetensors.torch
 import torch
@@ -37,19 +38,26 @@ class EndToEnd:
 
 
 def measure(
-    name: str, model: nn.Module, images: int, batch: int, top_n: int, layout: str, device: str, repeats: int
+    name: str,
+    model: nn.Module,
+    images: int,
+    batch: int,
+    top_n: int,
+    layout: str,
+    device: Literal["cpu", "cuda"],
+    repeats: int,
 ) -> EndToEnd:
     """Both on the same drawn files, turn by turn.
 
     Args:
-        name: the network's torchvision name.
-        model: it, with the weights to use.
-        images: how many files to draw.
-        batch: images a batch of both.
-        top_n: channels kept of each decomposition.
-        layout: memory layout of plain inference, the faster one.
-        device: "cpu" or "cuda".
-        repeats: how often each is run.
+        name: Torchvision's of the network.
+        model: The network, with the weights to use.
+        images: How many files to draw.
+        batch: Images a batch, of both.
+        top_n: Channels kept of each decomposition.
+        layout: Memory layout of plain inference, the faster one.
+        device: Of both.
+        repeats: How often each is run.
     """
     workers = default_workers()
     clock = Clock(torch.device(device))

@@ -139,12 +139,11 @@ class _Reader:
         limit = self._service.settings.export_time_limit_ms
         self._job = asyncio.ensure_future(self._service.on_a_thread(work))
         try:
-            result: T = await asyncio.wait_for(asyncio.shield(self._job), max(0.0, self._deadline - time.monotonic()))
+            return await asyncio.wait_for(asyncio.shield(self._job), max(0.0, self._deadline - time.monotonic()))
         except TimeoutError:
             raise QueryTimeoutError(
                 f"the export took longer than {limit} ms; ask for a class or a layer of it"
             ) from None
-        return result
 
     async def close(self) -> None:
         """End the statement and give the connection back."""

@@ -24,7 +24,7 @@ from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.errors import QueryTimeoutError
 from evigraph.graphapi.store.session import Session
 from evigraph.graphapi.store.sql import R, Template, columns_of
-from evigraph.schema import ids
+from evigraph.schema.ids import image_id_of
 from evigraph.schema.pictures import PictureSettings
 from evigraph.schema.tables.pictures import ActivationMap, GuidedCrop, Thumbnail
 
@@ -93,7 +93,7 @@ class _Source(NamedTuple):
         return self.run.pictures
 
     async def row(self, kind: type[R], table: FromClause, key: Sequence[str], *values: int) -> R:
-        """The one row of a key, the run's id put before it; raises _Missing where there is none."""
+        """The row with this key after the run's id; raises _Missing where there is none."""
         same = (table.c[name] == value for name, value in zip(key, (self.run.run_id, *values), strict=True))
         rows = await self.session.rows(Template(kind, select(*columns_of(kind, table)).where(*same)).filled())
         if not rows:
@@ -171,7 +171,7 @@ async def _map(source: _Source, place: dict[str, int], request: Request) -> Pict
     row = await source.row(_MapRow, ActivationMap.__table__, _MAP, *key)
     layer = source.run.layers[row.target_layer - 1]
     overlay = request.query_params.get("overlay") != "false" and pictures.thumbnails is not None
-    under = (await source.thumbnail(ids.image_id_of(row.decision_id))).content if overlay else None
+    under = (await source.thumbnail(image_id_of(row.decision_id))).content if overlay else None
     stored = drawing.StoredMap(row.content, row.first_y, row.first_x, row.height, row.width, layer.height, layer.width)
     geometry = pictures.layers[layer.layer_id]
     return Picture("image/png", await asyncio.to_thread(drawing.heat_map, stored, geometry, pictures.side, under))

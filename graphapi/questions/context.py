@@ -14,6 +14,7 @@ evidence lies on it.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -61,6 +62,29 @@ class ClassContextRow(NamedTuple):
     iou_sum: float
     every_edge: int
     lift_or_zero: float | None
+
+
+class ShownRow(NamedTuple):
+    """Of `class_label`."""
+
+    run_id: int
+    class_id: int
+    role: str
+    label_id: int
+    outcome: str
+    decisions: int
+    area_sum: Decimal
+
+
+class EveryEdgeRow(NamedTuple):
+    """Of `channel_support`: a channel's edges, with a context label and without."""
+
+    run_id: int
+    layer_id: int
+    channel: int
+    class_id: int
+    role: str
+    edges: int
 
 
 @lru_cache(maxsize=KEPT)

@@ -47,6 +47,15 @@ class DegreeRow(NamedTuple):
     histogram: dict[int, int]
 
 
+class ChannelDegreeRow(NamedTuple):
+    """Of `channel_degree`."""
+
+    run_id: int
+    layer_id: int
+    channel: int
+    discriminative_degree: float
+
+
 @dataclass(frozen=True)
 class Degrees:
     """The distribution over `count` channels; all else is None or empty where there are none."""

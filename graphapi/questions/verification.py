@@ -15,6 +15,39 @@ from evigraph.schema.tables.dataset import Image
 from evigraph.schema.tables.evidence import Verification
 from evigraph.schema.tables.rollups import ALL_CLASSES, ChannelVerification
 
+
+class VerificationRow(NamedTuple):
+    """Of `verification`."""
+
+    run_id: int
+    class_id: int
+    decision_id: int
+    target_layer: int
+    target_channel: int
+    target_y: int
+    target_x: int
+    source_layer: int
+    source_channel: int
+    source_y: int
+    source_x: int
+    method: str
+    area: float | None
+    predicted_id: int
+    logit: float
+    logit_change: float
+    label_logit_change: float | None
+    corrected: bool | None
+    disturbance: float | None
+    control_top: int | None
+    control_left: int | None
+    control_channel: int | None
+    control_disturbance: float | None
+    control_predicted_id: int | None
+    control_logit_change: float | None
+    control_label_logit_change: float | None
+    control_corrected: bool | None
+
+
 _EVERY_CHANNEL = -1
 """Channel of a row that counts the decisions of a layer."""
 

@@ -34,7 +34,7 @@ _OPEN_ATTEMPTS = 5
 class Version:
     """One published file, opened read-only; `users` counts the requests that use it."""
 
-    def __init__(self, file: Path, pointer: Path) -> None:
+    def __init__(self, file: Path, pointer: Path | None = None) -> None:
         self.file = file
         self.engine: Engine = open_read_only(file, pointer)
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evigraph.graphapi.store.catalog import ClassInfo, LayerInfo, RunInfo
-from evigraph.schema.errors import AmbiguousError, NotFoundError
+from evigraph.schema.errors import AmbiguousError, NotFoundError, UsageError
 
 _WAYS = ("index", "key", "name")
 
@@ -35,6 +35,15 @@ def find_layer(run: RunInfo, name: str) -> LayerInfo:
     known = [layer.name for layer in run.layers]
     hint = f"in run {run.name!r}, which has {', '.join(known)}"
     raise NotFoundError("layer", name, known + [layer.module for layer in run.layers if layer.module], hint)
+
+
+def evidence_layer(run: RunInfo, name: str) -> LayerInfo:
+    """The layer of this name, whose channels can be evidence; UsageError for the logits."""
+    layer = find_layer(run, name)
+    if layer is run.layers[-1]:
+        below = ", ".join(other.name for other in run.layers[:-1])
+        raise UsageError(f"layer: {layer.name!r} is what is explained, not evidence; take one of {below}")
+    return layer
 
 
 def check_channel(run: RunInfo, layer: LayerInfo, index: int) -> None:

@@ -6,9 +6,11 @@ import strawberry
 
 from evigraph.graphapi.files import addresses
 from evigraph.graphapi.questions import context, support
+from evigraph.graphapi.questions.degrees import ChannelDegreeRow
 from evigraph.graphapi.questions.support import EdgeRow, PeakRow, SupportRow
 from evigraph.graphapi.questions.verification import CountsRow, methods_of_channel
 from evigraph.graphapi.store.catalog import LayerInfo, RunInfo
+from evigraph.graphapi.store.rows import GuidedRow
 from evigraph.graphapi.types.base import (
     UNSET,
     After,
@@ -34,7 +36,12 @@ from evigraph.graphapi.types.image import Decision, Image, decision_node, image_
 from evigraph.graphapi.types.layers_classes import Class, Layer, class_by_id, layer_node
 from evigraph.graphapi.types.nodes import node_from
 from evigraph.graphapi.types.verification import VerificationCounts, VerificationMethod, counts_by_method, counts_node
-from evigraph.schema.tables.rollups import ALL_CLASSES
+from evigraph.schema.tables.pictures import GuidedCrop
+from evigraph.schema.tables.rollups import ALL_CLASSES, ChannelDegree
+from evigraph.schema.tables.rollups import ChannelSupport as ChannelSupportTable
+
+_CHANNEL = ("run_id", "layer_id", "channel")
+"""What a channel is found by."""
 
 
 @strawberry.type(description="A channel of a layer, over the whole dataset.")
@@ -46,7 +53,8 @@ class Channel(NodeInterface):
 
     @described("max_c N_c / sum_c N_c over edges of rank < 3 of predicted roots; null where there are none.")
     async def discriminative_degree(self, info: Info) -> float | None:
-        rows = await info.context.degrees.load(self._key())
+        degrees = info.context.rows(ChannelDegreeRow, ChannelDegree, *_CHANNEL)
+        rows = await degrees.load(self._key())
         return rows[0].discriminative_degree if rows else None
 
     @described("The classes that it supports, most first.")
@@ -78,7 +86,8 @@ class Channel(NodeInterface):
         parent = (*self._key(), ALL_CLASSES if class_id is None else class_id)
         page = await page_of_rows(info.context, context.context_labels, (wanted_role,), parent, first, after)
         # Of a page without rows nothing more is asked.
-        every_edge = await info.context.support.load((*parent, wanted_role)) if page.items else []
+        edges = info.context.rows(context.EveryEdgeRow, ChannelSupportTable, *_CHANNEL, "class_id", "role")
+        every_edge = await edges.load((*parent, wanted_role)) if page.items else []
         count = sum(row.edges for row in every_edge)
         return page.of([context_label_node(self.run, row, count, None, wanted_role, None) for row in page.items])
 
@@ -216,7 +225,8 @@ class Peak:
         if self.run.pictures is None or self.run.pictures.guided is None:
             return None
         place = (self.row.layer_id, self.row.channel, self.row.image_id, self.y, self.x)
-        kept = await info.context.guided_crops.load((self.run.run_id, *place))
+        crops = info.context.rows(GuidedRow, GuidedCrop, *_CHANNEL, "image_id", "y", "x")
+        kept = await crops.load((self.run.run_id, *place))
         return addresses.guided_url(self.run, *place) if kept else None
 
 

@@ -7,7 +7,12 @@ from typing import Annotated, NamedTuple
 
 import strawberry
 
-from evigraph.graphapi.questions.context import ChannelContextRow, ClassContextRow, context_labels_of_class
+from evigraph.graphapi.questions.context import (
+    ChannelContextRow,
+    ClassContextRow,
+    ShownRow,
+    context_labels_of_class,
+)
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.names import find_layer
 from evigraph.graphapi.types.base import (
@@ -22,6 +27,7 @@ from evigraph.graphapi.types.base import (
     role_of,
 )
 from evigraph.graphapi.types.nodes import node_from
+from evigraph.schema.tables.rollups import ClassLabel
 
 LayerName = Annotated[
     str | None,
@@ -82,7 +88,8 @@ class ContextLabelSupport:
 
 async def _base(info: Info, of: Shown) -> _Base:
     """How much of their images a label covers; one statement for all labels of a request."""
-    rows = await info.context.shown_labels.load((of.run_id, of.class_id, of.role, of.label_id))
+    shown = info.context.rows(ShownRow, ClassLabel, "run_id", "class_id", "role", "label_id")
+    rows = await shown.load((of.run_id, of.class_id, of.role, of.label_id))
     wanted = [row for row in rows if of.outcome in (None, row.outcome)]
     if not wanted:
         return _Base(None, None)

@@ -16,7 +16,7 @@ from evigraph.graphapi.questions.cohorts import Members
 from evigraph.graphapi.store import cursors
 from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import LayerInfo, RunInfo
-from evigraph.graphapi.store.names import find_layer, find_run
+from evigraph.graphapi.store.names import evidence_layer, find_run
 from evigraph.graphapi.types.base import (
     UNSET,
     Connection,
@@ -199,15 +199,6 @@ async def contrast_page(
 def example_count(first: int | None) -> int:
     """How many examples; UsageError outside of 0 to MAX_EXAMPLES."""
     return bounded("first", given(first), 0, MAX_EXAMPLES, 3)
-
-
-def evidence_layer(run: RunInfo, name: str) -> LayerInfo:
-    """The layer of this name, whose channels can be evidence; UsageError for the logits."""
-    layer = find_layer(run, name)
-    if layer is run.layers[-1]:
-        below = ", ".join(other.name for other in run.layers[:-1])
-        raise UsageError(f"layer: {layer.name!r} is what is explained, not evidence; take one of {below}")
-    return layer
 
 
 def _cohort(context: Context, run: RunInfo, cohort: CohortInput) -> cohorts.Cohort:

@@ -10,10 +10,10 @@ import strawberry
 from evigraph.graphapi.questions.failures import ChannelRow, by_decision, evidence_of, failures
 from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import LayerInfo, RunInfo
+from evigraph.graphapi.store.names import evidence_layer
 from evigraph.graphapi.store.rows import ImageRow
 from evigraph.graphapi.types.base import Connection, Info, class_id_of, described, given, page_of_rows
 from evigraph.graphapi.types.channel import Channel, channel_node
-from evigraph.graphapi.types.contrast import evidence_layer
 from evigraph.graphapi.types.image import Decision, Image, decision_node, image_node
 from evigraph.graphapi.types.layers_classes import Class, class_node
 from evigraph.graphapi.types.loaders import Context

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
 
 import strawberry
 
 from evigraph.graphapi.files import addresses
-from evigraph.graphapi.questions.evidence import EvidenceRow, Graph, GraphNode
+from evigraph.graphapi.questions.evidence import EvidenceRow, Graph, GraphNode, evidence_statement, graph
 from evigraph.graphapi.questions.support import ConfusionRow
 from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import RunInfo
-from evigraph.graphapi.store.rows import DecisionRow, ImageRow
+from evigraph.graphapi.store.rows import DecisionRow, ImageRow, MapRow
 from evigraph.graphapi.types.base import UNSET, DecisionRole, Info, NodeInterface, described, given
 from evigraph.graphapi.types.layers_classes import Class, class_by_id, class_node
-from evigraph.graphapi.types.loaders import EvidenceKey
+from evigraph.graphapi.types.loaders import Context, grouped, in_groups
 from evigraph.graphapi.types.nodes import node_from
 from evigraph.graphapi.types.overlaps import OverlapMember, members_of_edge
 from evigraph.graphapi.types.verification import Verification, tests_of_edge
+from evigraph.schema.tables.evidence import Decision as DecisionTable
+from evigraph.schema.tables.pictures import ActivationMap
 
 
 @strawberry.type(description="A node of the hierarchy: a channel at a place. Places are in the layer's map.")
@@ -65,7 +68,8 @@ class EvidenceEdge:
         if self.run.pictures is None or self.run.pictures.maps is None:
             return None
         row = self.row
-        kept = await info.context.kept_maps.load((self.run.run_id, row.decision_id))
+        maps = info.context.rows(MapRow, ActivationMap, "run_id", "decision_id")
+        kept = await maps.load((self.run.run_id, row.decision_id))
         edge = addresses.edge_of(row)
         return addresses.map_url(self.run, row.decision_id, edge) if edge in map(addresses.edge_of, kept) else None
 
@@ -109,7 +113,7 @@ class Decision(NodeInterface):
             int | None, strawberry.argument(description="Edges of each decomposition; all kept ones if null.")
         ] = UNSET,
     ) -> Evidence:
-        key = EvidenceKey(
+        key = _EvidenceKey(
             run_id=self.run.run_id,
             root_layer=self.run.layers[-1].layer_id,
             max_depth=bounded("maxDepth", given(max_depth), 1),
@@ -118,7 +122,7 @@ class Decision(NodeInterface):
             class_id=self.row.class_id,
             logit=self.row.logit,
         )
-        return _evidence(self.run, await info.context.evidence.load(key))
+        return _evidence(self.run, await info.context.ask(_graphs).load(key))
 
     def id_parts(self) -> tuple[str | int, ...]:
         return (self.run.name, self.row.decision_id)
@@ -150,8 +154,8 @@ class Image(NodeInterface):
 
     @described("Of the predicted class, and of the label where it differs.")
     async def decisions(self, info: Info) -> list[Decision]:
-        rows = await info.context.decisions_of_image.load((self.run.run_id, self.row.image_id))
-        return [decision_node(self.run, row) for row in rows]
+        decisions = info.context.rows(DecisionRow, DecisionTable, "run_id", "image_id")
+        return [decision_node(self.run, row) for row in await decisions.load((self.run.run_id, self.row.image_id))]
 
     def id_parts(self) -> tuple[str | int, ...]:
         return (self.run.name, self.row.image_id)
@@ -193,12 +197,47 @@ def confusion_node(run: RunInfo, row: ConfusionRow) -> Confusion:
     )
 
 
-def _evidence(run: RunInfo, graph: Graph) -> Evidence:
+class _EvidenceKey(NamedTuple):
+    """The evidence of one root; logit and class_id are its own, root_layer the id of `logits`."""
+
+    run_id: int
+    root_layer: int
+    max_depth: int | None
+    top: int | None
+    decision_id: int
+    class_id: int
+    logit: float
+
+
+async def _graphs(context: Context, keys: list[_EvidenceKey]) -> Sequence[Graph | BaseException]:
+    async def load(group: list[_EvidenceKey]) -> dict[_EvidenceKey, Graph]:
+        first = group[0]
+        statement = evidence_statement(
+            first.run_id,
+            sorted({key.decision_id for key in group}),
+            sorted({key.class_id for key in group}),
+            first.root_layer,
+            first.max_depth,
+            first.top,
+            context.session.settings.max_evidence_edges,
+        )
+        by_decision = grouped(await context.session.rows(statement), ["decision_id"])
+        graphs = {}
+        for key in group:
+            root = GraphNode((key.root_layer, key.class_id, 0, 0), key.logit, 1.0)
+            graphs[key] = graph(root, by_decision.get((key.decision_id,), []))
+            context.session.spend(len(graphs[key].nodes))
+        return graphs
+
+    return await in_groups(keys, lambda key: key[:4], load)
+
+
+def _evidence(run: RunInfo, answer: Graph) -> Evidence:
     layers = {layer.layer_id: layer.name for layer in run.layers}
     return Evidence(
-        nodes=[_evidence_node(layers, node) for node in graph.nodes],
-        edges=[_evidence_edge(run, *edge) for edge in graph.edges],
-        truncated=graph.truncated,
+        nodes=[_evidence_node(layers, node) for node in answer.nodes],
+        edges=[_evidence_edge(run, *edge) for edge in answer.edges],
+        truncated=answer.truncated,
     )
 
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import strawberry
 
-from evigraph.graphapi.questions.degrees import DegreeKey, require_sensible
-from evigraph.graphapi.questions.profiles import key_of
+from evigraph.graphapi.questions.degrees import DegreeKey, degrees, degrees_statement, require_sensible
+from evigraph.graphapi.questions.profiles import key_of, positive, positive_statement, profile, shares_statement
 from evigraph.graphapi.store.catalog import ClassInfo, LayerInfo, RunInfo
 from evigraph.graphapi.types.base import (
     UNSET,
@@ -27,8 +27,13 @@ from evigraph.graphapi.types.base import (
     role_of,
 )
 from evigraph.graphapi.types.context import ContextLabelSupport, ContextOrder, LayerName, labels_of_class
+from evigraph.graphapi.types.loaders import of_layers
 from evigraph.graphapi.types.nodes import node_from
 from evigraph.graphapi.types.profiles import DegreeDistribution, LayerProfile, PositiveProfile
+
+_degrees = of_layers(degrees_statement, lambda key, rows: degrees(rows, key.bins))
+_profiles = of_layers(shares_statement, lambda _, rows: profile(rows))
+_positive_profiles = of_layers(positive_statement, lambda _, rows: positive(rows))
 
 
 @strawberry.type(description="A feature map that was decomposed; lengths in input pixels.")
@@ -62,7 +67,7 @@ class Layer(NodeInterface):
         points = given(quantiles)
         points = [0.1, 0.25, 0.5, 0.75, 0.9] if points is None else points
         key = DegreeKey(tuple(points), bins, threshold, min_edges, self.run.run_id, self.index)
-        return node_from(DegreeDistribution, await info.context.layer_degrees.load(require_sensible(key)))
+        return node_from(DegreeDistribution, await info.context.ask(_degrees).load(require_sensible(key)))
 
     @described("How the evidence of this layer's decompositions in the layer below falls off with rank.")
     async def profile(
@@ -74,15 +79,16 @@ class Layer(NodeInterface):
     ) -> LayerProfile:
         class_id = class_id_of(self.run, class_)
         key = key_of(class_id, role_of(role), outcome_of(outcome), self.run.run_id, self.index)
-        return node_from(LayerProfile, await info.context.layer_profiles.load(key))
+        return node_from(LayerProfile, await info.context.ask(_profiles).load(key))
 
     @described("How many channels of the layer below are positive in this layer's decompositions, how many overlap.")
     async def positive_profile(
         self, info: Info, role: Role = DecisionRole.PREDICTED, outcome: Outcome | None = UNSET
     ) -> PositiveProfile:
         key = key_of(None, role_of(role), outcome_of(outcome), self.run.run_id, self.index)
-        profile = await info.context.positive_profiles.load(key)
-        return node_from(PositiveProfile, profile, counts=profile)
+        counts = await info.context.ask(_positive_profiles).load(key)
+        info.context.session.spend(len(counts.positive) + len(counts.overlapping))
+        return node_from(PositiveProfile, counts, counts=counts)
 
     def id_parts(self) -> tuple[str | int, ...]:
         return (self.run.name, self.name)

@@ -1,49 +1,31 @@
-"""Dataloaders: what a request asks for one object at a time is fetched for all of them in one statement."""
+"""Dataloaders: what a request asks for one object at a time is fetched for all of them in one statement.
+
+A loader belongs to its question, in the module that asks it, and is made when a request asks it first:
+`context.rows` for the rows of a table by a key, `context.ask` for a function that answers for many keys at once.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from functools import lru_cache, partial
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from sqlalchemy import select
 from strawberry.dataloader import DataLoader
 
-from evigraph.graphapi.questions.degrees import DegreeKey, Degrees, degrees, degrees_statement
-from evigraph.graphapi.questions.evidence import Graph, GraphNode, evidence_statement, graph
-from evigraph.graphapi.questions.profiles import (
-    Positive,
-    Profile,
-    ProfileKey,
-    positive,
-    positive_statement,
-    profile,
-    shares_statement,
-)
 from evigraph.graphapi.store import matching
 from evigraph.graphapi.store.cursors import Key
 from evigraph.graphapi.store.paging import Builder, Parent, count_statement, page_statement
-from evigraph.graphapi.store.rows import (
-    ChannelDegreeRow,
-    DecisionRow,
-    EveryEdgeRow,
-    GuidedRow,
-    ImageRow,
-    MapRow,
-    OverlapRow,
-    ShownRow,
-    VerificationRow,
-)
+from evigraph.graphapi.store.rows import DecisionRow, ImageRow
 from evigraph.graphapi.store.session import Session
-from evigraph.graphapi.store.sql import KEPT, R, Template, columns_of
+from evigraph.graphapi.store.sql import KEPT, R, Statement, Template, columns_of
 from evigraph.schema.tables.base import Base
 from evigraph.schema.tables.dataset import Image
-from evigraph.schema.tables.evidence import Decision, Overlap, Verification
-from evigraph.schema.tables.pictures import ActivationMap, GuidedCrop
-from evigraph.schema.tables.rollups import ChannelDegree, ChannelSupport, ClassLabel
+from evigraph.schema.tables.evidence import Decision
 
 K = TypeVar("K", bound=Hashable)
+LayerKey = TypeVar("LayerKey", bound=tuple[Any, ...])
 V = TypeVar("V")
 
 
@@ -57,129 +39,84 @@ class PageKey(NamedTuple):
     parent: Parent
 
 
-class EvidenceKey(NamedTuple):
-    """The evidence of one root; logit and class_id are its own, root_layer the id of `logits`."""
-
-    run_id: int
-    root_layer: int
-    max_depth: int | None
-    top: int | None
-    decision_id: int
-    class_id: int
-    logit: float
-
-
 class Context:
     """The session of a request and its dataloaders: the context of every resolver."""
 
     def __init__(self, session: Session, operation_name: str | None = None) -> None:
         self.session = session
         self.operation_name = operation_name
-        self.pages: DataLoader[PageKey, list[Any]] = DataLoader(self._load_pages)
-        self.counts: DataLoader[PageKey, int] = DataLoader(self._load_counts)
-        self.evidence: DataLoader[EvidenceKey, Graph] = DataLoader(self._load_evidence)
-        self.layer_degrees: DataLoader[DegreeKey, Degrees] = DataLoader(self._load_degrees)
-        self.layer_profiles: DataLoader[ProfileKey, Profile] = DataLoader(self._load_profiles)
-        self.positive_profiles: DataLoader[ProfileKey, Positive] = DataLoader(self._load_positive_profiles)
-        self.overlaps: DataLoader[Parent, dict[Parent, list[OverlapRow]]] = DataLoader(self._load_overlaps)
-        of_channel, of_decision = ("run_id", "layer_id", "channel"), ("run_id", "decision_id")
-        self.images = self._rows_by(ImageRow, Image, "run_id", "image_id")
-        self.decisions = self._rows_by(DecisionRow, Decision, *of_decision)
-        self.decisions_of_image = self._rows_by(DecisionRow, Decision, "run_id", "image_id")
-        self.support = self._rows_by(EveryEdgeRow, ChannelSupport, *of_channel, "class_id", "role")
-        self.verifications = self._rows_by(VerificationRow, Verification, "run_id", "class_id", "decision_id")
-        self.shown_labels = self._rows_by(ShownRow, ClassLabel, "run_id", "class_id", "role", "label_id")
-        self.kept_maps = self._rows_by(MapRow, ActivationMap, *of_decision)
-        self.guided_crops = self._rows_by(GuidedRow, GuidedCrop, *of_channel, "image_id", "y", "x")
-        self.degrees = self._rows_by(ChannelDegreeRow, ChannelDegree, *of_channel)
+        self._loaders: dict[Hashable, DataLoader[Any, Any]] = {}
+        self.pages = self.ask(_pages)
+        self.counts = self.ask(_counts)
+        self.images = self.rows(ImageRow, Image, "run_id", "image_id")
+        self.decisions = self.rows(DecisionRow, Decision, "run_id", "decision_id")
 
-    def _rows_by(self, kind: type[R], table: type[Base], *key: str) -> DataLoader[tuple[int | str, ...], list[R]]:
-        """A loader of the rows whose key columns hold the key, those of one key by the table's first two columns."""
+    def ask(self, load: Load[K, V]) -> DataLoader[K, V]:
+        """The loader whose keys a function answers, which is one of a module: it tells loaders apart."""
+        loader = self._loaders.get(load)
+        if loader is None:
+            loader = self._loaders[load] = DataLoader(partial(load, self))
+        return loader
 
-        async def load(wanted: list[tuple[int | str, ...]]) -> Sequence[list[R]]:
-            template = _rows_template(kind, table, key, matching.shape_of(wanted))
-            rows: list[R] = await self.session.rows(template.filled(**matching.values(wanted)))
-            by_key = _grouped(rows, key)
-            return [by_key.get(values, []) for values in wanted]
+    def rows(self, kind: type[R], table: type[Base], *key: str) -> DataLoader[tuple[int | str, ...], list[R]]:
+        """The loader of the rows whose key columns hold the key, those of one key by the table's first two columns."""
+        loader = self._loaders.get((kind, key))
+        if loader is None:
+            loader = self._loaders[kind, key] = DataLoader(partial(self._load_rows, kind, table, key))
+        return loader
 
-        return DataLoader(load)
+    async def _load_rows(
+        self, kind: type[R], table: type[Base], key: tuple[str, ...], wanted: list[tuple[int | str, ...]]
+    ) -> Sequence[list[R]]:
+        template = _rows_template(kind, table, key, matching.shape_of(wanted))
+        rows: list[R] = await self.session.rows(template.filled(**matching.values(wanted)))
+        by_key = grouped(rows, key)
+        return [by_key.get(values, []) for values in wanted]
 
-    async def _load_pages(self, keys: list[PageKey]) -> Sequence[list[Any] | BaseException]:
-        async def load(group: list[PageKey]) -> dict[PageKey, list[Any]]:
-            listing = group[0].build(*group[0].arguments)
-            parents = [key.parent for key in group]
-            statement = page_statement(listing, parents, group[0].after, group[0].limit)
-            by_parent = _grouped(await self.session.rows(statement), listing.parent)
-            return {key: by_parent.get(key.parent, []) for key in group}
 
-        return await _in_groups(keys, lambda key: key[:-1], load)
+Load: TypeAlias = Callable[[Context, list[K]], Awaitable[Sequence[V | BaseException]]]
+"""Answers keys in their order; an exception in place of an answer fails that key alone."""
 
-    async def _load_counts(self, keys: list[PageKey]) -> Sequence[int | BaseException]:
-        async def load(group: list[PageKey]) -> dict[PageKey, int]:
-            listing = group[0].build(*group[0].arguments)
-            rows = await self.session.rows(count_statement(listing, [key.parent for key in group]))
-            totals = {tuple(row.parent): row.total for row in rows}
-            return {key: totals.get(key.parent, 0) for key in group}
 
-        return await _in_groups(keys, lambda key: key[:-1], load)
+async def _pages(context: Context, keys: list[PageKey]) -> Sequence[list[Any] | BaseException]:
+    async def load(group: list[PageKey]) -> dict[PageKey, list[Any]]:
+        listing = group[0].build(*group[0].arguments)
+        parents = [key.parent for key in group]
+        statement = page_statement(listing, parents, group[0].after, group[0].limit)
+        by_parent = grouped(await context.session.rows(statement), listing.parent)
+        return {key: by_parent.get(key.parent, []) for key in group}
 
-    async def _load_overlaps(self, keys: list[Parent]) -> Sequence[dict[Parent, list[OverlapRow]]]:
-        """Overlap groups of decisions (run, class, decision), each under (layer, channel, y, x, representative)."""
-        c = Overlap.__table__.c
-        wanted = matching.condition([c.run_id, c.class_id, c.decision_id], matching.shape_of(keys))
-        members = select(*columns_of(OverlapRow, Overlap.__table__)).where(wanted)
-        template = Template(OverlapRow, members.order_by(c.contribution.desc(), c.member))
-        rows = await self.session.rows(template.filled(**matching.values(keys)))
-        self.session.spend(len(rows))
-        by_decision = _grouped(rows, ["run_id", "class_id", "decision_id"])
-        node = ["layer_id", "channel", "y", "x", "representative"]
-        return [_grouped(by_decision.get(key, []), node) for key in keys]
+    return await in_groups(keys, lambda key: key[:-1], load)
 
-    async def _load_profiles(self, keys: list[ProfileKey]) -> Sequence[Profile | BaseException]:
-        async def load(group: list[ProfileKey]) -> dict[ProfileKey, Profile]:
-            by_layer = _grouped(await self.session.rows(shares_statement(group)), ["run_id", "layer_id"])
-            return {key: profile(by_layer.get((key.run_id, key.layer_id), [])) for key in group}
 
-        return await _in_groups(keys, lambda key: key[:3], load)
+async def _counts(context: Context, keys: list[PageKey]) -> Sequence[int | BaseException]:
+    async def load(group: list[PageKey]) -> dict[PageKey, int]:
+        listing = group[0].build(*group[0].arguments)
+        rows = await context.session.rows(count_statement(listing, [key.parent for key in group]))
+        totals = {tuple(row.parent): row.total for row in rows}
+        return {key: totals.get(key.parent, 0) for key in group}
 
-    async def _load_positive_profiles(self, keys: list[ProfileKey]) -> Sequence[Positive | BaseException]:
-        async def load(group: list[ProfileKey]) -> dict[ProfileKey, Positive]:
-            by_layer = _grouped(await self.session.rows(positive_statement(group)), ["run_id", "layer_id"])
-            profiles = {key: positive(by_layer.get((key.run_id, key.layer_id), [])) for key in group}
-            for one in profiles.values():
-                self.session.spend(len(one.positive) + len(one.overlapping))
-            return profiles
+    return await in_groups(keys, lambda key: key[:-1], load)
 
-        return await _in_groups(keys, lambda key: key[:3], load)
 
-    async def _load_degrees(self, keys: list[DegreeKey]) -> Sequence[Degrees | BaseException]:
-        async def load(group: list[DegreeKey]) -> dict[DegreeKey, Degrees]:
-            by_layer = _grouped(await self.session.rows(degrees_statement(group)), ["run_id", "layer_id"])
-            return {key: degrees(by_layer.get((key.run_id, key.layer_id), []), key.bins) for key in group}
+def of_layers(
+    statement: Callable[[list[LayerKey]], Statement[R]], answer: Callable[[LayerKey, list[R]], V]
+) -> Load[LayerKey, V]:
+    """The load function of a question of layers: one statement for all keys that differ in run and layer alone.
 
-        return await _in_groups(keys, lambda key: key[:-2], load)
+    Args:
+        statement: Of keys whose last two parts are the run and the layer; its rows have run_id and layer_id.
+        answer: From a key and the rows of its layer, of which there may be none.
+    """
 
-    async def _load_evidence(self, keys: list[EvidenceKey]) -> Sequence[Graph | BaseException]:
-        async def load(group: list[EvidenceKey]) -> dict[EvidenceKey, Graph]:
-            first = group[0]
-            statement = evidence_statement(
-                first.run_id,
-                sorted({key.decision_id for key in group}),
-                sorted({key.class_id for key in group}),
-                first.root_layer,
-                first.max_depth,
-                first.top,
-                self.session.settings.max_evidence_edges,
-            )
-            by_decision = _grouped(await self.session.rows(statement), ["decision_id"])
-            graphs = {}
-            for key in group:
-                root = GraphNode((key.root_layer, key.class_id, 0, 0), key.logit, 1.0)
-                graphs[key] = graph(root, by_decision.get((key.decision_id,), []))
-                self.session.spend(len(graphs[key].nodes))
-            return graphs
+    async def load(context: Context, keys: list[LayerKey]) -> Sequence[V | BaseException]:
+        async def of_group(group: list[LayerKey]) -> dict[LayerKey, V]:
+            by_layer = grouped(await context.session.rows(statement(group)), ["run_id", "layer_id"])
+            return {key: answer(key, by_layer.get(key[-2:], [])) for key in group}
 
-        return await _in_groups(keys, lambda key: key[:4], load)
+        return await in_groups(keys, lambda key: key[:-2], of_group)
+
+    return load
 
 
 @lru_cache(maxsize=KEPT)
@@ -191,7 +128,7 @@ def _rows_template(kind: Any, table: type[Base], key: tuple[str, ...], shape: ma
     return Template(kind, select(*columns_of(kind, table.__table__)).where(wanted).order_by(*order))
 
 
-async def _in_groups(
+async def in_groups(
     keys: list[K], group_of: Callable[[K], Hashable], load: Callable[[list[K]], Awaitable[dict[K, V]]]
 ) -> list[V | BaseException]:
     """Load each group of keys by one call, all at the same time; an error fails its own group only."""
@@ -209,7 +146,7 @@ async def _in_groups(
     return [answers[key] for key in keys]
 
 
-def _grouped(rows: Sequence[R], names: Sequence[str]) -> dict[tuple[Any, ...], list[R]]:
+def grouped(rows: Sequence[R], names: Sequence[str]) -> dict[tuple[Any, ...], list[R]]:
     """Rows under the values of the named columns, in their order."""
     grouped: dict[tuple[Any, ...], list[R]] = {}
     for row in rows:

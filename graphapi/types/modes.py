@@ -9,9 +9,10 @@ import strawberry
 from evigraph.graphapi.questions.modes import MAX_FAILURES, Mode, failure_modes
 from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import RunInfo
+from evigraph.graphapi.store.names import evidence_layer
 from evigraph.graphapi.types.base import Info, described, given
 from evigraph.graphapi.types.channel import Channel, channel_node
-from evigraph.graphapi.types.contrast import Examples, evidence_layer, example_count
+from evigraph.graphapi.types.contrast import Examples, example_count
 from evigraph.graphapi.types.image import Decision, decision_node
 from evigraph.graphapi.types.layers_classes import Class, class_node
 from evigraph.graphapi.types.loaders import Context

@@ -12,7 +12,7 @@ from evigraph.graphapi.questions import peak_shift
 from evigraph.graphapi.questions.peak_shift import AverageRow, ChangeRow, PairRow
 from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import RunInfo
-from evigraph.graphapi.store.names import find_layer, find_run
+from evigraph.graphapi.store.names import evidence_layer, find_layer, find_run
 from evigraph.graphapi.types.base import (
     UNSET,
     After,
@@ -163,8 +163,8 @@ def peak_shift_node(
     """The GraphQL object; arguments as the client gave them.
 
     Raises:
-        NotFoundError: no such run, layer or class.
-        UsageError: the runs are of different networks, or `top` is below 1.
+        NotFoundError: There is no such run, layer or class.
+        UsageError: The runs are of different networks, the layer is the logits, or `top` is below 1.
     """
     other_run = find_run(info.context.session.runs, other)
     if other_run.weights_sha256 != run.weights_sha256:
@@ -174,11 +174,9 @@ def peak_shift_node(
         )
     top = bounded("top", given(top), 1)
     # Edges are found by the layer that they explain, one above that of the channels.
-    layers = tuple(find_layer(one, layer).layer_id + 1 for one in (run, other_run))
-    if layers[0] == len(run.layers):
-        raise UsageError("layer: logits are explained by evidence and are none; name a layer below")
+    layers = (evidence_layer(run, layer).layer_id + 1, find_layer(other_run, layer).layer_id + 1)
     of_class = class_id_of(run, class_)
-    question = Question((run.run_id, other_run.run_id), (layers[0], layers[1]), of_class, outcome_of(outcome), top)
+    question = Question((run.run_id, other_run.run_id), layers, of_class, outcome_of(outcome), top)
     averages = _averages(info.context, question)
     return PeakShift(run=run, other_run=other_run, question=question, averages=averages)
 

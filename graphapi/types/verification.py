@@ -7,14 +7,14 @@ import enum
 import strawberry
 
 from evigraph.graphapi.questions.evidence import EvidenceRow
-from evigraph.graphapi.questions.verification import CountsRow
+from evigraph.graphapi.questions.verification import CountsRow, VerificationRow
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.paging import Builder, Parent
-from evigraph.graphapi.store.rows import VerificationRow
 from evigraph.graphapi.types.base import described
 from evigraph.graphapi.types.layers_classes import Class, class_node
 from evigraph.graphapi.types.loaders import Context, PageKey
 from evigraph.graphapi.types.nodes import node_from
+from evigraph.schema.tables.evidence import Verification as VerificationTable
 
 _EDGE = tuple(f"{end}_{part}" for end in ("target", "source") for part in ("layer", "channel", "y", "x"))
 
@@ -147,7 +147,8 @@ async def counts_by_method(
 
 async def tests_of_edge(context: Context, run: RunInfo, edge: EvidenceRow) -> list[Verification]:
     """The tests of one edge, by method; none where it was not tested."""
-    rows = await context.verifications.load((run.run_id, edge.root_class_id, edge.decision_id))
+    tests = context.rows(VerificationRow, VerificationTable, "run_id", "class_id", "decision_id")
+    rows = await tests.load((run.run_id, edge.root_class_id, edge.decision_id))
     edge_key = tuple(getattr(edge, name) for name in _EDGE)
     of_edge = [row for row in rows if tuple(getattr(row, name) for name in _EDGE) == edge_key]
     return [_verification_node(run, row) for row in sorted(of_edge, key=lambda row: row.method)]

@@ -18,7 +18,9 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, fx
 
-from evigraph.indexer.engine.rules import Gate, Join, Pass, Rule
+from evigraph.indexer.engine.channels import Join
+from evigraph.indexer.engine.elementwise import Gate, Pass
+from evigraph.indexer.engine.rules import Rule
 from evigraph.indexer.engine.spatial import Convolve
 from evigraph.indexer.engine.windows import Frame, Windows, union
 

@@ -16,12 +16,13 @@ from dataclasses import dataclass, replace
 from torch import fx
 
 from evigraph.indexer.engine.blocks import Part, gather
-from evigraph.indexer.engine.builder import RuleBuilder, Shapes, space
+from evigraph.indexer.engine.builder import rules_of
 from evigraph.indexer.engine.folding import Convolution
-from evigraph.indexer.engine.rules import Rule
+from evigraph.indexer.engine.rules import Rule, RuleContext, space
 from evigraph.indexer.engine.spatial import Convolve, Pool
 from evigraph.indexer.engine.windows import DECISION, Frame, union, whole
 from evigraph.indexer.model.graph import Graph, between
+from evigraph.indexer.model.registry import Shapes
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def compile_segment(
     """
     path = between(graph.nodes, source, target)
     on_path = set(path)
-    build = RuleBuilder(graph, shapes, convolutions, set(path[1:]))
+    context = RuleContext(graph, shapes, convolutions, set(path[1:]))
     frames: dict[fx.Node, list[Frame]] = {node: [] for node in path}
     frames[target].append(whole(1, 1) if space(shapes[target]) == (1, 1) else DECISION)
     settled: dict[fx.Node, Frame] = {}
@@ -84,7 +85,7 @@ def compile_segment(
         if not frames[node]:
             continue  # a step within an operation that one rule takes at once
         settled[node] = union(frames[node], *space(shapes[node]))
-        for rule in build.rules(node, on_path):
+        for rule in rules_of(context, node, on_path):
             frames[rule.source].append(rule.frame(settled[node]))
             rules.append(rule)
     boundary = _boundary(rules, source)
@@ -121,5 +122,4 @@ def _boundary(rules: list[Rule], source: fx.Node) -> Pool | None:
     above = [rule for rule in rules if rule.source is first.node]
     if len(above) != 1 or not isinstance(above[0], Pool) or above[0].largest or not isinstance(first, Convolve):
         return None
-    plain = first.kernel == (1, 1) and first.stride == (1, 1) and first.padding == (0, 0) and first.groups == 1
-    return above[0] if plain and above[0].padding == (0, 0) else None
+    return above[0] if first.by_place and above[0].window.padding == (0, 0) else None

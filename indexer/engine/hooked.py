@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from evigraph.indexer.evidence.decisions import ActivationMaps, Decisions, WholeMaps, occurrences
-from evigraph.indexer.evidence.record import Record
+from evigraph.indexer.evidence.record import Box, Record
+from evigraph.indexer.model.geometry import gradient_boxes
 from evigraph.indexer.model.layers import FeatureMap, check_logits
 from evigraph.schema.errors import ModelError
 
@@ -56,7 +57,7 @@ class HookedRecorder:
     """Records a network that was not traced, by forward hooks on the modules whose outputs its layers are."""
 
     def __init__(self, model: nn.Module, layers: Sequence[FeatureMap]) -> None:
-        self.model = model
+        self.model, self._layers = model, layers
         self._level = {layer.module: level for level, layer in enumerate(layers)}
 
     def record(self, pixels: Tensor) -> Record:
@@ -76,8 +77,54 @@ class HookedRecorder:
         check_logits(logits, len(pixels))
         for path, level in self._level.items():
             if level not in sources:
-                raise ModelError(f"layer {path} was not reached in this forward pass; leave it out of --layers")
+                raise _not_reached(path)
         levels = range(len(self._level))
         uppers = [*(targets[level] for level in levels[1:]), logits]
         segments = [AutogradSegment(sources[level], upper) for level, upper in zip(levels, uppers, strict=True)]
         return Record([sources[level].detach() for level in levels], logits.detach(), segments)
+
+    def features_at(self, level: int, pixels: Tensor) -> Tensor:
+        layer = self._layers[level]
+
+        def stop(_module: nn.Module, _args: Any, output: Tensor) -> None:
+            raise _Reached(output)
+
+        handle = self.model.get_submodule(layer.module).register_forward_hook(stop)
+        try:
+            self.model(pixels)
+        except _Reached as reached:
+            return reached.features
+        finally:
+            handle.remove()
+        raise _not_reached(layer.module)
+
+    def logits_from(self, level: int, maps: Tensor, pixels: Tensor) -> Tensor:
+        module = self.model.get_submodule(self._layers[level].module)
+        # A copy, since code between modules may write into it.
+        handle = module.register_forward_hook(lambda _module, _args, _output: maps.clone())
+        try:
+            with torch.no_grad():
+                logits: Tensor = self.model(pixels)
+        finally:
+            handle.remove()
+        return logits
+
+    def receptive_fields(
+        self, level: int, pixels: Tensor, image: Tensor, channel: Tensor, y: Tensor, x: Tensor
+    ) -> list[Box]:
+        """Where the gradient reaches in these very images."""
+        boxes: list[Box] = []
+        for start in range(0, len(image), len(pixels)):
+            part = slice(start, start + len(pixels))
+            where = (channel[part], y[part], x[part])
+            boxes += gradient_boxes(self.model, self._layers[level].module, pixels[image[part]], *where)
+        return boxes
+
+
+class _Reached(Exception):  # noqa: N818 - nothing else ends the forward pass of a network that is not traced
+    def __init__(self, features: Tensor) -> None:
+        self.features = features
+
+
+def _not_reached(module: str) -> ModelError:
+    return ModelError(f"layer {module} was not reached in this forward pass; leave it out of --layers")

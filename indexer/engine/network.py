@@ -14,7 +14,7 @@ from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.record import Recorder
 from evigraph.indexer.model.graph import frozen, trace
 from evigraph.indexer.model.layers import FeatureMap, check_logits, choose_layers, default_layers, feature_maps
-from evigraph.indexer.model.operations import ACTIVATION_MODULES
+from evigraph.indexer.model.registry import operation_of_module
 from evigraph.schema.errors import ModelError
 
 _MIXED = 1e-3
@@ -153,7 +153,7 @@ def _hooked_maps(model: nn.Module, pixels: Tensor) -> list[FeatureMap]:
             if path in seen:
                 twice.add(path)
             elif isinstance(output, Tensor) and output.ndim == 4:
-                seen[path] = (output, isinstance(module, ACTIVATION_MODULES))
+                seen[path] = (output, operation_of_module(module).activation)
 
         handles.append(module.register_forward_hook(note))
     try:

@@ -1,33 +1,38 @@
 """How the gradient passes back through each operation, on windows.
 
 A rule says, for one kind of operation, which part of its input a window of its output depends on (`frame`), which
-recorded maps it needs (`reads`), and how the gradient of the output becomes that of the input (`pull`). Operations
-without a rule are not local, or not known: their segment falls back to autograd. Here are the rules that work on each
-place by itself; those that move between places are in `indexer.engine.spatial`.
+recorded maps it needs (`reads`), and how the gradient of the output becomes that of the input (`pull`). The function
+that makes the rules of a call stands below the class of the rule, under `rule_of`, which enters it for an operation of
+the registry (`indexer.model.registry`); an operation may also be declared there. Operations without a rule are not
+local, or not known: their segment falls back to autograd.
 
-    Scale        batch normalisation in evaluation mode                              product by channel
-    Gate         ReLU, ReLU6                                                         zero where the output is flat
-    Pointwise    any other elementwise function                                      its derivative at the input
-    Linear       fully connected layers                                              product with the weights
-    Join         concatenation                                                       the part that was this input
-    Take         a part of the channels                                              zero for the others
-    Shuffle      channels in another order                                           the order before
-    Pass         sums, dropout in evaluation mode, identity, flattening              as it is
+    engine.elementwise   each value by itself             engine.channels   between the channels of a place
+    engine.spatial       between places
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor, fx
 
-from evigraph.indexer.engine.products import product
-from evigraph.indexer.engine.windows import Frame, Windows, whole
-from evigraph.indexer.model.operations import Pair
+from evigraph.indexer.engine.folding import Convolution
+from evigraph.indexer.engine.windows import Frame, Windows
+from evigraph.indexer.model.graph import Graph
+from evigraph.indexer.model.registry import Call, Operation, Pair, Shapes
+from evigraph.schema.errors import ModelError
 
 Values = dict[fx.Node, Tensor]
+
+
+class NotLocalError(ModelError):
+    """An operation that windows cannot pass through; its segment falls back to autograd over whole maps."""
+
+
+def space(shape: tuple[int, ...]) -> Pair:
+    """Height and width of a map; (1, 1) for values without space."""
+    return (shape[2], shape[3]) if len(shape) == 4 else (1, 1)
 
 
 @dataclass(frozen=True)
@@ -100,149 +105,54 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Pass(Rule):
-    """Sums, dropout in evaluation mode, identity: the gradient as it is."""
+class RuleContext:
+    """What the rules of a segment are made from.
 
-    def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
-        return gradient
+    Attributes:
+        graph: the traced network.
+        shapes: of every operation's output, for a batch of one.
+        convolutions: of the whole network.
+        inner: the operations of the segment, without its source.
+        scaled: the batch normalisations whose scale a convolution behind them has taken in.
+    """
 
-    def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> OneChannel:
-        return gradient
+    graph: Graph
+    shapes: Shapes
+    convolutions: dict[fx.Node, Convolution]
+    inner: set[fx.Node]
+    scaled: set[fx.Node] = field(default_factory=set)
 
+    def ends(self, node: fx.Node, source: fx.Node) -> tuple[fx.Node, fx.Node, Pair]:
+        """What each rule begins with: the operation, its input, and that input's height and width."""
+        return node, source, space(self.shapes.get(source, ()))
 
-@dataclass(frozen=True)
-class Flatten(Rule):
-    """(batch, channels, height, width) -> (batch, channels * height * width)."""
+    def like(self) -> Tensor:
+        """A tensor on the device of the network and in its precision."""
+        return next(convolution.weight for convolution in self.convolutions.values())
 
-    def frame(self, out: Frame) -> Frame:
-        return whole(*self.shape)
-
-    def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
-        height, width = self.shape
-        return gradient.reshape(len(gradient), -1, height, width).contiguous(memory_format=torch.channels_last)
-
-
-@dataclass(frozen=True)
-class Scale(Rule):
-    """Batch normalisation in evaluation mode: x * scale + shift."""
-
-    scale: Tensor
-    """(channels,)."""
-
-    def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
-        return gradient.mul_(self.scale[:, None, None])
-
-    def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> OneChannel:
-        return gradient.times(self.scale[gradient.channel])
+    def not_local(self, call: Call) -> NotLocalError:
+        """The error that says of an operation that windows cannot pass through it."""
+        target = call.node.target
+        name = type(call.module).__name__ if call.module is not None else getattr(target, "__name__", str(target))
+        return NotLocalError(f"{name} at {self.graph.names[call.node]} has no rule for windows")
 
 
-@dataclass(frozen=True)
-class Gate(Rule):
-    """ReLU and ReLU6: the gradient passes where the output lies strictly within its bounds."""
+RuleMaker = Callable[[RuleContext, Call, list[fx.Node]], list[Rule]]
+"""Makes the rules of a call, one for each of its inputs that lie on a path; raises NotLocalError where it has none."""
 
-    upper: float | None
-
-    @property
-    def reads(self) -> tuple[fx.Node, ...]:
-        return (self.node,)
-
-    def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
-        output = values[self.node]
-        output = output if output.ndim == 4 else output[:, :, None, None]
-        if out.whole and not output.is_cuda:
-            # All decisions of an image see the same map, which need not be copied for each of them.
-            for rows, image in windows.images():
-                self._pass(gradient[rows], output[image : image + 1].expand_as(gradient[rows]))
-            return gradient
-        return self._pass(gradient, windows.read(output, out))
-
-    def _pass(self, gradient: Tensor, output: Tensor) -> Tensor:
-        """Zero the gradient in place where the output is at a bound."""
-        if self.upper is None:
-            torch.ops.aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient)
-        else:
-            torch.ops.aten.hardtanh_backward.grad_input(gradient, output, 0, self.upper, grad_input=gradient)
-        return gradient
-
-    def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> OneChannel:
-        output, _ = windows.read_channels(values[self.node], out, None, gradient.channel)
-        return gradient.times(output > 0 if self.upper is None else (output > 0) & (output < self.upper))
+_MAKERS: dict[Operation, RuleMaker] = {}
 
 
-@dataclass(frozen=True)
-class Pointwise(Rule):
-    """Any function of one value: its derivative by autograd, at the recorded input."""
+def rule_of(*operations: Operation) -> Callable[[RuleMaker], RuleMaker]:
+    """Enter a function as the one that makes the rules of these operations."""
 
-    function: Callable[[Tensor], Tensor]
+    def enter(maker: RuleMaker) -> RuleMaker:
+        _MAKERS.update(dict.fromkeys(operations, maker))
+        return maker
 
-    @property
-    def reads(self) -> tuple[fx.Node, ...]:
-        return (self.source,)
-
-    def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
-        with torch.enable_grad():
-            point = windows.read(values[self.source], out).requires_grad_()
-            (pulled,) = torch.autograd.grad(self.function(point), point, gradient)
-        return pulled
+    return enter
 
 
-@dataclass(frozen=True)
-class Linear(Rule):
-    """A fully connected layer."""
-
-    weight: Tensor
-    """(out features, in features)."""
-
-    def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
-        return product(gradient[:, :, 0, 0], self.weight)[:, :, None, None]
-
-    def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> Tensor:
-        return (self.weight.index_select(0, gradient.channel) * gradient.value[:, 0])[:, :, None, None]
-
-
-@dataclass(frozen=True)
-class Join(Rule):
-    """Concatenation of channels: this input's are `start` .. `start + count - 1` of the output's."""
-
-    start: int
-    count: int
-
-    def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
-        return gradient[:, self.start : self.start + self.count]
-
-    def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> OneChannel:
-        channel = gradient.channel - self.start
-        inside = (channel >= 0) & (channel < self.count)
-        return OneChannel(channel.clamp(0, self.count - 1), gradient.times(inside).value, self.count)
-
-
-@dataclass(frozen=True)
-class Take(Rule):
-    """A part of the channels: `start` onwards, of `total`."""
-
-    start: int
-    total: int
-
-    def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
-        count = gradient.shape[1]
-        pulled = gradient.new_zeros(len(gradient), *gradient.shape[2:], self.total).permute(0, 3, 1, 2)
-        pulled[:, self.start : self.start + count] = gradient
-        return pulled
-
-    def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> OneChannel:
-        return OneChannel(gradient.channel + self.start, gradient.value, self.total)
-
-
-@dataclass(frozen=True)
-class Shuffle(Rule):
-    """Channels in another order: channel i of the output is channel `order[i]` of the input."""
-
-    order: Tensor
-    """(channels,) int64."""
-
-    def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
-        back = torch.empty_like(self.order).scatter_(0, self.order, torch.arange(len(self.order)).to(self.order))
-        return gradient.index_select(1, back).contiguous(memory_format=torch.channels_last)
-
-    def pull_one(self, gradient: OneChannel, out: Frame, values: Values, windows: Windows) -> OneChannel:
-        return OneChannel(self.order[gradient.channel], gradient.value, gradient.channels)
+def maker_of(operation: Operation) -> RuleMaker | None:
+    """What makes the rules of an operation; None for one without."""
+    return _MAKERS.get(operation)

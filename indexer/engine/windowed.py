@@ -8,30 +8,24 @@ recorded and batched over all decisions of a layer. Segments with an operation t
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from operator import itemgetter
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
 from evigraph.indexer.engine.blocks import Buffers, Collect
-from evigraph.indexer.engine.builder import NotLocalError, Shapes, space
 from evigraph.indexer.engine.compile import SegmentPlan, compile_segment
-from evigraph.indexer.engine.folding import Convolution, fold
+from evigraph.indexer.engine.folding import fold
+from evigraph.indexer.engine.forward import shapes_of, steps_of
 from evigraph.indexer.engine.hooked import AutogradSegment
-from evigraph.indexer.engine.products import linear
-from evigraph.indexer.engine.rules import OneChannel, Values
+from evigraph.indexer.engine.rules import NotLocalError, OneChannel, Values, space
 from evigraph.indexer.engine.windows import Frame, Windows
 from evigraph.indexer.evidence.decisions import ActivationMaps, Decisions, Segment
-from evigraph.indexer.evidence.record import Record
-from evigraph.indexer.model.graph import Graph, between, is_input, module_of
+from evigraph.indexer.evidence.record import Box, Record
+from evigraph.indexer.model.graph import Graph, between
 from evigraph.indexer.model.layers import FeatureMap, check_logits
-from evigraph.indexer.model.operations import is_relu
 
 CHUNK_BYTES = {"cpu": 16 << 20, "cuda": 512 << 20}
 """Decisions are pulled back so many at a time that one operation's windows take at most this much.
@@ -58,8 +52,9 @@ class WindowedRecorder:
         """
         self.graph = graph
         self.nodes = [layer.node for layer in layers if layer.node is not None]
+        self._geometries = [layer.geometry for layer in layers if layer.geometry is not None]
         output = next(node for node in graph.nodes if node.op == "output").all_input_nodes[0]
-        shapes = _shapes(graph, pixels)
+        shapes = shapes_of(graph, pixels)
         convolutions = fold(graph, self.nodes)
         self.plans: list[SegmentPlan | None] = []
         self.fallbacks: list[str | None] = []
@@ -75,7 +70,7 @@ class WindowedRecorder:
         self.output = output
         self._reads = frozenset({read for plan in self.plans if plan for read in plan.reads}) | {*self.nodes, output}
         leaves = {node for node, plan in zip(self.nodes, self.plans, strict=True) if plan is None}
-        self._steps = _steps(graph, convolutions, self._reads, self._differentiated, leaves)
+        self._steps = steps_of(graph, convolutions, self._reads, self._differentiated, leaves)
 
     def record(self, pixels: Tensor) -> Record:
         """Record a batch (batch, 3, height, width)."""
@@ -106,6 +101,21 @@ class WindowedRecorder:
             else:
                 segments.append(WindowedSegment(plan, values))
         return Record([values[node] for node in self.nodes], logits, segments)
+
+    def features_at(self, level: int, pixels: Tensor) -> Tensor:
+        features: Tensor = self.graph.execute(pixels, until=self.nodes[level])
+        return features
+
+    def logits_from(self, level: int, maps: Tensor, pixels: Tensor) -> Tensor:
+        with torch.no_grad():
+            logits: Tensor = self.graph.execute(pixels, given={self.nodes[level]: maps})
+        return logits
+
+    def receptive_fields(
+        self, level: int, pixels: Tensor, image: Tensor, channel: Tensor, y: Tensor, x: Tensor
+    ) -> list[Box]:
+        geometry = self._geometries[level]
+        return [geometry.box(*place) for place in zip(y.tolist(), x.tolist(), strict=True)]
 
 
 class WindowedSegment:
@@ -244,88 +254,3 @@ class WindowMaps:
             maps.masked_fill_(~inside, 0)
         top, left = self.windows.origin(frame)
         return maps, top[row], left[row]
-
-
-@dataclass(frozen=True)
-class _Step:
-    """One operation of the forward pass.
-
-    Attributes:
-        node: whose value it makes.
-        run: makes it from the values before; None for the input.
-        done: operations whose values are not needed any more.
-        leaf: whether a segment that autograd decomposes begins here.
-    """
-
-    node: fx.Node
-    run: Callable[[dict[fx.Node, Any]], Any] | None
-    done: tuple[fx.Node, ...]
-    leaf: bool
-
-
-def _steps(
-    graph: Graph,
-    convolutions: dict[fx.Node, Convolution],
-    reads: frozenset[fx.Node],
-    differentiated: set[fx.Node],
-    leaves: set[fx.Node],
-) -> list[_Step]:
-    """The forward pass: normalisation folded into convolutions, ReLU written in place where nobody needs its input."""
-    last_use = {used: node for node in graph.nodes for used in node.all_input_nodes}
-    folded = {c.norm: node for node, c in convolutions.items() if node not in differentiated and c.norm is not None}
-    steps = []
-    for node in graph.nodes:
-        if node.op == "output":
-            continue
-        run: Callable[[dict[fx.Node, Any]], Any] | None = partial(graph.run, node)
-        if is_input(node):
-            run = None
-        elif node in folded:
-            run = itemgetter(folded[node])
-        elif node in convolutions and node not in differentiated:
-            run = _convolution(node, module_of(graph, node), convolutions[node])
-        elif isinstance(module_of(graph, node), nn.Linear) and node not in differentiated:
-            run = _linear(node, module_of(graph, node))
-        elif is_relu(graph, node) and _may_be_overwritten(graph, node.all_input_nodes[0], reads, differentiated):
-            run = _relu_in_place(node.all_input_nodes[0])
-        done = tuple(used for used in node.all_input_nodes if last_use[used] is node)
-        steps.append(_Step(node, run, done, node in leaves))
-    return steps
-
-
-def _convolution(node: fx.Node, module: nn.Conv2d, convolution: Convolution) -> Callable[[dict[fx.Node, Any]], Any]:
-    (source,) = node.all_input_nodes
-    weight, bias = convolution.weight, convolution.bias
-    settings: Any = (module.stride, module.padding, module.dilation, module.groups)
-    return lambda env: F.conv2d(env[source], weight, bias, *settings)
-
-
-def _linear(node: fx.Node, module: nn.Linear) -> Callable[[dict[fx.Node, Any]], Any]:
-    (source,) = node.all_input_nodes
-    return lambda env: linear(env[source], module.weight, module.bias)
-
-
-def _relu_in_place(source: fx.Node) -> Callable[[dict[fx.Node, Any]], Any]:
-    return lambda env: env[source].relu_()
-
-
-def _may_be_overwritten(graph: Graph, node: fx.Node, reads: frozenset[fx.Node], differentiated: set[fx.Node]) -> bool:
-    """Whether a value is fresh memory that one operation alone reads."""
-    if len(node.users) > 1 or node in reads or node in differentiated or next(iter(node.users)) in differentiated:
-        return False
-    if node.op == "call_module":
-        return isinstance(module_of(graph, node), (nn.Conv2d, nn.BatchNorm2d, nn.Linear))
-    return node.op == "call_function" and node.target in {operator.add, torch.add, torch.cat}
-
-
-def _shapes(graph: Graph, pixels: Tensor) -> Shapes:
-    shapes: Shapes = {}
-
-    def visit(node: fx.Node, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            shapes[node] = tuple(value.shape)
-        return value
-
-    with torch.no_grad():
-        graph.execute(pixels, visit)
-    return shapes

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from evigraph.indexer.evidence.decisions import Decisions
-from evigraph.indexer.model.operations import Pair
+from evigraph.indexer.model.registry import Window
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class Frame:
         """Height and width of the windows."""
         return self.y.size, self.x.size
 
-    def below(self, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, height: int, width: int) -> Frame:
+    def below(self, window: Window, height: int, width: int) -> Frame:
         """The frame in the (height, width) input of a sliding operation whose output has this one."""
-        y = self.y.below(kernel[0], stride[0], padding[0], dilation[0], height)
-        x = self.x.below(kernel[1], stride[1], padding[1], dilation[1], width)
+        down, across = zip(window.kernel, window.stride, window.padding, window.dilation, strict=True)
+        y, x = self.y.below(*down, height), self.x.below(*across, width)
         return whole(height, width) if y.scale == 0 or x.scale == 0 else Frame(y, x)
 
 

@@ -16,6 +16,9 @@ from torch import Tensor
 
 from evigraph.indexer.evidence.decisions import Segment
 
+Box = tuple[int, int, int, int]
+"""Rows [top, bottom) and columns [left, right) of the input, clipped to it: (top, bottom, left, right)."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -33,8 +36,40 @@ class Record:
 
 
 class Recorder(Protocol):
-    """Runs a network on a batch and records it."""
+    """Runs a network: the whole of it, or what lies below or above one of its layers (level 0 is S1)."""
 
     def record(self, pixels: Tensor) -> Record:
         """Record the pass of a batch (batch, 3, height, width)."""
+        ...
+
+    def features_at(self, level: int, pixels: Tensor) -> Tensor:
+        """F of one layer, (batch, channels, height, width); what lies above it does not run.
+
+        Autograd may follow it back to `pixels`, (batch, 3, height, width).
+        """
+        ...
+
+    def logits_from(self, level: int, maps: Tensor, pixels: Tensor) -> Tensor:
+        """The logits (batch, classes) with other maps in the place of a layer's own; without a gradient.
+
+        Args:
+            level: of the layer.
+            maps: (batch, channels, height, width).
+            pixels: (batch, 3, height, width), the input that all else is computed from.
+        """
+        ...
+
+    def receptive_fields(
+        self, level: int, pixels: Tensor, image: Tensor, channel: Tensor, y: Tensor, x: Tensor
+    ) -> list[Box]:
+        """The pixels that values of a layer depend on: in the images given, or in any.
+
+        Args:
+            level: of the layer.
+            pixels: (images, 3, height, width).
+            image: (values,) int64, rows of them.
+            channel: (values,) int64, and
+            y: (values,) int64, and
+            x: (values,) int64, the value's place in its map.
+        """
         ...

@@ -13,28 +13,18 @@ import inspect
 import math
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 import torchvision
 from torch import Tensor, fx, nn
 from torchvision.models.feature_extraction import NodePathTracer
 
+import evigraph.indexer.model.operations  # noqa: F401 - declares them
+from evigraph.indexer.model.registry import OUT_OF_PLACE, Call, Shapes, call_of
 from evigraph.schema.errors import ModelError
-
-_OUT_OF_PLACE: dict[Callable[..., Any], Callable[..., Any]] = {
-    operator.iadd: operator.add,
-    operator.isub: operator.sub,
-    operator.imul: operator.mul,
-    operator.itruediv: operator.truediv,
-    torch.relu_: torch.relu,
-    torch.sigmoid_: torch.sigmoid,
-    torch.tanh_: torch.tanh,
-    torch.clamp_: torch.clamp,
-}
 
 
 @dataclass(frozen=True)
@@ -69,26 +59,54 @@ class Graph:
             return node.args[0]  # an argument of forward that is left at its default
         raise ModelError(f"operation {node.op!r} of node {node.name!r} cannot be run; report it as a bug")
 
-    def execute(self, pixels: Tensor, visit: Callable[[fx.Node, Any], Any] | None = None) -> Any:
-        """Run the whole network and return its output.
+    def call(self, node: fx.Node, shapes: Shapes | None = None) -> Call:
+        """What a node calls; `shapes` are of other nodes' values, where they matter."""
+        return call_of(node, self.module, shapes)
+
+    def execute(
+        self,
+        pixels: Tensor,
+        visit: Callable[[fx.Node, Any], Any] | None = None,
+        *,
+        until: fx.Node | None = None,
+        given: Mapping[fx.Node, Any] | None = None,
+    ) -> Any:
+        """Run the network and return its output.
 
         Args:
             pixels: (batch, 3, height, width), the network's input.
             visit: called with each node and its value; what it returns takes the value's place.
+            until: run only what this node needs, and return its value.
+            given: values that are not computed but taken from here; what they alone need does not run.
 
         A value is let go after its last use.
         """
-        env: dict[fx.Node, Any] = {}
-        last_use = {used: node for node in self.nodes for used in node.all_input_nodes}
-        for node in self.nodes:
+        env: dict[fx.Node, Any] = dict(given or {})
+        nodes = self.nodes if until is None and given is None else _needed(self.nodes, until or self.nodes[-1], env)
+        last_use = {used: node for node in nodes for used in node.all_input_nodes}
+        for node in nodes:
             if node.op == "output":
                 return fx.map_arg(node.args[0], env.__getitem__)
             value = pixels if is_input(node) else self.run(node, env)
             env[node] = value if visit is None else visit(node, value)
+            if node is until:
+                return env[node]
             for used in node.all_input_nodes:
                 if last_use[used] is node:
                     del env[used]
         raise ModelError("the traced network has no output; give it as package.module:factory of an nn.Module")
+
+
+def _needed(nodes: Iterable[fx.Node], end: fx.Node, given: Mapping[fx.Node, Any]) -> list[fx.Node]:
+    """The nodes that `end` needs where the values of some are given, in the order of `nodes`."""
+    needed = set(given) | {end}
+    pending = [end]
+    while pending:
+        for node in pending.pop().all_input_nodes:
+            if node not in needed:
+                needed.add(node)
+                pending.append(node)
+    return [node for node in nodes if node in needed and node not in given]
 
 
 def trace(model: nn.Module) -> Graph:
@@ -146,7 +164,7 @@ class _Tracer(NodePathTracer):  # type: ignore[misc]  # torchvision has no types
 
 def _make_out_of_place(node: fx.Node) -> None:
     if node.op == "call_function":
-        node.target = _OUT_OF_PLACE.get(node.target, node.target)  # type: ignore[arg-type]
+        node.target = OUT_OF_PLACE.get(node.target, node.target)  # type: ignore[arg-type]
         if node.kwargs.get("inplace"):
             node.kwargs = {**node.kwargs, "inplace": False}
     elif node.op == "call_method" and str(node.target).endswith("_") and not str(node.target).endswith("__"):

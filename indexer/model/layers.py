@@ -21,10 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from evigraph.indexer.model.graph import Graph, cuts, frozen, reachable_from
+from evigraph.indexer.model.geometry import INPUT, NCHW, NHWC, Geometry, Places
+from evigraph.indexer.model.graph import Graph, cuts, frozen, is_input, reachable_from
 from evigraph.indexer.model.naming import family_names
-from evigraph.indexer.model.operations import Geometry, geometry, is_activation, permutes_to_channels_last, rearranges
+from evigraph.indexer.model.places import places_of, turns_channels_last
+from evigraph.indexer.model.registry import Call, Source
 from evigraph.schema.errors import ModelError, NotFoundError, UsageError
+from evigraph.schema.pictures import LayerGeometry
 
 _SAME_STAGE = 1.25
 
@@ -41,10 +44,8 @@ class FeatureMap:
         post_activation: whether its values come out of an activation function.
         cut: whether all information from the input to the logits passes through it.
         class_map: whether its spatial mean or maximum is the logits.
-        stride, receptive_field: in input pixels; None where the network could not be traced.
         node: the traced operation; None where the network could not be traced.
-        exact_stride: down and across, not rounded; None likewise.
-        centre: the middle of the receptive field of the place (0, 0), in input pixels; None likewise.
+        geometry: where its places lie in the input; None likewise.
     """
 
     module: str
@@ -56,11 +57,26 @@ class FeatureMap:
     post_activation: bool
     cut: bool
     class_map: bool = False
-    stride: int | None = None
-    receptive_field: int | None = None
     node: fx.Node | None = field(default=None, compare=False)
-    exact_stride: tuple[float, float] | None = None
-    centre: tuple[float, float] | None = None
+    geometry: Geometry | None = None
+
+    @property
+    def stride(self) -> int | None:
+        """In input pixels; None where the network could not be traced."""
+        return None if self.geometry is None else self.geometry.stride
+
+    @property
+    def receptive_field(self) -> int | None:
+        """In input pixels; None where the network could not be traced."""
+        return None if self.geometry is None else self.geometry.receptive_field
+
+    def crops(self, side: int) -> LayerGeometry:
+        """Where the places lie in an input of (side, side), for those who draw crops."""
+        if self.geometry is not None:
+            return self.geometry.crops()
+        # Without a trace a place is taken to stand for the cell of the input that it would cover.
+        stride = (side / self.height, side / self.width)
+        return LayerGeometry((stride[0] / 2, stride[1] / 2), stride, None)
 
 
 def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[FeatureMap]:
@@ -71,7 +87,7 @@ def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[Feature
         model: the network it was traced from; its class tells how the field names its layers.
         pixels: (1, 3, height, width), any input of the run's size: the network is run on it once.
     """
-    survey = _Survey(graph)
+    survey = _Survey(graph, (pixels.shape[2], pixels.shape[3]))
     with frozen(model), torch.no_grad():
         logits = graph.execute(pixels, survey.visit)
     check_logits(logits, 1)
@@ -81,7 +97,6 @@ def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[Feature
         paths = graph.outputs.get(node, ()) or (graph.names[node],)
         # The whole block rather than its last operation, but not all of `features`.
         path = next((path for path in reversed(paths) if "." in path), paths[0])
-        where = survey.geometry[node]
         found.append(
             FeatureMap(
                 module=path,
@@ -93,11 +108,8 @@ def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[Feature
                 post_activation=node in survey.post_activation,
                 cut=node in passed_by_all,
                 class_map=_is_class_map(value, logits),
-                stride=round(where.stride[0]),
-                receptive_field=round(where.field[0]),
                 node=node,
-                exact_stride=where.stride,
-                centre=where.centre,
+                geometry=Geometry(*survey.places[node].axes, survey.size),
             )
         )
     return found
@@ -187,34 +199,50 @@ def _is_class_map(value: Tensor, logits: Tensor) -> bool:
 
 
 class _Survey:
-    """Watches one run of a traced network: its NCHW maps, which are post-activation, and their geometry."""
+    """Watches one run of a traced network: its NCHW maps, which are post-activation, and where their places lie."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, size: tuple[int, int]) -> None:
+        self.graph, self.size = graph, size
         self.maps: dict[fx.Node, Tensor] = {}
-        self.values: dict[fx.Node, Tensor] = {}
         self.post_activation: set[fx.Node] = set()
-        self.geometry: dict[fx.Node, Geometry] = {}
+        self.places: dict[fx.Node, Places] = {}
+        self._shapes: dict[fx.Node, tuple[int, ...]] = {}
         self._channels_last: set[fx.Node] = set()
+        self._of_pixels: set[fx.Node] = set()
+        """What depends on the input, with or without places."""
         self._settled: set[fx.Node] = set()
 
     def visit(self, node: fx.Node, value: Any) -> Any:
-        inputs = node.all_input_nodes
-        settled = [source in self._settled for source in inputs]
-        if is_activation(node, self.graph.module) or (rearranges(node, self.graph.module) and any(settled)):
-            self._settled.add(node)
-        turn = permutes_to_channels_last(node)
-        if turn or (turn is None and any(source in self._channels_last for source in inputs)):
+        call = self.graph.call(node, self._shapes)
+        operation, turn = call.operation, turns_channels_last(call)
+        if turn or (turn is None and any(source in self._channels_last for source in node.all_input_nodes)):
             self._channels_last.add(node)
-        known = [self.geometry[source] for source in inputs if source in self.geometry]
-        if isinstance(value, Tensor) and value.ndim == 4:
-            source = next((self.values[s] for s in inputs if s in self.values), None)
-            self.geometry[node] = geometry(node, self.graph.module, known or [Geometry()], source, value)
-            self.values[node] = value
-            if node not in self._channels_last and node.op != "placeholder":
-                self.maps[node] = value
-                if node in self._settled:
-                    self.post_activation.add(node)
-        elif known:
-            self.geometry[node] = known[0]
+        settled = any(source in self._settled for source in node.all_input_nodes)
+        if operation.activation or (operation.rearranges and settled):
+            self._settled.add(node)
+        several = isinstance(value, (list, tuple)) and value and isinstance(value[0], Tensor)
+        first = value[0] if several else value
+        if not isinstance(first, Tensor):
+            return value  # a size, say
+        self._shapes[node] = tuple(first.shape)  # chunks of a map lie over the same places
+        places = self._places(node, call)
+        if places is not None:
+            self.places[node] = places
+        if isinstance(value, Tensor) and value.ndim == 4 and places and places.dims == NCHW and not is_input(node):
+            self.maps[node] = value
+            if node in self._settled:
+                self.post_activation.add(node)
         return value
+
+    def _places(self, node: fx.Node, call: Call) -> Places | None:
+        """Where the places of a value lie; None where it has none."""
+        if is_input(node):
+            self._of_pixels.add(node)
+            return INPUT
+        sources = [source for source in node.all_input_nodes if source in self._of_pixels]
+        if not sources:
+            return None  # a parameter or a constant
+        self._of_pixels.add(node)
+        inputs = [Source(self._shapes[source], self.places.get(source)) for source in sources]
+        dims = NHWC if node in self._channels_last else NCHW
+        return places_of(call, inputs, self._shapes[node], self.size, dims)

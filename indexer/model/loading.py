@@ -13,7 +13,8 @@ import inspect
 import pickle
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,25 @@ def load_model(name: str, weights: str) -> LoadedModel:
     if name.startswith("timm:"):
         return _load_timm(name.removeprefix("timm:"), weights)
     if ":" in name:
-        return _load_factory(name, weights)
+        with importable_here():
+            return _load_factory(name, weights)
     return _load_torchvision(name, weights)
+
+
+@contextmanager
+def importable_here() -> Iterator[None]:
+    """Within the block modules of the working directory can be imported, as under `python -m`: a user's own lie there.
+
+    What was imported stays so. A network that imports when it runs needs the block around its runs too.
+    """
+    given = "" in sys.path
+    if not given:
+        sys.path.insert(0, "")
+    try:
+        yield
+    finally:
+        if not given and "" in sys.path:
+            sys.path.remove("")
 
 
 def _load_torchvision(name: str, weights: str) -> LoadedModel:
@@ -109,8 +127,6 @@ def _load_timm(name: str, weights: str) -> LoadedModel:
 
 def _load_factory(name: str, weights: str) -> LoadedModel:
     module_name, _, attribute = name.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # as `python -m` does: a user's own module lies where the command is given
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # a user's module may raise anything

@@ -12,7 +12,6 @@ from torch import fx, nn
 from torchvision import models
 
 from evigraph.indexer.model.graph import Graph
-from evigraph.indexer.model.operations import is_activation
 
 Names = dict[fx.Node, str]
 
@@ -33,7 +32,7 @@ def _vgg(graph: Graph) -> Names:
         if isinstance(module, nn.MaxPool2d):
             stage, index = stage + 1, 0
         index += isinstance(module, nn.Conv2d)
-        if is_activation(node, graph.module) and str(node.target).startswith("features"):
+        if graph.call(node).operation.activation and str(node.target).startswith("features"):
             names[node] = f"conv{stage}_{index}"
     return names
 
@@ -44,7 +43,7 @@ def _alexnet(graph: Graph) -> Names:
     index = 0
     for node, module in _modules(graph):
         index += isinstance(module, nn.Conv2d)
-        if is_activation(node, graph.module) and str(node.target).startswith("features"):
+        if graph.call(node).operation.activation and str(node.target).startswith("features"):
             names[node] = f"conv{index}"
     return names
 

@@ -1,160 +1,253 @@
-"""What the operations of a traced network are: activation functions, layout changes, and window geometry."""
+"""The operations of torch that a network may be made of: what they are called, and what they do to places and values.
+
+One that is not here is run as it is, is taken to see the whole map, and has no rule for windows. A rule of
+`indexer.engine` belongs to an operation that is declared here, or beside the rule (`docs/howto/rule.md`).
+"""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx, nn
+import torchvision
+from torch import nn
 
-from evigraph.indexer.model.graph import Graph
+from evigraph.indexer.model import places
+from evigraph.indexer.model.registry import Operation, declare
 
-Pair = tuple[int, int]
-"""Of a height and a width."""
-
-ACTIVATION_MODULES = (
-    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish,
-    nn.Hardswish, nn.Hardtanh, nn.Softplus, nn.Tanh, nn.Sigmoid,
-)  # fmt: skip
-_ACTIVATION_FUNCTIONS: set[Callable[..., Any]] = {
-    F.relu, torch.relu, F.relu6, F.leaky_relu, F.prelu, F.elu, F.celu, F.selu, F.gelu, F.silu, F.mish, F.hardswish,
-    F.hardtanh, F.softplus, torch.tanh, F.tanh, torch.sigmoid, F.sigmoid,
-}  # fmt: skip
-_ACTIVATION_METHODS = {"relu", "tanh", "sigmoid"}
-
-# A map that only passes through these is still post-activation: it holds the same values in other places.
-_REARRANGING_FUNCTIONS: set[Callable[..., Any]] = {
-    torch.cat,
-    torch.chunk,
-    torch.split,
-    torch.transpose,
-    torch.reshape,
-    operator.getitem,
-}
-_REARRANGING_METHODS = {"chunk", "split", "view", "reshape", "transpose", "contiguous"}
-_REARRANGING_MODULES = (nn.ChannelShuffle,)
-
-
-def is_activation(node: fx.Node, module: nn.Module) -> bool:
-    """Whether a node applies an activation function."""
-    return _is_one_of(node, module, ACTIVATION_MODULES, _ACTIVATION_FUNCTIONS, _ACTIVATION_METHODS)
-
-
-def is_relu(graph: Graph, node: fx.Node) -> bool:
-    """Whether a node is a plain ReLU."""
-    if node.op == "call_module":
-        return type(graph.module.get_submodule(str(node.target))) is nn.ReLU
-    return (node.op == "call_function" and node.target in {F.relu, torch.relu}) or (
-        (node.op, node.target) == ("call_method", "relu")
+# Activation functions. Those that have a side where nothing passes are guided; as gates, sigmoid and tanh have no such.
+RELU = declare(
+    Operation(
+        "relu",
+        (nn.ReLU,),
+        (F.relu, torch.relu),
+        ("relu",),
+        in_place={torch.relu_: torch.relu},
+        places=places.local,
+        activation=True,
+        guided=True,
     )
+)
 
 
-def rearranges(node: fx.Node, module: nn.Module) -> bool:
-    """Whether a node only moves values: concatenation, channel shuffle."""
-    return _is_one_of(node, module, _REARRANGING_MODULES, _REARRANGING_FUNCTIONS, _REARRANGING_METHODS)
+def _activation(name: str, module: type[nn.Module], *functions: Any, guided: bool = True, **named: Any) -> Operation:
+    return declare(Operation(name, (module,), functions, **named, places=places.local, activation=True, guided=guided))
 
 
-def _is_one_of(
-    node: fx.Node,
-    module: nn.Module,
-    modules: tuple[type[nn.Module], ...],
-    functions: set[Callable[..., Any]],
-    methods: set[str],
-) -> bool:
-    if node.op == "call_module":
-        return isinstance(module.get_submodule(str(node.target)), modules)
-    if node.op == "call_function":
-        return node.target in functions
-    return node.op == "call_method" and str(node.target) in methods
+RELU6 = _activation("relu6", nn.ReLU6, F.relu6)
+PRELU = _activation("prelu", nn.PReLU, F.prelu)
+_activation("leaky relu", nn.LeakyReLU, F.leaky_relu)
+_activation("rrelu", nn.RReLU, F.rrelu)
+_activation("elu", nn.ELU, F.elu)
+_activation("celu", nn.CELU, F.celu)
+_activation("selu", nn.SELU, F.selu)
+_activation("gelu", nn.GELU, F.gelu)
+_activation("silu", nn.SiLU, F.silu)
+_activation("mish", nn.Mish, F.mish)
+_activation("hardswish", nn.Hardswish, F.hardswish)
+_activation("hardtanh", nn.Hardtanh, F.hardtanh)
+_activation("softplus", nn.Softplus, F.softplus)
+_activation("tanh", nn.Tanh, torch.tanh, F.tanh, guided=False, methods=("tanh",), in_place={torch.tanh_: torch.tanh})
+_activation(
+    "sigmoid",
+    nn.Sigmoid,
+    torch.sigmoid,
+    F.sigmoid,
+    guided=False,
+    methods=("sigmoid",),
+    in_place={torch.sigmoid_: torch.sigmoid},
+)
 
+# What mixes channels, or places within a window.
+_CONVOLUTION: dict[str, Any] = {"weight": None, "bias": None, "stride": 1, "padding": 0}
+CONVOLUTION = declare(
+    Operation(
+        "convolution",
+        (nn.Conv2d,),
+        (F.conv2d,),
+        parameters=_CONVOLUTION | {"dilation": 1, "groups": 1},
+        places=places.windowed,
+        fresh=True,
+    )
+)
+declare(
+    Operation(
+        "transposed convolution",
+        (nn.ConvTranspose2d,),
+        (F.conv_transpose2d,),
+        parameters=_CONVOLUTION | {"output_padding": 0, "groups": 1, "dilation": 1},
+        places=places.unwindowed,
+        fresh=True,
+    )
+)
+LINEAR = declare(Operation("linear", (nn.Linear,), (F.linear,), places=places.trailing, fresh=True))
 
-def permutes_to_channels_last(node: fx.Node) -> bool | None:
-    """True where a node moves the channels of an NCHW map last, False where it moves them back, else None."""
-    if (node.op, node.target) not in {("call_function", torch.permute), ("call_method", "permute")}:
-        return None
-    dims = node.args[1] if isinstance(node.args[1], (list, tuple)) else node.args[1:]
-    return {(0, 2, 3, 1): True, (0, 3, 1, 2): False}.get(tuple(dims))
+_POOLING: dict[str, Any] = {"kernel_size": None, "stride": None, "padding": 0}
+MAX_POOL = declare(
+    Operation(
+        "max-pooling",
+        (nn.MaxPool2d,),
+        (F.max_pool2d, torch.max_pool2d),
+        parameters=_POOLING | {"dilation": 1, "ceil_mode": False, "return_indices": False},
+        places=places.windowed,
+    )
+)
+AVERAGE_POOL = declare(
+    Operation(
+        "average pooling",
+        (nn.AvgPool2d,),
+        (F.avg_pool2d,),
+        parameters=_POOLING | {"ceil_mode": False, "count_include_pad": True, "divisor_override": None},
+        places=places.windowed,
+    )
+)
+declare(
+    Operation(
+        "power-average pooling",
+        (nn.LPPool2d,),
+        (),
+        parameters={"kernel_size": None, "stride": None, "padding": 0},
+        places=places.windowed,
+    )
+)
+ADAPTIVE_AVERAGE_POOL = declare(
+    Operation("adaptive average pooling", (nn.AdaptiveAvgPool2d,), (F.adaptive_avg_pool2d,), places=places.pooled)
+)
+declare(Operation("adaptive max-pooling", (nn.AdaptiveMaxPool2d,), (F.adaptive_max_pool2d,), places=places.pooled))
+_REDUCTION: dict[str, Any] = {"dim": None, "keepdim": False}
+MEAN = declare(
+    Operation("mean", functions=(torch.mean,), methods=("mean",), parameters=_REDUCTION, places=places.reduced)
+)
+declare(
+    Operation(
+        "reduction",
+        functions=(torch.sum, torch.amax, torch.amin),
+        methods=("sum", "amax", "amin"),
+        parameters=_REDUCTION,
+        places=places.reduced,
+    )
+)
+declare(
+    Operation(
+        "interpolation",
+        (nn.Upsample,),
+        (F.interpolate,),
+        parameters={
+            **{"size": None, "scale_factor": None, "mode": "nearest", "align_corners": None},
+            **{"recompute_scale_factor": None, "antialias": False},
+        },
+        places=places.resized,
+    )
+)
+PADDING = declare(
+    Operation(
+        "padding",
+        (nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d),
+        (F.pad,),
+        parameters={"pad": None, "mode": "constant", "value": None},
+        places=places.padded,
+    )
+)
 
+# What keeps to its place.
+BATCH_NORM = declare(
+    Operation("batch normalisation", (nn.BatchNorm2d,), (F.batch_norm,), places=places.local, fresh=True)
+)
+declare(
+    Operation(
+        "layer normalisation",
+        (nn.LayerNorm,),
+        (F.layer_norm,),
+        parameters={"normalized_shape": ()},
+        places=places.trailing,
+    )
+)
+IDLE = declare(
+    Operation(
+        "idle in evaluation mode",
+        (nn.Dropout, nn.Dropout2d, nn.Identity, torchvision.ops.StochasticDepth),
+        (F.dropout,),
+        parameters={"p": 0.5, "training": True},
+        places=places.local,
+    )
+)
+SUM = declare(
+    Operation(
+        "sum",
+        functions=(operator.add, torch.add),
+        methods=("add",),
+        in_place={operator.iadd: operator.add},
+        places=places.local,
+        fresh=True,
+    )
+)
+declare(
+    Operation(
+        "elementwise",
+        (nn.Hardsigmoid, nn.Hardshrink, nn.Softshrink, nn.Softsign, nn.LogSigmoid, nn.Tanhshrink, nn.Threshold),
+        (
+            *(operator.sub, operator.mul, operator.truediv, operator.neg, operator.pow, operator.floordiv),
+            *(torch.sub, torch.mul, torch.div, torch.neg, torch.pow, torch.square, torch.sqrt, torch.rsqrt, torch.exp),
+            *(torch.log, torch.abs, torch.clamp, torch.minimum, torch.maximum, torch.where, torch.addcmul),
+            *(F.hardsigmoid, F.softsign, F.logsigmoid, F.local_response_norm),
+        ),
+        (
+            *("sub", "mul", "div", "neg", "pow", "square", "sqrt", "rsqrt", "exp", "log", "abs", "clamp", "type_as"),
+            *("to", "float", "half", "double", "type", "detach", "clone", "expand", "expand_as", "hardsigmoid"),
+        ),
+        in_place={
+            operator.isub: operator.sub,
+            operator.imul: operator.mul,
+            operator.itruediv: operator.truediv,
+            torch.clamp_: torch.clamp,
+        },
+        places=places.local,
+    )
+)
+declare(Operation("response normalisation", (nn.LocalResponseNorm,), places=places.local))
 
-@dataclass(frozen=True)
-class Geometry:
-    """How one value of a map depends on the input: stride and receptive field in input pixels (height, width).
-
-    `centre` is the middle of the first value's field: 0.5 is the middle of the first pixel.
-    """
-
-    stride: tuple[float, float] = (1.0, 1.0)
-    field: tuple[float, float] = (1.0, 1.0)
-    centre: tuple[float, float] = (0.5, 0.5)
-
-
-def geometry(
-    node: fx.Node, module: nn.Module, inputs: list[Geometry], source: Tensor | None, value: Tensor
-) -> Geometry:
-    """Geometry of a node's output map from those of its inputs.
-
-    Args:
-        node: the operation.
-        module: the traced network.
-        inputs: geometries of its inputs that are maps; not empty.
-        source: the first input map, (1, channels, height, width), or None.
-        value: the output map, likewise.
-    """
-    stride = (max(g.stride[0] for g in inputs), max(g.stride[1] for g in inputs))
-    field = (max(g.field[0] for g in inputs), max(g.field[1] for g in inputs))
-    centre = max(inputs, key=lambda g: g.field).centre
-    window = _window(node, module)
-    if window is not None:
-        kernel, step, dilation = window
-        padding = _padding(node, module, kernel, dilation)
-        moved = [
-            c + ((k - 1) * d / 2 - p) * s
-            for c, k, d, p, s in zip(centre, kernel, dilation, padding, stride, strict=True)
-        ]
-        grown = [f + (k - 1) * d * s for f, k, d, s in zip(field, kernel, dilation, stride, strict=True)]
-        stepped = [s * t for s, t in zip(stride, step, strict=True)]
-        return Geometry((stepped[0], stepped[1]), (grown[0], grown[1]), (moved[0], moved[1]))
-    if source is None or source.shape[-2:] == value.shape[-2:]:
-        return Geometry(stride, field, centre)
-    # Adaptive pooling, interpolation, a mean over space: each output covers its part of the input map.
-    ratio = [i / o for i, o in zip(source.shape[-2:], value.shape[-2:], strict=True)]
-    grown = [f + max(0.0, r - 1) * s for f, r, s in zip(field, ratio, stride, strict=True)]
-    # The middles of both maps are taken to lie on each other.
-    moved = [c + (r - 1) * s / 2 for c, r, s in zip(centre, ratio, stride, strict=True)]
-    return Geometry((stride[0] * ratio[0], stride[1] * ratio[1]), (grown[0], grown[1]), (moved[0], moved[1]))
-
-
-def _window(node: fx.Node, module: nn.Module) -> tuple[Pair, Pair, Pair] | None:
-    """(kernel, stride, dilation) of a convolution or pooling, else None."""
-    if node.op == "call_module":
-        layer = module.get_submodule(str(node.target))
-        if isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
-            step = layer.kernel_size if layer.stride is None else layer.stride
-            return pair(layer.kernel_size), pair(step), pair(getattr(layer, "dilation", 1))
-    if node.op == "call_function" and node.target in {F.max_pool2d, F.avg_pool2d, torch.max_pool2d}:
-        given = dict(zip(("input", "kernel_size", "stride"), node.args, strict=False)) | node.kwargs
-        kernel: Any = given["kernel_size"]
-        return pair(kernel), pair(given.get("stride") or kernel), pair(node.kwargs.get("dilation", 1))
-    return None
-
-
-def _padding(node: fx.Node, module: nn.Module, kernel: Pair, dilation: Pair) -> tuple[float, float]:
-    """Padding before the first row and column of a convolution or pooling."""
-    given: Any
-    if node.op == "call_module":
-        given = module.get_submodule(str(node.target)).padding
-    else:
-        given = dict(zip(("input", "kernel_size", "stride", "padding"), node.args, strict=False)).get("padding", 0)
-        given = node.kwargs.get("padding", given)
-    if given == "same":
-        return (kernel[0] - 1) * dilation[0] / 2, (kernel[1] - 1) * dilation[1] / 2
-    return (0.0, 0.0) if given == "valid" else pair(given)
-
-
-def pair(value: Any) -> Pair:
-    """Height and width of a setting that may be one number for both."""
-    return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[1]))
+# What only moves values.
+CONCATENATION = declare(
+    Operation(
+        "concatenation",
+        functions=(torch.cat,),
+        parameters={"dim": 0},
+        places=places.local,
+        rearranges=True,
+        fresh=True,
+    )
+)
+CHUNK = declare(
+    Operation(
+        "chunk",
+        functions=(torch.chunk,),
+        methods=("chunk",),
+        parameters={"chunks": None, "dim": 0},
+        places=places.local,
+        rearranges=True,
+    )
+)
+declare(Operation("split", functions=(torch.split,), methods=("split",), places=places.local, rearranges=True))
+GETITEM = declare(Operation("getitem", functions=(operator.getitem,), places=places.sliced, rearranges=True))
+CONTIGUOUS = declare(Operation("contiguous", methods=("contiguous",), places=places.local, rearranges=True))
+VIEW = declare(Operation("view", methods=("view",), places=places.reshaped, rearranges=True))
+declare(Operation("reshape", functions=(torch.reshape,), methods=("reshape",), places=places.reshaped, rearranges=True))
+FLATTEN = declare(Operation("flatten", (nn.Flatten,), (torch.flatten,), ("flatten",), places=places.reshaped))
+declare(
+    Operation(
+        "dimensions cut or put together",
+        (nn.Unflatten,),
+        (torch.unflatten, torch.squeeze, torch.unsqueeze),
+        ("unflatten", "squeeze", "unsqueeze"),
+        places=places.reshaped,
+    )
+)
+TRANSPOSE = declare(
+    Operation(
+        "transpose", functions=(torch.transpose,), methods=("transpose",), places=places.permuted, rearranges=True
+    )
+)
+declare(Operation("permute", functions=(torch.permute,), methods=("permute",), places=places.permuted))
+declare(Operation("channel shuffle", (nn.ChannelShuffle,), places=places.local, rearranges=True))

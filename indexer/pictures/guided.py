@@ -18,16 +18,15 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, fx
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from evigraph.indexer.data.loader import Batch, iterate_chunks
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.samples import DataSource
 from evigraph.indexer.engine.network import Network
-from evigraph.indexer.engine.windowed import WindowedRecorder
+from evigraph.indexer.model.registry import OPERATIONS
 from evigraph.indexer.shards import guided_files
 from evigraph.indexer.shards.folder import RunFolder
 from evigraph.indexer.shards.guided_files import Peaks
@@ -44,12 +43,15 @@ _BRIGHTEST = 0.995
 """Of all |gradient| this part is drawn within black and white; a single pixel shall not dim the others."""
 
 _GUIDED: frozenset[Callable[..., Any]] = frozenset(
-    (
-        *(F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.hardtanh, F.leaky_relu),
-        *(F.prelu, F.rrelu, F.elu, F.celu, F.selu, F.gelu, F.silu, F.mish, F.hardswish, F.softplus),
+    spelling
+    for operation in OPERATIONS
+    if operation.guided
+    for spelling in (
+        *(*operation.functions, *operation.in_place),
+        *(getattr(Tensor, name + ending) for name in operation.methods for ending in ("", "_")),
     )
 )
-"""Activation functions that pass what is positive. Sigmoid and tanh are left alone: as gates they have no such side."""
+"""Every way to call an activation function that has a side where nothing passes."""
 
 
 class _PositiveGradient(torch.autograd.Function):
@@ -95,44 +97,10 @@ def guided_gradients(network: Network, level: int, pixels: Tensor, channel: Tens
     """
     with torch.enable_grad(), GuidedActivations():
         leaf = pixels.detach().clone().requires_grad_()
-        features = _features(network, level, leaf)
+        features = network.recorder.features_at(level, leaf)
         values = features[torch.arange(len(pixels), device=pixels.device), channel, y, x]
         (gradient,) = torch.autograd.grad((values * torch.where(values < 0, -1.0, 1.0)).sum(), leaf)
     return gradient.float()
-
-
-class _Reached(Exception):  # noqa: N818 - ends a forward pass that need not go on
-    def __init__(self, features: Tensor) -> None:
-        self.features = features
-
-
-def _features(network: Network, level: int, pixels: Tensor) -> Tensor:
-    """F of one layer; what lies above it is not computed."""
-    layer = network.layers[level]
-    if isinstance(network.recorder, WindowedRecorder):
-
-        def visit(node: fx.Node, value: Any) -> Any:
-            if node is layer.node:
-                raise _Reached(value)
-            return value
-
-        try:
-            network.recorder.graph.execute(pixels, visit)
-        except _Reached as reached:
-            return reached.features
-    else:
-
-        def stop(_module: Any, _args: Any, output: Tensor) -> None:
-            raise _Reached(output)
-
-        handle = network.model.get_submodule(layer.module).register_forward_hook(stop)
-        try:
-            network.model(pixels)
-        except _Reached as reached:
-            return reached.features
-        finally:
-            handle.remove()
-    raise DataError(f"layer {layer.name} was not reached in a forward pass; leave it out of --layers")
 
 
 def make_guided(

@@ -17,7 +17,7 @@ from evigraph.indexer.engine.network import Network
 from evigraph.indexer.evidence.measurement import Columns, DecomposedBatch, Measurement, Rows
 from evigraph.indexer.pictures.maps import kept_maps
 from evigraph.indexer.pictures.settings import PictureOptions
-from evigraph.schema.pictures import LayerGeometry, PictureSettings
+from evigraph.schema.pictures import PictureSettings
 
 JPEG_QUALITY = 90
 """Without subsampled colours, since crops of a few pixels are cut from it: 20.7 kB an image of 224 pixels a side."""
@@ -34,14 +34,8 @@ def picture_settings(network: Network, side: int, options: PictureOptions) -> Pi
     maps = options.max_maps if options.maps else None
     if options.thumbnails is None and maps is None and options.guided is None:
         return None
-    layers = []
-    for layer in network.layers:
-        spread = (side / layer.height, side / layer.width)
-        stride = layer.exact_stride or spread
-        # Without a trace a place is taken to stand for the cell of the input that it would cover.
-        centre = layer.centre or (spread[0] / 2, spread[1] / 2)
-        layers.append(LayerGeometry(centre, stride, layer.receptive_field))
-    return PictureSettings(side, tuple(layers), options.thumbnails, maps, options.guided)
+    layers = tuple(layer.crops(side) for layer in network.layers)
+    return PictureSettings(side, layers, options.thumbnails, maps, options.guided)
 
 
 def as_images(pixels: Tensor, preprocessing: Preprocessing) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -50,7 +51,7 @@ def measurements_of(run: Run) -> list[Measurement]:
     Raises:
         UsageError: layers are named that the run does not have, or context layers where the data has no maps.
     """
-    wanted = (make(run) for make in (_context_labels, _overlaps, _verification, _pictures))
+    wanted = (make(run) for make in MAKERS)
     return [Decisions(run.source), Listing(run.source), *(measurement for measurement in wanted if measurement)]
 
 
@@ -93,3 +94,7 @@ def _verification(run: Run) -> Measurement | None:
 def _pictures(run: Run) -> Measurement | None:
     pictures = picture_settings(run.network, run.preprocessing.crop, run.settings.pictures)
     return Pictures(pictures, run.preprocessing) if pictures else None
+
+
+MAKERS: list[Callable[[Run], Measurement | None]] = [_context_labels, _overlaps, _verification, _pictures]
+"""One a measurement; None for a run that does not ask for it. Observers look, and rows are made, in this order."""

@@ -22,7 +22,7 @@ from evigraph.indexer.data.loader import default_workers, iterate_chunks
 from evigraph.indexer.data.sources import open_source
 from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.model.graph import frozen
-from evigraph.indexer.model.loading import LoadedModel, load_model
+from evigraph.indexer.model.loading import LoadedModel, importable_here, load_model
 from evigraph.indexer.pictures.guided import make_guided
 from evigraph.indexer.pictures.thumbnails import picture_settings
 from evigraph.indexer.run.attack import Attacker
@@ -57,7 +57,7 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
     loaded = load_model(settings.model, settings.weights)
     preprocessing = loaded.preprocessing.with_options(settings.preprocessing)
     model = loaded.model.to(device, PRECISIONS[execution.precision])
-    with _threads(execution.threads), precision(execution.precision, device):
+    with importable_here(), _threads(execution.threads), precision(execution.precision, device):
         network = prepare(model, preprocessing.crop, settings.layers)
         source = open_source(settings.data, _classes(settings, loaded, network), network.class_count)
         description = describe(settings, loaded, preprocessing, network, source)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from evigraph.indexer.shards import durable, edges
+from evigraph.schema.tables import SHARD_TABLES
 from evigraph.schema.tables.base import Base
 
 _ARROW_TYPES: tuple[tuple[type[sa.types.TypeEngine[Any]], pa.DataType], ...] = (
@@ -39,10 +40,10 @@ def arrow_schema(table: str) -> pa.Schema:
     )
 
 
-OPTIONAL = ("image_tag", "image_label", "image_context", "thumbnail", "activation_map", "overlap", "verification")
+OPTIONAL = frozenset(table for table, optional in SHARD_TABLES.items() if optional)
 """Tables that a shard without rows of theirs has no file of."""
 SHARD_SCHEMAS: dict[str, pa.Schema] = {
-    **{table: arrow_schema(table) for table in ("image", "skipped_image", "decision", *OPTIONAL)},
+    **{table: arrow_schema(table) for table in SHARD_TABLES},
     "decomposition": edges.DECOMPOSITION,
     "edge": edges.EDGE,
 }

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from evigraph.indexer.evidence.hierarchy import LevelEdges
-from evigraph.indexer.model.fields import Box
+from evigraph.indexer.evidence.record import Box
 from evigraph.indexer.verify.disturb import NO_CHANNEL
 
 _LEAST = 1e-30

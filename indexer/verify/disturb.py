@@ -10,9 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from evigraph.indexer.engine.network import Network
-from evigraph.indexer.engine.replay import Replay
-from evigraph.indexer.evidence.record import Record
-from evigraph.indexer.model.fields import Box
+from evigraph.indexer.evidence.record import Box, Record
 
 NO_CHANNEL = -1
 BLUR_RADII = 6
@@ -46,7 +44,6 @@ class Disturber:
             occlude: what hides a region: "grey", zeros, which are the preprocessing's mean, or "blur".
         """
         self._network, self._means, self._occlude = network, means, occlude
-        self._replay = Replay(network)
 
     def without_regions(self, pixels: Tensor, image: Tensor, boxes: Sequence[Box | None]) -> Tried:
         """Each try's region hidden in the network's input.
@@ -86,7 +83,7 @@ class Disturber:
             maps, mean = features[image[rows]], means[removed, None, None]
             tried.disturbance[rows] = root_mean_square(mean - maps[place, removed])
             maps[place, removed] = mean
-            tried.logits[rows] = self._replay.logits(layer, maps, pixels[image[rows]]).float()
+            tried.logits[rows] = self._network.recorder.logits_from(layer, maps, pixels[image[rows]]).float()
         return tried
 
     def _nothing_tried(self, there: Tensor, like: Tensor) -> Tried:

@@ -21,13 +21,12 @@ import torch
 from torch import Tensor
 
 from evigraph.indexer.engine.network import Network
-from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.decisions import occurrences
 from evigraph.indexer.evidence.hierarchy import LevelEdges
 from evigraph.indexer.evidence.measurement import Columns, DecomposedBatch, Measurement, Rows
-from evigraph.indexer.model.fields import Box, Fields, gradient_boxes
+from evigraph.indexer.evidence.record import Box
 from evigraph.indexer.verify.controls import control_box, control_channels
-from evigraph.indexer.verify.disturb import NO_CHANNEL, Disturber, Tried, some_at_a_time
+from evigraph.indexer.verify.disturb import NO_CHANNEL, Disturber, Tried
 from evigraph.indexer.verify.settings import VerifySettings
 from evigraph.schema.ids import decision_id
 
@@ -119,7 +118,6 @@ class Verification(Measurement):
         """
         self.network, self.settings, self._levels = network, settings, levels
         self._means_of_data = means
-        self._fields: Fields | None = None
 
     @cached_property
     def _means(self) -> Sequence[Tensor]:
@@ -205,18 +203,9 @@ class Verification(Measurement):
 
     def _boxes(self, tests: Tests, pixels: Tensor, image: Tensor) -> list[Box]:
         """The receptive field of each test's evidence at its peak."""
-        layer, e = self.network.layers[tests.level.source_layer], tests.level.evidence
-        channel, y, x = e.channel[tests.edge], e.y[tests.edge], e.x[tests.edge]
-        recorder = self.network.recorder
-        if isinstance(recorder, WindowedRecorder) and layer.node is not None:
-            if self._fields is None:
-                self._fields = Fields(recorder.graph, pixels[:1])
-            return [self._fields.box(layer.node, *place) for place in zip(y.tolist(), x.tolist(), strict=True)]
-        boxes: list[Box] = []
-        for rows in some_at_a_time(torch.arange(len(tests), device=image.device), len(pixels)):
-            part = pixels[image[rows]]
-            boxes += gradient_boxes(self.network.model, layer.module, part, channel[rows], y[rows], x[rows])
-        return boxes
+        layer, e = tests.level.source_layer, tests.level.evidence
+        where = (e.channel[tests.edge], e.y[tests.edge], e.x[tests.edge])
+        return self.network.recorder.receptive_fields(layer, pixels, image, *where)
 
 
 def strongest(level: LevelEdges, channels: int, wanted: Tensor, top: int) -> Tests:

@@ -1,7 +1,7 @@
 """Checking a database: the rules on its base tables, then each rollup computed again and compared.
 
 A rule on edges is asked of one part of a run after the other (`schema.parts`). Of a large run the rollups are computed
-again for a sample: those by class for some classes, the others for some channels.
+again for a sample: those by class for some classes, those by source channel for some channels, the others whole.
 """
 
 from __future__ import annotations
@@ -137,16 +137,12 @@ _BY_CLASS, _BY_CHANNEL = ("class_id",), ("source_layer", "source_channel")
 
 
 def _samples(connection: Connection, run_id: int, every: int) -> Iterator[tuple[_Sample | None, list[type[Rollup]]]]:
-    """The rollups with the edges that they are compared by, one class or channel in `every`; None where by no edges."""
+    """The rollups, by the edges that they are compared with: of one class or channel in `every`; None if with none."""
     by_key: defaultdict[tuple[str, ...] | None, list[type[Rollup]]] = defaultdict(list)
     for rollup in ROLLUPS.values():
-        keys = {key.sql for key in rollup.having(Key).values()}
-        if isinstance(rollup.source, Rows):
-            by_key[None].append(rollup)
-        elif every > 1:
-            by_key[next((key for key in (_BY_CLASS, _BY_CHANNEL) if keys.issuperset(key)), ())].append(rollup)
-        else:
-            by_key[()].append(rollup)
+        names = {key.sql for key in rollup.having(Key).values()}
+        keys = [key for key in (_BY_CLASS, _BY_CHANNEL) if every > 1 and names.issuperset(key)]
+        by_key[None if isinstance(rollup.source, Rows) else next(iter(keys), ())].append(rollup)
     values = {_BY_CLASS: _classes, _BY_CHANNEL: _channels}
     for key, rollups in by_key.items():
         yield None if key is None else _Sample(key, values[key](connection, run_id, every) if key else ""), rollups
@@ -184,17 +180,18 @@ def _differences(rollup: type[Rollup], run_id: int, sample: _Sample | None) -> l
 
 def _total_difference(rollup: type[Rollup], name: str, run_id: int) -> str:
     """Rows over all values of a key that are not the sum of the rows by value, each of which is rounded."""
-    keys, measures, columns = rollup.having(Key), rollup.measures(), rollup.columns()
-    others = quoted(other for other in keys if other != name)
-    sums = ", ".join(f"sum({identifier(measure)}) AS {identifier(measure)}" for measure in measures)
-    rounded = {m: 10.0 ** -(kind.scale or 0) if isinstance(kind := columns[m].type, Numeric) else 0 for m in measures}
-    differ = " OR ".join(f"abs(a.{identifier(m)} - b.{identifier(m)}) > {step} * rows" for m, step in rounded.items())
-    rows = f"FROM {identifier(rollup.__tablename__)} WHERE run_id = {run_id} AND {identifier(name)}"
-    overall = literal(keys[name].overall)
+    keys, columns = rollup.having(Key), rollup.columns()
+    is_overall = f"{identifier(name)} = {literal(keys[name].overall)}"
+    differ = ""
+    for measure in rollup.measures():
+        kind = columns[measure].type
+        step = 10.0 ** -(kind.scale or 0) if isinstance(kind, Numeric) else 0
+        difference = f"sum(CASE WHEN {is_overall} THEN {identifier(measure)} ELSE -{identifier(measure)} END)"
+        differ += f" OR abs({difference}) > {step} * count(*)"
     return f"""
-        WITH a AS (SELECT * {rows} = {overall}),
-             b AS (SELECT {others}, {sums}, count(*) AS rows {rows} <> {overall} GROUP BY ALL)
-        SELECT * FROM a FULL JOIN b USING ({others}) WHERE a.{identifier(name)} IS NULL OR rows IS NULL OR {differ}
+        SELECT {quoted(other for other in keys if other != name)}
+        FROM {identifier(rollup.__tablename__)} WHERE run_id = {run_id} GROUP BY ALL
+        HAVING count(*) FILTER ({is_overall}) <> 1 OR count(*) = 1 {differ}
     """
 
 

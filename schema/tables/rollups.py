@@ -28,7 +28,7 @@ from evigraph.schema.tables.declared import (
 )
 from evigraph.schema.tables.selects import roots_of
 
-__all__ = ["ALL_CLASSES", "ANY_OUTCOME", "SUM", "SUM_OF_SHARES"]
+__all__ = ["ALL_CLASSES", "ANY_OUTCOME", "SUM_OF_SHARES"]  # for readers of rollups, beside the classes below
 
 DEGREE_RANKS = 3
 """Edges of a rank below this count towards the discriminative degree (Sec. 4.3 takes the top 3)."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evigraph.graphapi.store.settings import Settings
+from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run.pipeline import index
 from evigraph.schema.database import open_read_only
@@ -21,7 +22,7 @@ QUERY = f"""{{ run {{ images {{ nodes {{ decisions {{ class {{ index }} evidence
 def test_members_of_every_edge(
     tmp_path: Path, make_ask: Callable[[Path, Settings], Ask], statements: list[str]
 ) -> None:
-    index(settings_of(tmp_path, run=tmp_path / "run", limit=6, overlaps=True))
+    index(settings_of(tmp_path, run=tmp_path / "run", limit=6, method=Method(top_n=4, overlaps=True)))
     publish([tmp_path / "run"], tmp_path / "evidence.duckdb")
     engine = open_read_only(tmp_path / "evidence.duckdb")
     with engine.connect() as connection:

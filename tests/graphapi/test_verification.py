@@ -305,7 +305,7 @@ def test_what_cannot_be_compared_is_refused(paired: Path, make_ask: Callable[[Pa
     ask = make_ask(paired, Settings())
     for arguments, said in (
         ('other: "nothing", layer: "7"', "nothing"),
-        ('other: "pgd", layer: "logits"', "name a layer below"),
+        ('other: "pgd", layer: "logits"', "what is explained, not evidence"),
         ('other: "pgd", layer: "7", top: 0', "top: 0"),
         ('other: "pgd", layer: "conv9"', "conv9"),
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from torch import nn
 from torchvision import models
 
 from evigraph.indexer.data.preprocess import IMAGENET
-from evigraph.indexer.model.loading import digest_of, load_model, read_state_dict
+from evigraph.indexer.model.loading import digest_of, importable_here, load_model, read_state_dict
 from evigraph.schema.errors import ModelError, NotFoundError
 from tests.support import tiny
 
@@ -138,6 +139,33 @@ def test_the_digest_tells_weights_apart(weights: dict[str, torch.Tensor], tmp_pa
     assert digest_of(model) != before
     save_file(weights, tmp_path / "w.safetensors")
     assert len(load_model(tiny.MODEL, str(tmp_path / "w.safetensors")).weights_sha256) == 64
+
+
+def test_a_users_own_module_is_found_here_and_the_path_left_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_network.py").write_text(
+        "from tests.support import tiny\n"
+        "class Lazy(type(tiny.network())):\n"
+        "    def forward(self, pixels):\n"
+        "        import own_helper\n"
+        "        return own_helper.same(super().forward(pixels))\n"
+        "def make():\n"
+        "    return Lazy(*tiny.network())\n"
+    )
+    (tmp_path / "own_helper.py").write_text("def same(value):\n    return value\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(Path(tiny.__file__).parents[2]), *(path for path in sys.path if path)])
+    before = list(sys.path)
+    model = load_model("own_network:make", "random").model
+    assert sys.path == before
+    with importable_here(), importable_here():
+        # What imports when it runs does so while an index is made.
+        assert outputs(model).shape[0] == 2
+    assert sys.path == before
+    with pytest.raises(ModelError, match="cannot import 'no_such_network'"):
+        load_model("no_such_network:make", "random")
+    assert sys.path == before
 
 
 def test_timm_networks_and_their_preprocessing() -> None:

@@ -20,8 +20,7 @@ from evigraph.indexer.data.loader import Batch, iterate_batches
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.sources import open_source
 from evigraph.indexer.engine.network import prepare
-from evigraph.indexer.engine.replay import Replay
-from evigraph.indexer.model.fields import Fields, gradient_boxes
+from evigraph.indexer.model.geometry import gradient_boxes
 from evigraph.indexer.model.graph import frozen, trace
 from evigraph.indexer.model.layers import feature_maps
 from evigraph.indexer.model.loading import load_model
@@ -319,7 +318,6 @@ def test_receptive_fields_are_where_a_change_arrives(name: str) -> None:
     model = networks.build(name)
     graph = trace(model)
     pixels = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    fields = Fields(graph, pixels)
     with frozen(model):
         layers = {layer.module: layer for layer in feature_maps(graph, model, pixels)}
         modules = {path for path, _ in model.named_modules()}
@@ -327,8 +325,8 @@ def test_receptive_fields_are_where_a_change_arrives(name: str) -> None:
         for path in [paths[0], paths[len(paths) // 3], paths[2 * len(paths) // 3]]:
             layer, arrivals = layers[path], _arrivals(model, path)
             for y, x in ((0, 0), (layer.height // 2, layer.width - 1)):
-                assert layer.node is not None
-                assert fields.box(layer.node, y, x) == _reach(arrivals, y, x), path
+                assert layer.geometry is not None
+                assert layer.geometry.box(y, x) == _reach(arrivals, y, x), path
 
 
 def test_what_squeezes_a_whole_map_sees_all_of_it() -> None:
@@ -337,8 +335,8 @@ def test_what_squeezes_a_whole_map_sees_all_of_it() -> None:
     graph = trace(model)
     pixels = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     layer = next(m for m in feature_maps(graph, model, pixels) if m.module == "features.2")
-    assert layer.node is not None
-    assert Fields(graph, pixels).box(layer.node, layer.height - 1, 0) == (0, SIDE, 0, SIDE)
+    assert layer.geometry is not None
+    assert layer.geometry.box(layer.height - 1, 0) == (0, SIDE, 0, SIDE)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "densenet121"])
@@ -348,9 +346,9 @@ def test_a_network_replayed_with_its_own_maps_says_what_it_said(name: str) -> No
     network = prepare(model, SIDE)
     with frozen(model):
         record = network.recorder.record(pixels)
-        replay = Replay(network)
         for level, features in enumerate(record.features):
-            torch.testing.assert_close(replay.logits(level, features, pixels), record.logits, rtol=1e-4, atol=1e-4)
+            logits = network.recorder.logits_from(level, features, pixels)
+            torch.testing.assert_close(logits, record.logits, rtol=1e-4, atol=1e-4)
 
 
 def test_the_most_important_channels_are_tested_by_their_most_important_edge(images: Path, tmp_path: Path) -> None:

@@ -1,0 +1,229 @@
+"""Where the places of a map lie, against where the gradient of float64 reaches: boxes, strides, what is whole."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models.shufflenetv2 import channel_shuffle
+
+from evigraph.indexer.model.geometry import Geometry
+from evigraph.indexer.model.graph import trace
+from evigraph.indexer.model.layers import FeatureMap, feature_maps
+from tests.indexer.test_rules import Function
+
+SIDE = 72
+
+
+class Network(nn.Module):
+    """A body under test and a head; the map is what the body gives."""
+
+    def __init__(self, *steps: nn.Module, channels: int = 4) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*steps, nn.Identity())
+        self.head = nn.Linear(channels, 3)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(batch, 3, height, width) -> (batch, classes)."""
+        logits: Tensor = self.head(self.body(pixels).mean((2, 3)))
+        return logits
+
+
+def map_of(network: Network, side: int = SIDE) -> FeatureMap:
+    pixels = torch.randn(1, 3, side, side, dtype=torch.float64)
+    maps = feature_maps(trace(network), network, pixels)
+    return next(m for m in maps if "body" in m.aliases)
+
+
+def reached(network: Network, y: int, x: int, side: int = SIDE) -> tuple[int, int, int, int] | None:
+    """(top, bottom, left, right) of the pixels that the gradient of the map's values at (y, x) reaches; None for none,
+    as of a place that is all padding.
+    """
+    pixels = torch.randn(1, 3, side, side, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(network.body(pixels)[0, :, y, x].sum(), pixels)
+    flags = (gradient[0] != 0).any(0)
+    rows, columns = (torch.nonzero(flags.any(1 - axis))[:, 0].tolist() for axis in (0, 1))
+    return (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1) if rows else None
+
+
+def geometry_of(layer: FeatureMap) -> Geometry:
+    assert layer.geometry is not None
+    return layer.geometry
+
+
+def assert_holds(network: Network, side: int = SIDE) -> None:
+    """Assert that no pixel that matters lies outside of a place's box, at borders, in the middle, anywhere."""
+    network = network.double().eval()
+    layer = map_of(network, side)
+    places = [(0, 0), (layer.height - 1, layer.width - 1), (layer.height // 2, layer.width // 2)]
+    places += [(layer.height // 3, 2 * layer.width // 3), (0, layer.width - 1)]
+    for y, x in places:
+        top, bottom, left, right = geometry_of(layer).box(y, x)
+        true = reached(network, y, x, side) or (top, bottom, left, right)
+        assert top <= true[0] < true[1] <= bottom, (y, x, true, (top, bottom, left, right))
+        assert left <= true[2] < true[3] <= right, (y, x, true, (top, bottom, left, right))
+
+
+def positive(network: Network) -> Network:
+    """With weights above 0, so that no gradient that reaches a pixel cancels out."""
+    network = network.double().eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.abs_().add_(0.1)
+    return network
+
+
+def pad(*counts: int, mode: str = "constant") -> nn.Module:
+    return Function(lambda x: F.pad(x, counts, mode=mode))
+
+
+def local_step(random_: random.Random) -> nn.Module:
+    """An operation of windows, of any size and offset."""
+    kernel = (random_.randint(1, 4), random_.randint(1, 4))
+    padding = (random_.randint(0, kernel[0] // 2), random_.randint(0, kernel[1] // 2))
+    kind = random_.choice(["conv", "pool", "pad", "module", "sum", "cat", "divided"])
+    if kind == "conv":
+        steps, dilation = random_.choice([1, 1, 2]), random_.randint(1, 2)
+        return nn.Conv2d(4, 4, kernel, steps, padding, dilation=dilation)
+    if kind == "pool":
+        return nn.AvgPool2d(kernel, random_.choice([1, 2]), padding, ceil_mode=random_.choice([True, False]))
+    if kind == "pad":
+        return pad(*(random_.randint(-1, 3) for _ in range(4)))
+    if kind == "module":
+        return nn.ZeroPad2d(tuple(random_.randint(0, 2) for _ in range(4)))  # type: ignore[arg-type]
+    if kind == "divided":
+        return Function(lambda x: F.avg_pool2d(x, 2, stride=1, padding=1)[:, :, :, :])
+    wide, moved = nn.Conv2d(4, 4, 5, padding=2), (random_.randint(-2, 2), random_.randint(-2, 2))
+    shift = (moved[0], -moved[0], moved[1], -moved[1])
+    if kind == "sum":
+        return Function(lambda x, wide: wide(x) + F.pad(x, shift), wide)
+    return nn.Sequential(Function(lambda x, wide: torch.cat([F.pad(x, shift), wide(x)], 1), wide), nn.Conv2d(8, 4, 1))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_boxes_of_local_operations_are_what_the_gradient_reaches(seed: int) -> None:
+    random_ = random.Random(seed)
+    torch.manual_seed(seed)
+    network = positive(Network(nn.Conv2d(3, 4, 3, 1, 1), *(local_step(random_) for _ in range(4))))
+    assert_holds(network)
+    layer = map_of(network)
+    y, x = layer.height // 2, layer.width // 2
+    # In the middle, where no window sticks out of a map, not a pixel more.
+    assert geometry_of(layer).box(y, x) == reached(network, y, x)
+    top, bottom, left, right = geometry_of(layer).box(y, x)
+    assert geometry_of(layer).rows.field == bottom - top
+    assert geometry_of(layer).columns.field == right - left
+    crop = layer.crops(SIDE).box(y, x, SIDE)
+    assert crop.top <= top < bottom <= crop.bottom
+    assert crop.left <= left < right <= crop.right
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+@pytest.mark.parametrize(
+    "step",
+    [
+        nn.Conv2d(4, 4, 4, padding="same"),
+        nn.Conv2d(4, 4, 3, padding="same", dilation=2),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        nn.AdaptiveAvgPool2d((6, 9)),
+        Function(lambda x, conv: F.conv2d(x, conv.weight, None, 2, 1, 2), nn.Conv2d(4, 4, 3)),
+        Function(lambda x, conv: F.conv2d(x, conv.weight, stride=(1, 2)), nn.Conv2d(4, 4, 3)),
+        nn.Sequential(
+            Function(lambda x: x.permute(0, 2, 3, 1)), nn.LayerNorm(4), nn.Linear(4, 4), nn.GELU(),
+            Function(lambda x: x.permute(0, 3, 1, 2)), nn.Conv2d(4, 4, 3, padding=1),
+        ),
+        Function(lambda x: channel_shuffle(x, 2)),
+        Function(lambda x: torch.cat([x.chunk(2, 1)[1] * 2, x.chunk(2, 1)[0]], 1)),
+        nn.Sequential(nn.ConvTranspose2d(4, 4, 5, 1, 2), nn.Conv2d(4, 4, 3, 2, 1)),
+        Function(lambda x: x * torch.sigmoid(x.mean(1, keepdim=True))),
+    ],
+    ids=["same, even", "same", "ceil", "adaptive", "conv2d", "conv2d, across", "channels last", "shuffle", "parts",
+         "transposed", "gate by place"],
+)  # fmt: skip
+def test_boxes_of_other_local_operations_are_tight(step: nn.Module) -> None:
+    torch.manual_seed(0)
+    network = Network(nn.Conv2d(3, 4, 3, 1, 1), step)
+    # A maximum's gradient reaches one pixel, a window of values that differ; NaN passes every operation.
+    assert_holds(network)
+    network = positive(network) if not isinstance(step, nn.MaxPool2d) else network.double().eval()
+    layer = map_of(network)
+    y, x = layer.height // 2, layer.width // 2
+    box = geometry_of(layer).box(y, x)
+    assert max(box[1] - box[0], box[3] - box[2]) < SIDE // 4
+    if not isinstance(step, nn.MaxPool2d):
+        assert box == reached(network, y, x)
+
+
+WIDER = {
+    "transposed, stride 2": nn.ConvTranspose2d(4, 4, 4, 2, 1),
+    "transposed, stride 3": nn.ConvTranspose2d(4, 4, (2, 5), (3, 2), (0, 1), dilation=(1, 2)),
+    "nearest": nn.Upsample(scale_factor=2),
+    "nearest, smaller": nn.Upsample(size=(11, 20)),
+    "bilinear": nn.Upsample(scale_factor=2, mode="bilinear"),
+    "bilinear, corners": nn.UpsamplingBilinear2d(scale_factor=3),
+    "bilinear, smaller": Function(lambda x: F.interpolate(x, size=(13, 25), mode="bilinear", antialias=True)),
+    "bilinear, odd factor": Function(lambda x: F.interpolate(x, scale_factor=1.37, mode="bilinear")),
+    "bicubic": Function(lambda x: F.interpolate(x, scale_factor=(0.7, 1.9), mode="bicubic", align_corners=True)),
+    "bicubic, antialias": Function(lambda x: F.interpolate(x, size=(9, 50), mode="bicubic", antialias=True)),
+    "area": Function(lambda x: F.interpolate(x, size=(10, 7), mode="area")),
+    "nearest-exact": Function(lambda x: F.interpolate(x, size=(10, 53), mode="nearest-exact")),
+    "adaptive": nn.AdaptiveAvgPool2d((7, 50)),
+    "adaptive maximum": nn.AdaptiveMaxPool2d((5, 13)),
+    "reflected": nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
+    "reflected far": nn.Conv2d(4, 4, 3, 2, padding=4, padding_mode="reflect"),
+    "replicated far": nn.Conv2d(4, 4, 3, 2, padding=6, padding_mode="replicate"),
+    "reflected by a function": pad(3, 1, 0, 5, mode="reflect"),
+    "replicated by a module": nn.ReplicationPad2d((4, 0, 2, 3)),
+    "sum of several strides": Function(
+        lambda x, down: x + F.interpolate(down(x), scale_factor=2, mode="bilinear"), nn.Conv2d(4, 4, 3, 2, 1)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WIDER)
+def test_boxes_of_resampled_maps_hold_what_the_gradient_reaches(kind: str) -> None:
+    torch.manual_seed(0)
+    network = Network(nn.Conv2d(3, 4, 3, 2, 1), WIDER[kind])
+    assert_holds(network)
+    assert not geometry_of(map_of(network)).rows.whole
+
+
+WHOLE = {
+    "roll": Function(lambda x: torch.roll(x, (5, 5), (2, 3))),
+    "flip": Function(lambda x: x.flip(2)),
+    "wrapped": nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"),
+    "wrapped by a module": nn.CircularPad2d(2),
+    "gate": Function(lambda x, conv: x * conv(x.mean((2, 3), keepdim=True)).sigmoid(), nn.Conv2d(4, 4, 1)),
+    "gate first": Function(lambda x, conv: torch.sigmoid(conv(F.adaptive_avg_pool2d(x, 1))) * x, nn.Conv2d(4, 4, 1)),
+    "flat gate": Function(lambda x, lin: x * lin(x.mean((2, 3))).view(1, 4, 1, 1), nn.Linear(4, 4)),
+    "normalised": nn.GroupNorm(2, 4),
+    "normalised by map": nn.InstanceNorm2d(4),
+    "attention": Function(lambda x: (x.flatten(2) @ (x.flatten(2).transpose(1, 2) @ x.flatten(2))).view_as(x)),
+    "softmax over places": Function(lambda x: x * x.flatten(2).softmax(2).view_as(x)),
+    "picked": Function(lambda x: x[:, :, [3, 2, 1, 0]]),
+    "transposed map": Function(lambda x: x.transpose(2, 3)),
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_what_sees_all_of_a_map_is_whole_and_keeps_its_stride(kind: str) -> None:
+    torch.manual_seed(0)
+    network = Network(nn.Conv2d(3, 4, 3, 2, 1), WHOLE[kind], nn.Conv2d(4, 4, 3, 2, 1))
+    assert_holds(network)
+    layer = map_of(network)
+    assert geometry_of(layer).box(1, 1) == (0, SIDE, 0, SIDE) or kind == "transposed map"
+    assert layer.receptive_field == SIDE
+    assert kind in {"picked", "attention"} or layer.stride == 4
+    assert layer.crops(SIDE).box(1, 1, SIDE) == (0, 0, SIDE, SIDE)
+
+
+def test_gates_over_gates_leave_stride_and_field_alone() -> None:
+    """Each multiplied the stride by the size of the map: after eight of them it was 4,194,304."""
+    gate = lambda: Function(lambda x, conv: x * conv(x.mean((2, 3), keepdim=True)), nn.Conv2d(4, 4, 1))  # noqa: E731
+    network = Network(nn.Conv2d(3, 4, 3, 2, 1), *(gate() for _ in range(8)))
+    layer = map_of(network.double())
+    assert (layer.stride, layer.receptive_field) == (2, SIDE)
+    assert geometry_of(layer).rows.centre == 0.5
