@@ -47,7 +47,7 @@ fallbacks of a run.
 The layers are the default ones; sizes are of the lower layer's map and of the window of one decision in it ("map" where
 the window is the whole map). Written by `python -m benchmarks.networks_table > docs/networks.md`; do not edit.
 
-The same is tested against float64 autograd in `tests/indexer/test_families.py`.
+The same is tested against float64 autograd in `tests/indexer/engine/test_families.py`.
 """
 
 

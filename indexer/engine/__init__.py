@@ -2,14 +2,16 @@
 
 network     the way in: layers chosen, traced or else hooked, compared with the network itself
 windows     the part of each map that a decision depends on
-rules       how a gradient passes back through an operation: elementwise ones, and
-spatial     those that move between places; with
+rules       how a gradient passes back through an operation:
+elementwise each value by itself,
+channels    between the channels of a place,
+spatial     between places; with
 products    matrix products by the faster library, and
 folding     batch normalisation folded into convolutions
-builder     finds the rule of each operation
+builder     finds the rules of each call
 blocks      concatenations of dense blocks share one gradient
 compile     the operations between two layers -> a plan of rules
+forward     the forward pass that is recorded
 windowed    records a traced network and carries the plans out
 hooked      any other network: recorded by hooks, decomposed by autograd over whole maps
-replay      the network run from a changed map on
 """

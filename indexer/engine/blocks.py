@@ -113,19 +113,19 @@ def gather(
 
 def _blocks(joins: dict[fx.Node, list[Join]], sizes: dict[fx.Node, tuple[int, int, int]]) -> list[list[fx.Node]]:
     """Concatenations that begin with one another, the longest first; of more than one concatenation."""
-    found: list[list[fx.Node]] = []
+    blocks: list[list[fx.Node]] = []
     for cat, own in joins.items():
         layout = [(j.source, j.start, j.count) for j in own]
         if sum(j.count for j in own) != sizes[cat][0]:
             continue  # a part lies outside of the segment
-        for block in found:
+        for block in blocks:
             longer = joins[block[-1]]
             if layout == [(j.source, j.start, j.count) for j in longer[: len(own)]] and len(own) < len(longer):
                 block.append(cat)
                 break
         else:
-            found.append([cat])
-    return [block for block in found if len(block) > 1]
+            blocks.append([cat])
+    return [block for block in blocks if len(block) > 1]
 
 
 def _gate_above(cat: fx.Node, rules: list[Rule], kept: frozenset[fx.Node]) -> tuple[fx.Node, list[Rule]] | None:

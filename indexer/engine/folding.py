@@ -32,7 +32,7 @@ def fold(graph: Graph, layers: Sequence[fx.Node]) -> dict[fx.Node, Convolution]:
 
     One that is itself a layer takes nothing in, since its own output is wanted.
     """
-    found = {}
+    convolutions = {}
     for node in graph.nodes:
         convolution = module_of(graph, node)
         if not isinstance(convolution, nn.Conv2d) or convolution.padding_mode != "zeros":
@@ -45,8 +45,8 @@ def fold(graph: Graph, layers: Sequence[fx.Node]) -> dict[fx.Node, Convolution]:
             scale, shift = affine(module_of(graph, norm))
             weight = weight * scale[:, None, None, None]
             bias = shift if bias is None else bias * scale + shift
-        found[node] = Convolution(weight.contiguous(memory_format=torch.channels_last), bias, norm)
-    return found
+        convolutions[node] = Convolution(weight.contiguous(memory_format=torch.channels_last), bias, norm)
+    return convolutions
 
 
 def affine(norm: Any) -> tuple[Tensor, Tensor]:

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 
-def _found() -> Any:
+def _onednn_product() -> Any:
     """The product of oneDNN, which torch.compile uses; None where this build of torch has none."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return None
     return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
-_ONEDNN = _found()
+_ONEDNN = _onednn_product()
 """On AMD processors torch's own `@` (MKL) keeps to AVX2: 8 rows times AlexNet's 4096 x 9216 weights took it 17.5 ms,
 oneDNN 9.2 ms, and 9,000 rows times 1024 x 256 ran at 173 and at 213 GFLOP/s (2 cores of an AMD EPYC, torch 2.15)."""
 

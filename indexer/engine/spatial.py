@@ -8,7 +8,7 @@ Resample     adaptive pooling to a size that does not divide                    
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,16 @@ from evigraph.indexer.engine.products import product
 from evigraph.indexer.engine.rules import OneChannel, Rule, RuleContext, Values, rule_of, space
 from evigraph.indexer.engine.windows import Frame, Span, Windows, whole
 from evigraph.indexer.model.graph import module_of
-from evigraph.indexer.model.operations import ADAPTIVE_AVERAGE_POOL, AVERAGE_POOL, CONVOLUTION, MAX_POOL, MEAN, RELU
+from evigraph.indexer.model.operations import (
+    ADAPTIVE_AVERAGE_POOL,
+    AVERAGE_POOL,
+    CONVOLUTION,
+    MAX_POOL,
+    MEAN,
+    PADDING,
+    RELU,
+)  # fmt: skip
+from evigraph.indexer.model.places import padding_of
 from evigraph.indexer.model.registry import Call, Pair, Window
 
 
@@ -255,3 +264,33 @@ def _adaptive(context: RuleContext, call: Call, sources: list[fx.Node]) -> list[
 def _averages(size: int, out: int) -> Tensor:
     """Adaptive average pooling along one axis, as an (out, size) matrix."""
     return F.adaptive_avg_pool1d(torch.eye(size)[None], out)[0].T
+
+
+@dataclass(frozen=True)
+class Shift(Rule):
+    """A map with constants before and after it; negative counts cut off."""
+
+    before: Pair
+
+    def frame(self, out: Frame) -> Frame:
+        return out.below(Window((1, 1), padding=self.before), *self.shape)
+
+    def pull(self, gradient: Tensor, out: Frame, values: Values, windows: Windows) -> Tensor:
+        frame, (top, left), (height, width) = self.frame(out), self.before, self.shape
+        if not frame.whole:
+            return windows.clip(gradient, frame, height, width)
+        if out.whole:
+            rows, columns = gradient.shape[2:]
+            return F.pad(gradient, (-left, left + width - columns, -top, top + height - rows))
+        down, across = out.y, out.x
+        moved = Frame(replace(down, start=down.start - top), replace(across, start=across.start - left))
+        return windows.reframe(gradient, moved, frame)
+
+
+@rule_of(PADDING)
+def _shift(context: RuleContext, call: Call, sources: list[fx.Node]) -> list[Rule]:
+    padding = padding_of(call)
+    if padding is None or padding[0] != "constant" or len(context.shapes[call.node]) != 4:
+        raise context.not_local(call)
+    _, down, across = padding
+    return [Shift(*context.ends(call.node, sources[0]), before=(down[0], across[0]))]

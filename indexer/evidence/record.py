@@ -68,8 +68,8 @@ class Recorder(Protocol):
             level: of the layer.
             pixels: (images, 3, height, width).
             image: (values,) int64, rows of them.
-            channel: (values,) int64, and
-            y: (values,) int64, and
-            x: (values,) int64, the value's place in its map.
+            channel: (values,) int64, of the layer's maps.
+            y: (values,) int64, rows of the maps.
+            x: (values,) int64, columns of the maps.
         """
         ...

@@ -203,14 +203,14 @@ def module_of(graph: Graph, node: fx.Node) -> Any:
 
 def reachable_from(sources: Iterable[fx.Node]) -> set[fx.Node]:
     """Every node that depends on one of `sources`, themselves included."""
-    found = set(sources)
-    pending = list(found)
+    reached = set(sources)
+    pending = list(reached)
     while pending:
         for user in pending.pop().users:
-            if user not in found:
-                found.add(user)
+            if user not in reached:
+                reached.add(user)
                 pending.append(user)
-    return found
+    return reached
 
 
 def between(nodes: Iterable[fx.Node], source: fx.Node, target: fx.Node) -> list[fx.Node]:
@@ -235,10 +235,10 @@ def cuts(nodes: Iterable[fx.Node]) -> set[fx.Node]:
     source = next(node for node in order if is_input(node))
     path = between(order, source, next(node for node in order if node.op == "output"))
     position = {node: index for index, node in enumerate(path)}
-    found = set()
+    passed_by_all = set()
     furthest = 0
     for index, node in enumerate(path):
         if furthest <= index:
-            found.add(node)
+            passed_by_all.add(node)
         furthest = max([furthest, *(position[user] for user in node.users if user in position)])
-    return found
+    return passed_by_all

@@ -92,12 +92,12 @@ def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[Feature
         logits = graph.execute(pixels, survey.visit)
     check_logits(logits, 1)
     names, passed_by_all = family_names(model, graph), cuts(graph.nodes)
-    found = []
+    maps = []
     for node, value in survey.maps.items():
         paths = graph.outputs.get(node, ()) or (graph.names[node],)
         # The whole block rather than its last operation, but not all of `features`.
         path = next((path for path in reversed(paths) if "." in path), paths[0])
-        found.append(
+        maps.append(
             FeatureMap(
                 module=path,
                 name=names.get(node, path),
@@ -112,7 +112,7 @@ def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[Feature
                 geometry=Geometry(*survey.places[node].axes, survey.size),
             )
         )
-    return found
+    return maps
 
 
 def default_layers(maps: Sequence[FeatureMap]) -> list[FeatureMap]:

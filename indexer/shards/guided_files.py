@@ -24,6 +24,7 @@ from evigraph.indexer.shards import durable
 from evigraph.indexer.shards.files import arrow_schema
 from evigraph.indexer.shards.folder import RunFolder
 from evigraph.schema.errors import RunFolderError
+from evigraph.schema.ids import image_id_of
 
 CROPS_PER_FILE = 256
 """What a kill can cost, some seconds of work; also so many at most are held in memory."""
@@ -49,7 +50,7 @@ def strongest_peaks(folder: RunFolder, count: int) -> Peaks:
     for shard in range(folder.shard_count):
         edge = folder.read(shard, "edge", [*names, "contribution"])
         columns = [edge[name].to_numpy().astype(np.int64) for name in names]
-        columns[2] //= 2  # from the decision to its image
+        columns[2] = image_id_of(columns[2])
         places = np.concatenate([places, np.stack(columns, 1)])
         contribution = np.concatenate([contribution, edge["contribution"].to_numpy()])
         places, contribution = _strongest(places, contribution, count)

@@ -18,16 +18,16 @@ BLUR_RADII = 6
 
 
 @dataclass(frozen=True)
-class Tried:
-    """What the network said without something, a row for each try; zeros where there was nothing to take away.
+class Outcomes:
+    """What the network decides without something, a row for each test; zeros where there was nothing to take away.
 
     Attributes:
-        there: (tries,) bool, whether there was.
-        logits: (tries, classes) float32.
-        disturbance: (tries,) float32, the root mean square of the change made, in the image or in the channel's map.
+        tested: (tests,) bool, whether there was.
+        logits: (tests, classes) float32.
+        disturbance: (tests,) float32, the root mean square of the change made, in the image or in the channel's map.
     """
 
-    there: Tensor
+    tested: Tensor
     logits: Tensor
     disturbance: Tensor
 
@@ -45,50 +45,50 @@ class Disturber:
         """
         self._network, self._means, self._occlude = network, means, occlude
 
-    def without_regions(self, pixels: Tensor, image: Tensor, boxes: Sequence[Box | None]) -> Tried:
-        """Each try's region hidden in the network's input.
+    def without_regions(self, pixels: Tensor, image: Tensor, boxes: Sequence[Box | None]) -> Outcomes:
+        """Each test's region hidden in the network's input.
 
         Args:
             pixels: (images, 3, height, width).
-            image: (tries,) int64, rows of them.
-            boxes: of each try; None for nothing to hide.
+            image: (tests,) int64, rows of them.
+            boxes: of each test; None for nothing to hide.
         """
-        tried = self._nothing_tried(torch.tensor([box is not None for box in boxes]), pixels)
-        for rows in some_at_a_time(torch.nonzero(tried.there)[:, 0], len(pixels)):
+        outcomes = self._no_outcomes(torch.tensor([box is not None for box in boxes]), pixels)
+        for rows in some_at_a_time(torch.nonzero(outcomes.tested)[:, 0], len(pixels)):
             before = pixels[image[rows]]
             cover = blurred(before) if self._occlude == "blur" else torch.zeros_like(before)
             after = before.clone()
             for place, row in enumerate(rows.tolist()):
                 top, bottom, left, right = boxes[row] or (0, 0, 0, 0)
                 after[place, :, top:bottom, left:right] = cover[place, :, top:bottom, left:right]
-            tried.logits[rows] = self._network.model(after).float()
-            tried.disturbance[rows] = root_mean_square(after - before)
-        return tried
+            outcomes.logits[rows] = self._network.model(after).float()
+            outcomes.disturbance[rows] = root_mean_square(after - before)
+        return outcomes
 
-    def without_channels(self, record: Record, pixels: Tensor, image: Tensor, layer: int, channel: Tensor) -> Tried:
-        """Each try's channel set to its mean, and the network run from there on.
+    def without_channels(self, record: Record, pixels: Tensor, image: Tensor, layer: int, channel: Tensor) -> Outcomes:
+        """Each test's channel set to its mean, and the network run from there on.
 
         Args:
             record: of the batch.
             pixels: (images, 3, height, width).
-            image: (tries,) int64, rows of them.
+            image: (tests,) int64, rows of them.
             layer: of the channels.
-            channel: (tries,) int64; NO_CHANNEL for none to remove.
+            channel: (tests,) int64; NO_CHANNEL for none to remove.
         """
         features = record.features[layer]
         means = self._means[layer].to(features)
-        tried = self._nothing_tried(channel != NO_CHANNEL, pixels)
-        for rows in some_at_a_time(torch.nonzero(tried.there)[:, 0], len(pixels)):
+        outcomes = self._no_outcomes(channel != NO_CHANNEL, pixels)
+        for rows in some_at_a_time(torch.nonzero(outcomes.tested)[:, 0], len(pixels)):
             place, removed = torch.arange(len(rows), device=rows.device), channel[rows]
             maps, mean = features[image[rows]], means[removed, None, None]
-            tried.disturbance[rows] = root_mean_square(mean - maps[place, removed])
+            outcomes.disturbance[rows] = root_mean_square(mean - maps[place, removed])
             maps[place, removed] = mean
-            tried.logits[rows] = self._network.recorder.logits_from(layer, maps, pixels[image[rows]]).float()
-        return tried
+            outcomes.logits[rows] = self._network.recorder.logits_from(layer, maps, pixels[image[rows]]).float()
+        return outcomes
 
-    def _nothing_tried(self, there: Tensor, like: Tensor) -> Tried:
-        logits = torch.zeros(len(there), self._network.class_count, device=like.device)
-        return Tried(there.to(like.device), logits, torch.zeros(len(there), device=like.device))
+    def _no_outcomes(self, tested: Tensor, like: Tensor) -> Outcomes:
+        logits = torch.zeros(len(tested), self._network.class_count, device=like.device)
+        return Outcomes(tested.to(like.device), logits, torch.zeros(len(tested), device=like.device))
 
 
 def some_at_a_time(rows: Tensor, size: int) -> Iterator[Tensor]:
@@ -97,7 +97,7 @@ def some_at_a_time(rows: Tensor, size: int) -> Iterator[Tensor]:
 
 
 def root_mean_square(change: Tensor) -> Tensor:
-    """(tries, ...) -> (tries,) float32, over all else."""
+    """(tests, ...) -> (tries,) float32, over all else."""
     return change.float().flatten(1).square().mean(1).sqrt()
 
 

@@ -26,7 +26,7 @@ from evigraph.indexer.evidence.hierarchy import LevelEdges
 from evigraph.indexer.evidence.measurement import Columns, DecomposedBatch, Measurement, Rows
 from evigraph.indexer.evidence.record import Box
 from evigraph.indexer.verify.controls import control_box, control_channels
-from evigraph.indexer.verify.disturb import NO_CHANNEL, Disturber, Tried
+from evigraph.indexer.verify.disturb import NO_CHANNEL, Disturber, Outcomes
 from evigraph.indexer.verify.settings import VerifySettings
 from evigraph.schema.ids import decision_id
 
@@ -75,20 +75,20 @@ class Baseline:
         right = [batch.right_classes[i] for i in image.tolist()]
         return cls(image, ids, class_id, decided.labels[image], predicted, batch.record.logits.float()[image], right)
 
-    def outcome(self, tried: Tried, prefix: str = "") -> Columns:
+    def outcome(self, outcomes: Outcomes, prefix: str = "") -> Columns:
         """What the network says now: columns of `verification`, null where nothing was taken away or no label is."""
-        predicted, change = tried.logits.argmax(1), tried.logits - self.logits
+        predicted, change = outcomes.logits.argmax(1), outcomes.logits - self.logits
         now_and_was = zip(predicted.tolist(), self.predicted.tolist(), self.right, strict=True)
         columns = {
             "predicted_id": predicted,
-            "logit": tried.logits.gather(1, self.class_id[:, None])[:, 0],
+            "logit": outcomes.logits.gather(1, self.class_id[:, None])[:, 0],
             "logit_change": change.gather(1, self.class_id[:, None])[:, 0],
             "label_logit_change": change.gather(1, self.label.clamp(min=0)[:, None])[:, 0],
             # Of several right classes any will do.
             "corrected": torch.tensor([now in right and was not in right for now, was, right in now_and_was]),
-            "disturbance": tried.disturbance,
+            "disturbance": outcomes.disturbance,
         }
-        none, unlabelled = ~tried.there.cpu().numpy(), (self.label < 0).cpu().numpy()
+        none, unlabelled = ~outcomes.tested.cpu().numpy(), (self.label < 0).cpu().numpy()
         of_label = ("label_logit_change", "corrected")
         return {
             prefix + name: np.ma.array(column.cpu().numpy(), mask=none | unlabelled if name in of_label else none)

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from tests.conftest import Cli
-from tests.support import tiny
+from tests.support import PATIENCE_S, tiny
 
 
 def test_index_publish_check_query(cli: Cli, index_words: list[str], tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_query_takes_variables_and_standard_input(published: Path) -> None:
     query = 'query ($layer: String!) { run { channelSupport(layer: $layer, class: "ant") { edges { cursor } } } }'
     piped = subprocess.run(
         tiny.command("query", "--db", published, "-", "--variables", '{"layer": "4"}'),
-        input=query, capture_output=True, text=True, timeout=60, cwd=tiny.ROOT, check=True,
+        input=query, capture_output=True, text=True, timeout=PATIENCE_S, cwd=tiny.ROOT, check=True,
     )  # fmt: skip
     assert "data" in json.loads(piped.stdout)
     assert piped.stderr == ""
@@ -199,7 +199,7 @@ def serving(db: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_serve_answers_and_stops(published: Path, stop: signal.Signals) -> None:
     with serving(published) as (server, address):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 health = httpx.get(f"{address}/healthz")
@@ -208,9 +208,9 @@ def test_serve_answers_and_stops(published: Path, stop: signal.Signals) -> None:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
         assert health.json()["status"] == "ok"
-        answer = httpx.post(f"{address}/graphql", json={"query": "{ run { imageCount } }"})
+        answer = httpx.post(f"{address}/graphql", json={"query": "{ run { imageCount } }"}, timeout=PATIENCE_S)
         assert answer.json() == {"data": {"run": {"imageCount": 12}}}
         server.send_signal(stop)
-        _, errors = server.communicate(timeout=30)
+        _, errors = server.communicate(timeout=PATIENCE_S)
         assert "Traceback" not in errors
         assert server.returncode in {0, 130, -stop}

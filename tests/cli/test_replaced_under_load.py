@@ -17,6 +17,7 @@ from evigraph.indexer.publish.manage import delete_runs, rollback
 from evigraph.indexer.publish.publish import publish
 from evigraph.schema.database import resolve
 from tests.cli.test_commands import serving
+from tests.support import PATIENCE_S
 from tests.support.synthetic import synthetic_run
 
 pytestmark = pytest.mark.slow
@@ -63,7 +64,7 @@ class Client:
 
     def ask_until(self, stop: threading.Event) -> None:
         """Each answer must be wholly that of one version."""
-        with httpx.Client(timeout=30) as http:
+        with httpx.Client(timeout=PATIENCE_S) as http:
             while not stop.is_set():
                 try:
                     response = http.post(f"{self.address}/graphql", json={"query": QUERY})
@@ -79,7 +80,7 @@ class Client:
 
 
 def _wait(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
@@ -161,4 +162,6 @@ def test_a_server_without_requests_lets_go_too(tmp_path: Path, runs: dict[str, P
         delete_runs(["live"], db)
         _wait(lambda: _open_versions(server.pid, tmp_path) == {resolve(db).name}, "the old file is let go")
         assert not (tmp_path / old).exists()
-        assert httpx.post(f"{address}/graphql", json={"query": "{ run { name } }"}).json() == {"data": {"run": None}}
+        assert httpx.post(f"{address}/graphql", json={"query": "{ run { name } }"}, timeout=PATIENCE_S).json() == {
+            "data": {"run": None}
+        }

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.support import tiny
+from tests.support import PATIENCE_S, tiny
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ def words(images: Path, run: Path) -> list[str]:
 def undisturbed(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """The rows of a run that nothing stopped."""
     run = tmp_path_factory.mktemp("undisturbed") / "run"
-    subprocess.run(words(images, run), check=True, capture_output=True, timeout=120, cwd=tiny.ROOT)
+    subprocess.run(words(images, run), check=True, capture_output=True, timeout=PATIENCE_S, cwd=tiny.ROOT)
     return rows(run)
 
 
@@ -66,7 +66,9 @@ def test_killed_at_any_moment_it_ends_with_the_same_rows(
         started = _shards(run)
     assert kills
     assert started < COUNT // 4
-    again = subprocess.run(words(images, run), check=True, capture_output=True, text=True, timeout=120, cwd=tiny.ROOT)
+    again = subprocess.run(
+        words(images, run), check=True, capture_output=True, text=True, timeout=PATIENCE_S, cwd=tiny.ROOT
+    )
     report = json.loads(again.stdout)
     assert report["image_total"] == COUNT
     assert report["new_image_count"] <= COUNT - 4 * started
@@ -87,11 +89,11 @@ def test_interrupted_it_says_that_it_goes_on(images: Path, undisturbed: dict[str
     )
     _wait_for_shards(indexing, run, 2)
     indexing.send_signal(signal.SIGINT)
-    _, errors = indexing.communicate(timeout=60)
+    _, errors = indexing.communicate(timeout=PATIENCE_S)
     assert indexing.returncode == 130
     assert errors == "evigraph: interrupted; the same command goes on where it stopped\n"
     assert not list(run.rglob("*.partial"))
-    subprocess.run(words(images, run), check=True, capture_output=True, timeout=120, cwd=tiny.ROOT)
+    subprocess.run(words(images, run), check=True, capture_output=True, timeout=PATIENCE_S, cwd=tiny.ROOT)
     assert rows(run) == undisturbed
 
 
@@ -101,7 +103,7 @@ def test_two_at_once_are_refused(images: Path, tmp_path: Path) -> None:
     try:
         _wait_for_shards(first, run, 1)
         first.send_signal(signal.SIGSTOP)
-        second = subprocess.run(words(images, run), capture_output=True, text=True, timeout=60, cwd=tiny.ROOT)
+        second = subprocess.run(words(images, run), capture_output=True, text=True, timeout=PATIENCE_S, cwd=tiny.ROOT)
     finally:
         first.kill()
         first.wait()
@@ -115,7 +117,9 @@ def _shards(run: Path) -> int:
 
 
 def _wait_for_shards(process: subprocess.Popen[str] | subprocess.Popen[bytes], run: Path, count: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while _shards(run) < count and process.poll() is None:
-        assert time.monotonic() < deadline
+        if time.monotonic() > deadline:
+            process.kill()
+            pytest.fail(f"no {count} shards within {PATIENCE_S} s")
         time.sleep(0.002)

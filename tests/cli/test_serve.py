@@ -14,7 +14,7 @@ import pytest
 from evigraph.commands.serve import _address, _tuned_process
 from evigraph.graphapi.store.settings import SETTINGS
 from tests.conftest import Cli
-from tests.support import tiny
+from tests.support import PATIENCE_S, tiny
 
 
 @pytest.mark.parametrize(
@@ -48,10 +48,11 @@ def test_settings_act_and_the_printed_address_answers(published: Path, host: str
         try:
             assert server.stdout is not None
             url = server.stdout.readline().split(" at ")[1].split(" ")[0]
-            answer = httpx.post(url, json={"query": "{ run { images(first: 3) { totalCount } } }"}, timeout=30)
+            answer = httpx.post(url, json={"query": "{ run { images(first: 3) { totalCount } } }"}, timeout=PATIENCE_S)
             (error,) = answer.json()["errors"]
             assert error["message"] == "first: 3 is not within 0 and 2; page on with `after`"
-            assert httpx.get(url, headers={"accept": "text/html"}).status_code == 406  # and no editor
+            editor = httpx.get(url, headers={"accept": "text/html"}, timeout=PATIENCE_S)
+            assert editor.status_code == 406
         finally:
             server.terminate()
 

@@ -19,6 +19,7 @@ from evigraph.schema.checks.checks import run_checks
 from evigraph.schema.database import REVISIONS, open_read_only, resolve, revision_of
 from evigraph.schema.errors import DatabaseError, EvidenceError, NotFoundError, UsageError
 from tests.database.conftest import copied, rows_of
+from tests.support import PATIENCE_S
 from tests.support.synthetic import synthetic_run
 
 
@@ -243,12 +244,12 @@ def test_each_change_excludes_every_other(two: Path, run_dir: Path) -> None:
     def stop(stage: str, _done: int, _total: int) -> None:
         if stage == "rollups":
             building.set()
-            assert go_on.wait(60)
+            assert go_on.wait(PATIENCE_S)
 
     thread = threading.Thread(target=publish, args=([run_dir], two, stop))
     thread.start()
     try:
-        assert building.wait(60)
+        assert building.wait(PATIENCE_S)
         for work in (lambda: delete_runs(["other"], two), lambda: rollback(two), lambda: publish([run_dir], two)):
             with pytest.raises(DatabaseError, match=r"another publish to .* is at work"):
                 work()

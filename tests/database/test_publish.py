@@ -263,10 +263,10 @@ def test_a_broken_invariant_is_named_and_not_published(own: Path, tmp_path: Path
         for shard in folder.pending_shards():
             tables = synthetic_shard(folder.description, folder.image_range(shard))
             for table in ("edge", "decomposition"):
-                rows = getattr(tables, table)
+                rows = tables[table]
                 column = rows.schema.get_field_index("importance")
                 doubled = pc.multiply(rows["importance"], pa.scalar(2, pa.float32()))
-                setattr(tables, table, rows.set_column(column, rows.schema.field(column), doubled))
+                tables[table] = rows.set_column(column, rows.schema.field(column), doubled)
             folder.write_shard(shard, tables)
         folder.finish()
     message = r"not published, as invariant importance is broken: \d+ edges whose importance"

@@ -33,9 +33,9 @@ from evigraph.schema.checks.checks import check_rollups, check_tables
 from evigraph.schema.database import open_read_only
 from evigraph.schema.errors import RunFolderError
 from tests.indexer.agreement import roots_of
+from tests.indexer.engine.test_engine import gated
+from tests.indexer.engine.test_rules import Function, conv
 from tests.indexer.reference import Reference
-from tests.indexer.test_engine import gated
-from tests.indexer.test_rules import Function, conv
 from tests.support import tiny
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]

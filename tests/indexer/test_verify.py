@@ -21,8 +21,7 @@ from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.sources import open_source
 from evigraph.indexer.engine.network import prepare
 from evigraph.indexer.model.geometry import gradient_boxes
-from evigraph.indexer.model.graph import frozen, trace
-from evigraph.indexer.model.layers import feature_maps
+from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.model.loading import load_model
 from evigraph.indexer.run.pipeline import index
 from evigraph.indexer.run.settings import Execution, IndexSettings
@@ -31,7 +30,8 @@ from evigraph.indexer.verify.means import sample_ids
 from evigraph.indexer.verify.settings import VerifySettings
 from evigraph.schema.errors import NotFoundError, RunFolderError, UsageError
 from tests.indexer import networks
-from tests.support import tiny
+from tests.indexer.arrivals import Arrivals, arrivals_at, reach
+from tests.support import PATIENCE_S, tiny
 
 SIDE = 65
 """Odd, so that windows of 3 in steps of 2 read the last pixel too: a field is then all that is read."""
@@ -126,7 +126,7 @@ def test_it_agrees_with_doing_the_same_by_hand(
             clean = network(batch.pixels)
             means = [_mean_by_hand(network, path, batch.pixels) for path in paths]
         hooked = model.endswith("Untraceable")
-        arrivals = [None if hooked else _arrivals(network, path) for path in paths]
+        arrivals = [None if hooked else arrivals_at(network, path, SIDE) for path in paths]
         near: dict[str, Any] = {"rel": 1e-3, "abs": 1e-4 * float(clean.abs().max())}
         for level, path in enumerate(paths):
             hidden = [row for row in tests if row["source_layer"] == level and row["method"] == "occlude"]
@@ -270,85 +270,10 @@ def _box_by_hand(
 ) -> tuple[int, int, int, int]:
     """The pixels that the peak depends on, found apart from the windows of operations."""
     if arrivals is not None:
-        return _reach(arrivals, row["source_y"], row["source_x"])
+        return reach(arrivals, row["source_y"], row["source_x"])
     at = [torch.tensor([row[name]]) for name in ("source_channel", "source_y", "source_x")]
     (box,) = gradient_boxes(network, path, pixels, *at)
     return box
-
-
-Arrivals = tuple[Tensor, Tensor]
-
-
-def _arrivals(network: nn.Module, path: str) -> Arrivals:
-    """(lines, height, width) bool for rows and columns of the input: the places of a map that a line's change changes.
-
-    NaN passes every operation, also a ReLU and a maximum.
-    """
-    found = []
-    for axis in (0, 1):
-        inputs = torch.zeros(SIDE, 3, SIDE, SIDE)
-        for line in range(SIDE):
-            inputs[line].select(1 + axis, line).fill_(torch.nan)
-        caught: list[Tensor] = []
-        handle = network.get_submodule(path).register_forward_hook(lambda _m, _a, out, to=caught: to.append(out))
-        with torch.no_grad():
-            network(inputs)
-        handle.remove()
-        found.append(caught[0].isnan().any(1))
-    return found[0], found[1]
-
-
-def _reach(arrivals: Arrivals, y: int, x: int) -> tuple[int, int, int, int]:
-    """The pixels whose change changes the place (y, x)."""
-    found = []
-    for arrived in arrivals:
-        lines = torch.nonzero(arrived[:, y, x])[:, 0]
-        found += [int(lines[0]), int(lines[-1]) + 1]
-    return found[0], found[1], found[2], found[3]
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("squeezenet1_1", "resnet18", "mobilenet_v2"),
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("densenet121", "googlenet", "vgg11")),
-    ],
-)
-def test_receptive_fields_are_where_a_change_arrives(name: str) -> None:
-    model = networks.build(name)
-    graph = trace(model)
-    pixels = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    with frozen(model):
-        layers = {layer.module: layer for layer in feature_maps(graph, model, pixels)}
-        modules = {path for path, _ in model.named_modules()}
-        paths = [path for path in layers if path in modules and layers[path].height > 1]
-        for path in [paths[0], paths[len(paths) // 3], paths[2 * len(paths) // 3]]:
-            layer, arrivals = layers[path], _arrivals(model, path)
-            for y, x in ((0, 0), (layer.height // 2, layer.width - 1)):
-                assert layer.geometry is not None
-                assert layer.geometry.box(y, x) == _reach(arrivals, y, x), path
-
-
-def test_what_squeezes_a_whole_map_sees_all_of_it() -> None:
-    """A channel is scaled by the mean of its map: every place depends on every pixel."""
-    model = networks.build("efficientnet_b0")
-    graph = trace(model)
-    pixels = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    layer = next(m for m in feature_maps(graph, model, pixels) if m.module == "features.2")
-    assert layer.geometry is not None
-    assert layer.geometry.box(layer.height - 1, 0) == (0, SIDE, 0, SIDE)
-
-
-@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "densenet121"])
-def test_a_network_replayed_with_its_own_maps_says_what_it_said(name: str) -> None:
-    model = networks.build(name)
-    pixels = torch.randn(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
-    network = prepare(model, SIDE)
-    with frozen(model):
-        record = network.recorder.record(pixels)
-        for level, features in enumerate(record.features):
-            logits = network.recorder.logits_from(level, features, pixels)
-            torch.testing.assert_close(logits, record.logits, rtol=1e-4, atol=1e-4)
 
 
 def test_the_most_important_channels_are_tested_by_their_most_important_edge(images: Path, tmp_path: Path) -> None:
@@ -440,7 +365,7 @@ def test_killed_it_ends_with_the_same_rows(images: Path, tmp_path: Path) -> None
             *("--verify", "all", "--occlude", "blur", "--attack", "pgd", "--eps", "8/255", "--attack-steps", "3"),
         )
 
-    subprocess.run(words(tmp_path / "whole"), check=True, capture_output=True, timeout=120, cwd=tiny.ROOT)
+    subprocess.run(words(tmp_path / "whole"), check=True, capture_output=True, timeout=PATIENCE_S, cwd=tiny.ROOT)
     killed = tmp_path / "killed"
     indexing = subprocess.Popen(words(killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tiny.ROOT)
     while indexing.poll() is None and not list(killed.glob("shards/00002.json")):
@@ -448,7 +373,7 @@ def test_killed_it_ends_with_the_same_rows(images: Path, tmp_path: Path) -> None
     indexing.send_signal(signal.SIGKILL)
     indexing.wait()
     assert not (killed / "finished.json").exists()
-    subprocess.run(words(killed), check=True, capture_output=True, timeout=120, cwd=tiny.ROOT)
+    subprocess.run(words(killed), check=True, capture_output=True, timeout=PATIENCE_S, cwd=tiny.ROOT)
     for table in ("image", "decision", "edge", "verification"):
         assert rows(killed, table) == rows(tmp_path / "whole", table)
         assert rows(killed, table)

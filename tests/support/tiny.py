@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from evigraph.indexer.data.settings import PreprocessingOptions
+from tests.support import PATIENCE_S
 
 MODEL = "tests.support.tiny:network"
 SIDE = 32
@@ -117,10 +118,10 @@ def _noise(random: np.random.Generator) -> Image.Image:
     return coarse.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
 
 
-def evigraph(*arguments: str | Path, timeout_s: float = 120, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def evigraph(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
     return subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=timeout_s, cwd=cwd, env=environment(), check=False
+        command(*arguments), capture_output=True, text=True, timeout=PATIENCE_S, cwd=cwd, env=environment(), check=False
     )
 
 

@@ -22,6 +22,7 @@ from evigraph.graphapi.http.app import create_app
 from evigraph.graphapi.store.settings import Settings
 from evigraph.indexer.publish.publish import publish
 from tests.graphapi.conftest import Ask, Sql
+from tests.support import PATIENCE_S
 from tests.support.synthetic import synthetic_run
 
 
@@ -181,7 +182,7 @@ def test_too_many_at_once(database: Path) -> None:
 
         statuses.append(await ask())
         gone.set()
-        await asyncio.wait([slow], timeout=20)
+        await asyncio.wait([slow], timeout=PATIENCE_S)
         assert slow.done()
         statuses.append(await ask())
         return statuses

@@ -13,7 +13,7 @@ from torchvision.models.shufflenetv2 import channel_shuffle
 from evigraph.indexer.model.geometry import Geometry
 from evigraph.indexer.model.graph import trace
 from evigraph.indexer.model.layers import FeatureMap, feature_maps
-from tests.indexer.test_rules import Function
+from tests.indexer.engine.test_rules import Function
 
 SIDE = 72
 
@@ -222,7 +222,10 @@ def test_what_sees_all_of_a_map_is_whole_and_keeps_its_stride(kind: str) -> None
 
 def test_gates_over_gates_leave_stride_and_field_alone() -> None:
     """Each multiplied the stride by the size of the map: after eight of them it was 4,194,304."""
-    gate = lambda: Function(lambda x, conv: x * conv(x.mean((2, 3), keepdim=True)), nn.Conv2d(4, 4, 1))  # noqa: E731
+
+    def gate() -> nn.Module:
+        return Function(lambda x, conv: x * conv(x.mean((2, 3), keepdim=True)), nn.Conv2d(4, 4, 1))
+
     network = Network(nn.Conv2d(3, 4, 3, 2, 1), *(gate() for _ in range(8)))
     layer = map_of(network.double())
     assert (layer.stride, layer.receptive_field) == (2, SIDE)

@@ -12,8 +12,9 @@ import pytest
 
 from evigraph.graphapi.store.settings import SETTINGS, Settings
 from evigraph.schema.errors import NotFoundError, UsageError
+from tests.support import PATIENCE_S
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 TABLE, CONSTANTS = PAGE.split("## Numbers that no setting changes")
 
@@ -107,4 +108,4 @@ app = create_app(Path({str(database)!r}))
 for now in (process(), asyncio.run(lived()), process()):
     assert now == before, (now, before)
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=PATIENCE_S)

@@ -9,6 +9,7 @@ import torch
 
 from evigraph.indexer.engine.windows import DECISION, Frame, Span, Windows, union, whole
 from evigraph.indexer.evidence.decisions import Decisions
+from evigraph.indexer.model.registry import Window
 
 
 def decisions_at(places: list[tuple[int, int, int]]) -> Decisions:
@@ -47,11 +48,11 @@ def test_span_as_large_as_the_map_is_the_map() -> None:
 
 
 def test_frame_is_whole_along_both_axes_or_none() -> None:
-    frame = DECISION.below((1, 7), (1, 1), (0, 3), (1, 1), 20, 6)
+    frame = DECISION.below(Window((1, 7), padding=(0, 3)), 20, 6)
     assert frame == whole(20, 6)
     assert frame.whole
     assert frame.size == (20, 6)
-    assert not DECISION.below((1, 7), (1, 1), (0, 3), (1, 1), 20, 8).whole
+    assert not DECISION.below(Window((1, 7), padding=(0, 3)), 20, 8).whole
 
 
 @pytest.mark.parametrize(("start", "size", "out"), [(0, 3, False), (-1, 3, True), (0, 4, True), (1, 2, False)])

@@ -11,7 +11,7 @@ from graphql import GraphQLObjectType, build_schema
 
 from evigraph.graphapi.service.schema import sdl
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 ROOT = REPOSITORY / "graphapi"
 DESIGN = REPOSITORY / "docs" / "design.md"
 

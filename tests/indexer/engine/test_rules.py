@@ -164,6 +164,26 @@ def test_average_behind_a_convolution() -> None:
     assert_exact(*small(nn.Sequential(nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 1, bias=False), nn.AvgPool2d(2))))
 
 
+PADS: dict[str, Callable[[], nn.Module]] = {
+    "zeros": lambda: nn.ZeroPad2d((1, 2, 0, 3)),
+    "constant": lambda: nn.ConstantPad2d(2, 0.5),
+    "function": lambda: Function(lambda x: F.pad(x, (2, 0, 1, 1))),
+    "across": lambda: Function(lambda x: F.pad(x, (0, 3), value=1.0)),
+    "cut off": lambda: Function(lambda x: F.pad(x, (-1, 2, 1, -2))),
+    "wide": lambda: nn.ZeroPad2d(6),
+}
+
+
+@pytest.mark.parametrize("kind", PADS)
+def test_padding(kind: str) -> None:
+    torch.manual_seed(0)
+    assert_exact(*small(nn.Sequential(PADS[kind](), conv(4, 5, stride=2), nn.ReLU())))
+    assert_exact(*small(nn.Sequential(conv(4, 4), nn.ReLU(), PADS[kind](), nn.Conv2d(4, 3, (4, 2), 2), nn.ReLU())))
+    assert_exact(*small(PADS[kind](), (5, 6)))
+    steps = [step for _ in range(3) for step in (conv(4, 4, 5), nn.ReLU(), PADS[kind]())]
+    assert_exact(*small(nn.Sequential(*steps, conv(4, 2)), (6, 8)))
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from evigraph.graphapi.store.live import Version
 from evigraph.graphapi.store.settings import Settings
 from evigraph.indexer.publish.publish import publish
 from evigraph.schema.errors import DatabaseError
+from tests.support import PATIENCE_S
 from tests.support.synthetic import synthetic_run
 
 IMAGES = {"a": 20, "b": 30, "c": 40}
@@ -100,11 +102,10 @@ def test_replaced_under_load(tmp_path: Path, versions: dict[str, Path], closed: 
 
 
 def _wait_until(condition: Any) -> None:
-    for _ in range(3000):
-        if condition():
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("waited 30 s in vain")
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_request_keeps_its_version(tmp_path: Path, versions: dict[str, Path], closed: list[Version]) -> None:
