@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.tiny import ROOT
 
+pytestmark = pytest.mark.slow
+
 PACKAGES = ("evigraph", "schema", "migrations", "indexer", "graphapi")
 BESIDE_MODULES = {
     "evigraph/py.typed",

@@ -69,6 +69,7 @@ def test_a_database_is_made_checked_and_asked_without_any_extra(published: Path,
     assert json.loads(done.stdout) == {"data": {"run": {"name": "run", "imageCount": 12}}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("libraries", "field"),
     [
