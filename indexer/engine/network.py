@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from evigraph.indexer.engine.hooked import HookedRecorder
 from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.record import Recorder
-from evigraph.indexer.model.graph import frozen, trace
+from evigraph.indexer.model.graph import evaluating, frozen, out_of_place, trace, writing_modules
 from evigraph.indexer.model.layers import FeatureMap, check_logits, choose_layers, default_layers, feature_maps
 from evigraph.indexer.model.registry import operation_of_module
 from evigraph.schema.errors import ModelError
 
+_REPEATED = 1e-5
+"""Of the largest logit: above what the same operations on the same values may differ by."""
 _MIXED = 1e-3
 """Of the largest logit: far above what another order of summation changes in float32."""
 
@@ -49,13 +51,16 @@ def prepare(model: nn.Module, size: int, layers: Sequence[str] | None = None) ->
         layers: names or module paths of the layers, lowest first; None for the default ones.
 
     Raises:
-        ModelError: the network cannot be run at this size, or has no layers.
+        ModelError: the network cannot be run at this size, has no layers, or is another one unless its modules write
+            into their inputs.
         UsageError: an unknown layer, or layers out of order.
     """
     like = next(model.parameters(), torch.empty(0))
     pixels = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(like.device, like.dtype)
     with frozen(model):
         logits = _run_once(model, pixels)
+    _check_in_place(model, pixels)
+    with frozen(model):
         try:
             graph = trace(model)
         except ModelError as error:
@@ -103,6 +108,37 @@ def _departure(traced: Callable[[Tensor], Any], model: nn.Module, pixels: Tensor
     return (
         f"the trace of {type(model).__name__} is not the network: logits differ by {difference:.2g} of {largest:.2g} "
         "(forward asks for the type of its input or keeps a state, or the network has hooks)"
+    )
+
+
+@torch.no_grad()
+def _check_in_place(model: nn.Module, pixels: Tensor) -> None:
+    """Raise ModelError where a module's writing into its input is part of what the network computes.
+
+    Networks are run without it, so that recorded maps stay what they were. That is another network where the input is
+    read again afterwards: by a shortcut around a block whose first module is such a ReLU.
+    """
+    both, writing = _beside(pixels), writing_modules(model)
+    if not writing:
+        return
+    with evaluating(model):
+        own = model(both.clone())
+        largest = float(own.abs().max())
+
+        def departs(paths: Iterable[str]) -> float:
+            with out_of_place([writing[path] for path in paths]):
+                difference = float((model(both.clone()) - own).abs().max())
+            return difference if difference > _REPEATED * largest else 0.0
+
+        difference = departs(writing)
+        # What gives another answer every time says nothing of writing in place.
+        if not difference or not torch.equal(own, model(both.clone())):
+            return
+        path = next((path for path in writing if departs([path])), next(iter(writing)))
+    raise ModelError(
+        f"module {path} ({type(writing[path]).__name__}) of {type(model).__name__} overwrites its input, which is read "
+        f"again afterwards: without that, as evidence is recorded, logits differ by {difference:.2g} of {largest:.2g}; "
+        "give the module inplace=False, and where the overwritten value is meant, use the module's output"
     )
 
 

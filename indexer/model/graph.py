@@ -171,29 +171,51 @@ def _make_out_of_place(node: fx.Node) -> None:
         node.target = str(node.target).rstrip("_")
 
 
+def writing_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """The modules that write into their input, by path."""
+    return {path: module for path, module in model.named_modules() if getattr(module, "inplace", False) is True}
+
+
 @contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """Within the block a network is in evaluation mode, needs no gradient of its parameters and no module writes into
-    its input; afterwards every module and parameter is as it was.
-    """
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Within the block a network is in evaluation mode; afterwards every module is as it was."""
     training = [module for module in model.modules() if module.training]
-    inplace = [module for module in model.modules() if getattr(module, "inplace", False) is True]
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for module in training:
         module.training = False
-    for module in inplace:
-        module.inplace = False  # type: ignore[assignment]
-    for parameter in trained:
-        parameter.requires_grad_(False)
     try:
         yield
     finally:
         for module in training:
             module.training = True
-        for module in inplace:
+
+
+@contextmanager
+def out_of_place(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Within the block these modules, which write into their input, do not."""
+    writing = list(modules)
+    for module in writing:
+        module.inplace = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for module in writing:
             module.inplace = True  # type: ignore[assignment]
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Within the block a network is in evaluation mode, needs no gradient of its parameters and no module writes into
+    its input; afterwards every module and parameter is as it was.
+    """
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    with evaluating(model), out_of_place(writing_modules(model).values()):
         for parameter in trained:
-            parameter.requires_grad_(True)
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in trained:
+                parameter.requires_grad_(True)
 
 
 def module_of(graph: Graph, node: fx.Node) -> Any:

@@ -36,6 +36,51 @@ def test_a_network_without_maps_is_refused() -> None:
         prepare(nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 5)), 16)
 
 
+class Shortcut(nn.Module):
+    """A block around whose first activation function a shortcut goes, or which both of two branches read."""
+
+    def __init__(self, activation: nn.Module, *, joined: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem: nn.Module = nn.Conv2d(3, 8, 3)
+        self.block = nn.Sequential(activation, nn.Conv2d(8, 8, 1))
+        self.joined, self.head = joined, nn.Linear(16 if joined else 8, 5)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        features = self.stem(pixels)
+        branch = self.block(features)  # in place, it changes what the next line reads
+        both = torch.cat([features, branch], 1) if self.joined else features + branch
+        logits: Tensor = self.head(both.relu().mean((2, 3)))
+        return logits
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        Shortcut(nn.Hardtanh(inplace=True)),
+        Shortcut(nn.SiLU(inplace=True)),
+        Shortcut(nn.Hardtanh(-1, 0.1, inplace=True), joined=True),
+        nn.Sequential(nn.Identity(), nn.Identity(), Shortcut(nn.ELU(inplace=True))),
+    ],
+    ids=["shortcut", "silu", "concatenation", "nested"],
+)
+def test_a_value_that_is_overwritten_and_read_again_is_refused(network: nn.Module) -> None:
+    """Without writing in place it is another network, whose evidence would be given as this one's."""
+    path = next(path for path, module in network.named_modules() if path.endswith("block.0"))
+    network.train()
+    with pytest.raises(ModelError, match=rf"module {path} \(\w+\) of \w+ overwrites its input.*inplace=False"):
+        prepare(network, 16)
+    assert all(module.training for module in network.modules())
+    assert getattr(network.get_submodule(path), "inplace")  # noqa: B009 - of nn.Module mypy knows no such attribute
+
+
+def test_a_value_that_is_overwritten_and_not_read_again_is_the_network_s_own() -> None:
+    """As in ResNet: the shortcut reads what the ReLU made."""
+    network = Shortcut(nn.ReLU(inplace=False))
+    network.stem = nn.Sequential(network.stem, nn.ReLU(inplace=True))
+    assert prepare(network, 16).class_count == 5
+
+
 def test_an_input_of_the_wrong_size_names_it() -> None:
     class Picky(nn.Module):
         def forward(self, pixels: Tensor) -> Tensor:
