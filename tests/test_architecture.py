@@ -184,6 +184,7 @@ def test_every_module_says_what_it_is(path: Path) -> None:
             "indexer.shards.folder indexer.publish.publish",
             {"torch", "strawberry", "starlette", "evigraph.graphapi"},
         ),
+        ("indexer.run.settings", {"torch", "PIL", "numpy", "typer"}),
         ("indexer.run.pipeline", {"strawberry", "starlette", "evigraph.graphapi"}),
         ("cli", {"torch", "strawberry", "sqlalchemy", "pyarrow", "evigraph.indexer", "evigraph.graphapi"}),
         ("indexer.demo", {"torch", "PIL"}),
