@@ -58,22 +58,27 @@ def prepare(model: nn.Module, size: int, layers: Sequence[str] | None = None) ->
     like = next(model.parameters(), torch.empty(0))
     pixels = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(like.device, like.dtype)
     with frozen(model):
-        logits = _run_once(model, pixels)
+        network = _recorded(model, pixels, layers)
     _check_in_place(model, pixels)
-    with frozen(model):
-        try:
-            graph = trace(model)
-        except ModelError as error:
-            return _hooked(model, pixels, layers, logits.shape[1], str(error))
-        # What the trace holds, before its maps are looked at; then what is made of it, which calls fewer modules.
-        why = _departure(graph.execute, model, pixels)
-        if why is None:
-            chosen = _chosen(feature_maps(graph, model, pixels), layers)
-            recorder = WindowedRecorder(graph, chosen, pixels)
-            why = _departure(lambda both: recorder.record(both).logits, model, pixels)
-        if why is not None:
-            return _hooked(model, pixels, layers, logits.shape[1], why)
-        return Network(model, chosen, logits.shape[1], recorder, recorder.fallbacks)
+    return network
+
+
+def _recorded(model: nn.Module, pixels: Tensor, layers: Sequence[str] | None) -> Network:
+    """A frozen network, traced if the trace computes the same, else recorded by hooks."""
+    logits = _run_once(model, pixels)
+    try:
+        graph = trace(model)
+    except ModelError as error:
+        return _hooked(model, pixels, layers, logits.shape[1], str(error))
+    # What the trace holds, before its maps are looked at; then what is made of it, which calls fewer modules.
+    why = _departure(graph.execute, model, pixels)
+    if why is None:
+        chosen = _chosen(feature_maps(graph, model, pixels), layers)
+        recorder = WindowedRecorder(graph, chosen, pixels)
+        why = _departure(lambda both: recorder.record(both).logits, model, pixels)
+    if why is not None:
+        return _hooked(model, pixels, layers, logits.shape[1], why)
+    return Network(model, chosen, logits.shape[1], recorder, recorder.fallbacks)
 
 
 def _chosen(maps: Sequence[FeatureMap], layers: Sequence[str] | None) -> list[FeatureMap]:

@@ -11,6 +11,8 @@ from evigraph.schema.database import REVISIONS, resolve
 from tests.conftest import Cli
 from tests.support.synthetic import synthetic_run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def two(cli: Cli, tmp_path: Path) -> Path:

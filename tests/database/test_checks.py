@@ -218,6 +218,7 @@ def test_a_control_told_of_in_part_or_of_evidence_is_found(writable: Connection,
     assert [result.name for result in check_tables(writable) if not result.ok] == ["verification-control"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ROLLUP_TABLES)
 @pytest.mark.parametrize("change", ["lost", "doubled", "other"])
 def test_a_wrong_rollup_is_found_and_no_other(writable: Connection, table: str, change: str) -> None:

@@ -36,6 +36,8 @@ from tests.conftest import Cli
 from tests.database.conftest import rows_of
 from tests.support.synthetic import synthetic_run
 
+pytestmark = pytest.mark.slow
+
 
 class _Scratch(Rollup):
     """What is declared on it has tables of its own, beside those of the program."""

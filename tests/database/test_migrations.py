@@ -26,6 +26,8 @@ from evigraph.schema.views import VIEWS
 from tests.database.conftest import rows_of
 from tests.support.synthetic import synthetic_run
 
+pytestmark = pytest.mark.slow
+
 TABLES = {*BASE_TABLES, "rollup_declaration", "alembic_version"}
 
 

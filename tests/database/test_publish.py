@@ -19,6 +19,8 @@ from evigraph.schema.errors import DatabaseError, EvidenceError, InvariantError,
 from tests.database.conftest import rows_of
 from tests.support.synthetic import describe, synthetic_run, synthetic_shard
 
+pytestmark = pytest.mark.slow
+
 
 def _files(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file() and not p.name.endswith(".lock")}

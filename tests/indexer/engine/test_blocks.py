@@ -10,6 +10,8 @@ from evigraph.indexer.engine.blocks import Collect
 from evigraph.indexer.model.graph import frozen
 from tests.indexer.exactness import assert_exact, autograd_maps, engine_maps, everywhere, recorder_of, small
 
+pytestmark = pytest.mark.slow
+
 GROWTH = 3
 
 
