@@ -22,6 +22,8 @@ from tests.database.conftest import copied, rows_of
 from tests.support import PATIENCE_S
 from tests.support.synthetic import synthetic_run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def other_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
