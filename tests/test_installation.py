@@ -86,7 +86,6 @@ def test_an_sdist_gives_the_same_wheel(tree: Path, wheel: Path, tmp_path: Path) 
     assert files_of(built(sdist, tmp_path / "dist")) == files_of(wheel)
 
 
-@pytest.mark.slow
 def test_it_lives_beside_the_other_schema(wheel: Path, tmp_path: Path) -> None:
     """A module `schema` as PyPI's package of that name installs it."""
     run("-m", "pip", "--disable-pip-version-check", "install", "--no-index", "--no-deps", "--target", tmp_path, wheel,
