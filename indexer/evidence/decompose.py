@@ -99,13 +99,10 @@ def decompose(
         return Decomposed(every, Evidence(*[whole] * 5, *[none] * 4), none, whole)
     evidence = _joined([part.evidence for part in parts])
     order = torch.argsort(evidence.decision * method.top_n + evidence.rank)
-    rows = [part.rows for part in parts]
-    positive_sum = features.new_zeros(len(decisions), dtype=torch.float32)
-    positive_count = torch.zeros_like(decisions.image)
-    for part in parts:
-        positive_sum[part.rows] = part.positive_sum
-        positive_count[part.rows] = part.positive_count
-    noted = joined([part.noted for part in parts], rows, order)
+    place = torch.argsort(torch.cat([part.rows for part in parts]))
+    positive_sum = torch.cat([part.positive_sum for part in parts]).float()[place]
+    positive_count = torch.cat([part.positive_count for part in parts])[place]
+    noted = joined([part.noted for part in parts], place, order)
     return Decomposed(every, evidence.at(order), positive_sum, positive_count, noted)
 
 

@@ -66,16 +66,21 @@ class DecomposedBatch(RecordedBatch):
         return cls(**vars(batch), levels=levels)
 
     @cached_property
+    def _root_image(self) -> NDArray[np.int64]:
+        """(roots,) the image of each root, by its place in the batch."""
+        images: NDArray[np.int64] = self.decided.roots.image.cpu().numpy()
+        return images
+
+    @cached_property
     def is_label(self) -> NDArray[np.bool_]:
         """(roots,) whether a root is of the label's class."""
-        later: NDArray[np.bool_] = np.diff(self.decided.roots.image.cpu().numpy(), prepend=-1) == 0
+        later: NDArray[np.bool_] = np.diff(self._root_image, prepend=-1) == 0
         return later
 
     @cached_property
     def decision_ids(self) -> NDArray[np.int64]:
         """(roots,) ids."""
-        images = self.image_ids.numpy()[self.decided.roots.image.cpu().numpy()]
-        ids: NDArray[np.int64] = decision_id(images, self.is_label)
+        ids: NDArray[np.int64] = decision_id(self.image_ids.numpy()[self._root_image], self.is_label)
         return ids
 
     @cached_property

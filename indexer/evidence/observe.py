@@ -99,15 +99,14 @@ def observed(observers: Sequence[Observer], part: Part, kept: Kept) -> Noted:
     return Noted(edge, target, rows)
 
 
-def joined(parts: Sequence[Noted], rows: Sequence[Tensor], order: Tensor) -> Noted:
+def joined(parts: Sequence[Noted], place: Tensor, order: Tensor) -> Noted:
     """What was noted of the parts of a layer as one.
 
     Args:
         parts: one or more.
-        rows: of each part its decisions, (decisions,) int64.
+        place: (decisions,) int64, where each decision of the layer stands among those of all parts.
         order: (edges,) int64, the order that the edges of all parts are brought into.
     """
-    place = torch.argsort(torch.cat(list(rows)))
     return Noted(
         {name: column[order] for name, column in _concatenated([part.edge for part in parts]).items()},
         {name: column[place] for name, column in _concatenated([part.target for part in parts]).items()},

@@ -17,11 +17,12 @@ from evigraph.indexer.evidence.overlaps import Overlaps
 from evigraph.indexer.model.layers import find_layers
 from evigraph.indexer.pictures.thumbnails import Pictures, picture_settings
 from evigraph.indexer.run.batch import Arithmetic
-from evigraph.indexer.run.rows import Decisions, Listing
+from evigraph.indexer.run.rows import DecisionRows, ListingRows
 from evigraph.indexer.run.settings import IndexSettings
 from evigraph.indexer.verify.means import MEAN_BATCH, channel_means, sample_ids
 from evigraph.indexer.verify.verifier import Verification
 from evigraph.schema.errors import UsageError
+from evigraph.schema.pictures import PictureSettings
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Run:
     arithmetic: Arithmetic
     image_total: int
 
+    @property
+    def pictures(self) -> PictureSettings | None:
+        """Which pictures are kept; None for none."""
+        return picture_settings(self.network, self.preprocessing.crop, self.settings.pictures)
+
 
 def measurements_of(run: Run) -> list[Measurement]:
     """All measurements of a run.
@@ -52,7 +58,7 @@ def measurements_of(run: Run) -> list[Measurement]:
         UsageError: layers are named that the run does not have, or context layers where the data has no maps.
     """
     wanted = (make(run) for make in MAKERS)
-    return [Decisions(run.source), Listing(run.source), *(measurement for measurement in wanted if measurement)]
+    return [DecisionRows(run.source), ListingRows(run.source), *(measurement for measurement in wanted if measurement)]
 
 
 def _context_labels(run: Run) -> Measurement | None:
@@ -92,8 +98,7 @@ def _verification(run: Run) -> Measurement | None:
 
 
 def _pictures(run: Run) -> Measurement | None:
-    pictures = picture_settings(run.network, run.preprocessing.crop, run.settings.pictures)
-    return Pictures(pictures, run.preprocessing) if pictures else None
+    return Pictures(run.pictures, run.preprocessing) if run.pictures else None
 
 
 MAKERS: list[Callable[[Run], Measurement | None]] = [_context_labels, _overlaps, _verification, _pictures]

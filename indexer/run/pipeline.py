@@ -24,7 +24,6 @@ from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.model.loading import LoadedModel, importable_here, load_model
 from evigraph.indexer.pictures.guided import make_guided
-from evigraph.indexer.pictures.thumbnails import picture_settings
 from evigraph.indexer.run.attack import Attacker
 from evigraph.indexer.run.batch import PRECISIONS, Arithmetic, BatchIndexer, precision
 from evigraph.indexer.run.describe import describe
@@ -53,15 +52,14 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
         EvidenceError: the model, weights, data, layers or run folder cannot be used; the message says why.
     """
     execution = settings.execution
-    device = _device(execution.device)
+    arithmetic = Arithmetic(_device(execution.device), PRECISIONS[execution.precision])
     loaded = load_model(settings.model, settings.weights)
     preprocessing = loaded.preprocessing.with_options(settings.preprocessing)
-    model = loaded.model.to(device, PRECISIONS[execution.precision])
-    with importable_here(), _threads(execution.threads), precision(execution.precision, device):
+    model = loaded.model.to(arithmetic.device, arithmetic.dtype)
+    with importable_here(), _threads(execution.threads), precision(execution.precision, arithmetic.device):
         network = prepare(model, preprocessing.crop, settings.layers)
         source = open_source(settings.data, _classes(settings, loaded, network), network.class_count)
         description = describe(settings, loaded, preprocessing, network, source)
-        arithmetic = Arithmetic(device, PRECISIONS[execution.precision])
         run = Run(settings, network, source, preprocessing, arithmetic, description.image_total)
         report = _index(run, description, progress)
     _require_some(report, settings.data)
@@ -101,9 +99,8 @@ def _index(run: Run, description: RunDescription, progress: Progress | None) -> 
                 if ids.stop == folder.image_range(shard).stop:
                     writer.write(shard, rows)
                     rows = ShardRows()
-        pictures = picture_settings(network, preprocessing.crop, settings.pictures)
-        if pictures and pictures.guided:
-            make_guided(folder, network, run.source, preprocessing, pictures, indexer.inputs, workers)
+        if run.pictures and run.pictures.guided:
+            make_guided(folder, network, run.source, preprocessing, run.pictures, indexer.inputs, workers)
         folder.finish()
         return report_of(folder, indexer, waiting, batch_size, time.perf_counter() - started)
 

@@ -20,7 +20,7 @@ from evigraph.indexer.evidence.measurement import (
     in_order,
 )
 from evigraph.indexer.shards.files import SHARD_SCHEMAS
-from evigraph.schema.ids import ROLES
+from evigraph.schema.ids import ROLES, image_id_of
 
 
 class ShardRows:
@@ -39,7 +39,7 @@ class ShardRows:
         return {table: _table(schema, self._parts[table]) for table, schema in SHARD_SCHEMAS.items()}
 
 
-class Decisions(Measurement):
+class DecisionRows(Measurement):
     """The images, their decisions, and the decomposed nodes with their edges."""
 
     tables = ("image", "decision", "decomposition", "edge")
@@ -69,7 +69,7 @@ class Decisions(Measurement):
         }
 
 
-class Listing(Measurement):
+class ListingRows(Measurement):
     """What the data set itself tells of its images."""
 
     tables = ("image_tag", "image_label")
@@ -104,7 +104,7 @@ def _decisions(batch: DecomposedBatch) -> Columns:
     decided, cuts = batch.decided, [level.cut for level in batch.levels]
     return {
         "decision_id": batch.decision_ids,
-        "image_id": batch.image_ids.numpy()[decided.roots.image.cpu().numpy()],
+        "image_id": image_id_of(batch.decision_ids),
         "class_id": batch.class_ids,
         "role": np.array(ROLES)[batch.is_label.astype(int)],
         "logit": decided.logit.cpu().numpy(),

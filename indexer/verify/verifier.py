@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from evigraph.indexer.engine.network import Network
@@ -28,7 +29,6 @@ from evigraph.indexer.evidence.record import Box
 from evigraph.indexer.verify.controls import control_box, control_channels
 from evigraph.indexer.verify.disturb import NO_CHANNEL, Disturber, Outcomes
 from evigraph.indexer.verify.settings import VerifySettings
-from evigraph.schema.ids import decision_id
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Baseline:
     """
 
     image: Tensor
-    decision_id: Tensor
+    decision_id: NDArray[np.int64]
     class_id: Tensor
     label: Tensor
     predicted: Tensor
@@ -71,7 +71,7 @@ class Baseline:
         decided = batch.decided
         image, class_id = decided.roots.image[root], decided.roots.class_id[root]
         predicted = decided.predicted[image]
-        ids = decision_id(batch.image_ids.to(image.device)[image], (class_id != predicted).long())
+        ids = batch.decision_ids[root.cpu().numpy()]
         right = [batch.right_classes[i] for i in image.tolist()]
         return cls(image, ids, class_id, decided.labels[image], predicted, batch.record.logits.float()[image], right)
 
@@ -158,7 +158,7 @@ class Verification(Measurement):
         of_edge = _edge_columns(tests)
         parts = [
             of_edge
-            | {"decision_id": baseline.decision_id.cpu().numpy(), "class_id": baseline.class_id.cpu().numpy()}
+            | {"decision_id": baseline.decision_id, "class_id": baseline.class_id.cpu().numpy()}
             | {"method": np.full(len(tests), method), **outcome}
             for method, outcome in methods.items()
         ]
