@@ -42,6 +42,18 @@ def image_uris(root: Path, folder: str, outside: Collection[Path] = ()) -> list[
     return sorted(_walk(root / folder, folder, visited, image_suffix))
 
 
+def some_image_uris(root: Path, folder: str) -> list[str]:
+    """As `image_uris`, of a folder that must hold images.
+
+    Raises:
+        DataError: likewise, or there are none.
+    """
+    uris = image_uris(root, folder)
+    if not uris:
+        raise DataError(f"{str(root / folder)!r} holds no images ({' '.join(sorted(IMAGE_SUFFIXES))})")
+    return uris
+
+
 def file_uris(root: Path, folder: str, suffixes: Collection[str]) -> list[str]:
     """As `image_uris`, for files of these suffixes (lower case, with the dot)."""
 

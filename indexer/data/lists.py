@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from evigraph.indexer.data.context_labels import read_class_file
-from evigraph.indexer.data.listing import IMAGE_SUFFIXES, image_uris
+from evigraph.indexer.data.listing import image_uris, some_image_uris
 from evigraph.indexer.data.request import DataRequest
 from evigraph.indexer.data.samples import DataSource, Sample, sorted_samples, split_tags
 from evigraph.indexer.data.sources import layout
@@ -44,9 +44,7 @@ def open_list(request: DataRequest) -> DataSource:
 def open_scenes(request: DataRequest) -> DataSource:
     """List a folder of images beside indexed maps."""
     root = request.place
-    uris = image_uris(root, "images")
-    if not uris:
-        raise DataError(f"{str(root / 'images')!r} holds no images ({' '.join(sorted(IMAGE_SUFFIXES))})")
+    uris = some_image_uris(root, "images")
     maps = set(image_uris(root, "masks"))
     labels = read_class_file(root / "classes.csv")
     labelled: dict[str, Sample] = {}
