@@ -21,9 +21,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import networkx as nx
-from sqlalchemy import Select, and_, cast, func, select
-from sqlalchemy.types import BigInteger, Double
+from sqlalchemy import Select, and_, func, select
 
+from evigraph.graphapi.questions.support import double_sum, edge_sums, total
 from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.names import find_class
@@ -154,9 +154,9 @@ def _kept(of_outcome: bool) -> Select[Any]:
         select(
             table.layer_id,
             table.channel,
-            cast(func.sum(table.decisions), BigInteger).label("decisions"),
-            cast(func.sum(table.edges), BigInteger).label("edges"),
-            cast(func.sum(table.importance_sum), Double).label("importance_sum"),
+            total(table.decisions).label("decisions"),
+            total(table.edges).label("edges"),
+            double_sum(table.importance_sum).label("importance_sum"),
         )
         .where(table.run_id == hole("run_id"), table.class_id == hole("class_id"), table.role == hole("role"))
         .where(*([table.outcome == hole("outcome")] if of_outcome else []))
@@ -174,13 +174,7 @@ def _kept(of_outcome: bool) -> Select[Any]:
 def _edges(outcome: str | None) -> Template[EdgeRow]:
     edge = edge_view.c
     key_of = (edge.target_layer, edge.target_channel, edge.source_layer, edge.source_channel)
-    rows = select(
-        *key_of,
-        func.count(edge.decision_id.distinct()).label("decisions"),
-        func.count().label("edges"),
-        cast(func.sum(edge.share), Double).label("share_sum"),
-        cast(func.sum(edge.importance), Double).label("importance_sum"),
-    ).where(
+    rows = select(*key_of, *edge_sums(edge)).where(
         edge.run_id == hole("run_id"),
         edge.root_class_id == hole("class_id"),
         ids.is_label(edge.decision_id) == hole("of_label"),

@@ -124,6 +124,16 @@ def _sums(table: Any) -> tuple[ColumnElement[Any], ...]:
     )
 
 
+def edge_sums(edges: Any) -> tuple[ColumnElement[Any], ...]:
+    """The same measures of edges themselves, to be grouped."""
+    return (
+        func.count(edges.decision_id.distinct()).label("decisions"),
+        func.count().label("edges"),
+        double_sum(edges.share).label("share_sum"),
+        double_sum(edges.importance).label("importance_sum"),
+    )
+
+
 def _support(role: str, outcome: str | None, order_by: str) -> Select[Any]:
     """Support of classes by channels."""
     table = ChannelSupport
@@ -203,10 +213,7 @@ def _edges_of_class(role: str) -> Select[Any]:
             of.run_id,
             of.root_class_id.label("class_id"),
             *key,
-            func.count(of.decision_id.distinct()).label("decisions"),
-            func.count().label("edges"),
-            double_sum(of.share).label("share_sum"),
-            double_sum(of.importance).label("importance_sum"),
+            *edge_sums(of),
         )
         .where(ids.is_label(of.decision_id) == (role == "label"))
         .group_by(of.run_id, of.root_class_id, *key)
