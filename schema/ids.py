@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from evigraph.schema.sql import literal
+
 ROLES = ("predicted", "label")
 """The roles of a decision; the place of each is what it adds to the id."""
 
@@ -29,15 +31,10 @@ def is_label(decision_id: Any) -> Any:
 
 def decision_id_sql(image_id: str, role: str) -> str:
     """The id of an image's decision; null where `role` is not one of ROLES."""
-    number = " ".join(f"WHEN '{name}' THEN {place}" for place, name in enumerate(ROLES))
+    number = " ".join(f"WHEN {literal(name)} THEN {place}" for place, name in enumerate(ROLES))
     return f"(2 * {image_id} + CASE {role} {number} END)"
 
 
 def image_id_sql(decision_id: str) -> str:
     """The image of a decision."""
     return f"({decision_id} // 2)"
-
-
-def is_label_sql(decision_id: str) -> str:
-    """Whether a decision has the label role."""
-    return f"({decision_id} % 2 = 1)"
