@@ -149,7 +149,8 @@ class IndexSettings(Settings):
     )
     data: str = option(
         "imagefolder:DIR, folder:DIR (no labels), list:FILE.csv (uri,label), or, with semantic maps, scenes:DIR, "
-        "voc:DIR, pascal-context:DIR, ade20k:DIR or coco-stuff:DIR; the last four take options, as voc:DIR?split=Main/val."
+        "voc:DIR, pascal-context:DIR, ade20k:DIR or coco-stuff:DIR; the last four take options, "
+        "as voc:DIR?split=Main/val."
     )
     run: Path = option("The run folder; one that was begun goes on.")
     name: str | None = option("Of the run; the run folder's name if not given.", default=None)
