@@ -10,7 +10,7 @@ JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo quick test test-oldest test-newest check-style bench schema clean
+.PHONY: help setup demo quick test test-oldest test-newest nightly check-style bench schema clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -53,6 +53,9 @@ test-newest:  ## the same on the newest versions that the ranges admit
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager \
 	  --editable '.[all,dev]'
 	.venv-newest/bin/python -m pytest $(AT_THE_ENDS)
+
+nightly: $(STAMP)  ## 200 random networks and 200 random folders of data, each exact or refused
+	EVIGRAPH_FUZZ=200 $(PYTEST) tests/fuzz
 
 check-style: $(STAMP)  ## ruff and mypy alone
 	$(BIN)/ruff check

@@ -57,3 +57,5 @@ def _print_summary(report: IndexReport) -> None:
         by_reason[reason].append(layer)
     for reason, layers in by_reason.items():
         print(f"  slow, by autograd over whole maps: down to {', '.join(layers)}, since {reason}")
+    for note in report.notes:
+        print(f"  note: {note}")

@@ -48,6 +48,7 @@ class DataSource:
         map_lookup: label id by mask value; values beyond its end are void.
         labels_by: how labels were matched to classes: "key or name", "sorted folders", "label" or "tags".
         map_root: the folder that map uris are relative to, where it is not `root`.
+        notes: how files and labels were read, where the user should know, a sentence each.
     """
 
     spec: str
@@ -58,6 +59,7 @@ class DataSource:
     map_lookup: tuple[int, ...] = ()
     labels_by: str = "label"
     map_root: Path | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def has_maps(self) -> bool:

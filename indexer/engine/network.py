@@ -33,6 +33,7 @@ class Network:
         class_count: its outputs.
         recorder: runs and records it.
         fallbacks: per segment, lowest first, why autograd over whole maps decomposes it; None where windows do.
+        notes: what the user should know of how it is run, a sentence each.
     """
 
     model: nn.Module
@@ -40,6 +41,7 @@ class Network:
     class_count: int
     recorder: Recorder
     fallbacks: list[str | None]
+    notes: tuple[str, ...] = ()
 
 
 def prepare(model: nn.Module, size: int, layers: Sequence[str] | None = None) -> Network:

@@ -40,12 +40,14 @@ class LoadedModel:
         weights_sha256: of the weights' file, or of the parameters where they came from none.
         preprocessing: what the weights ask for, else ImageNet's.
         class_names: in output order, where the weights carry them.
+        notes: what was done with the network and its weights that the user should know, a sentence each.
     """
 
     model: nn.Module
     weights_sha256: str
     preprocessing: Preprocessing
     class_names: Sequence[str] | None
+    notes: tuple[str, ...] = ()
 
 
 def load_model(name: str, weights: str) -> LoadedModel:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
@@ -61,12 +61,12 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
         source = open_source(settings.data, _classes(settings, loaded, network), network.class_count)
         description = describe(settings, loaded, preprocessing, network, source)
         run = Run(settings, network, source, preprocessing, arithmetic, description.image_total)
-        report = _index(run, description, progress)
+        report = _index(run, description, progress, loaded.notes)
     _require_some(report, settings.data)
     return report
 
 
-def _index(run: Run, description: RunDescription, progress: Progress | None) -> IndexReport:
+def _index(run: Run, description: RunDescription, progress: Progress | None, notes: Iterable[str]) -> IndexReport:
     settings, network, preprocessing = run.settings, run.network, run.preprocessing
     attacker = None
     if settings.attack:
@@ -102,7 +102,7 @@ def _index(run: Run, description: RunDescription, progress: Progress | None) -> 
         if run.pictures and run.pictures.guided:
             make_guided(folder, network, run.source, preprocessing, run.pictures, indexer.inputs, workers)
         folder.finish()
-        return report_of(folder, indexer, waiting, batch_size, time.perf_counter() - started)
+        return report_of(folder, indexer, waiting, batch_size, time.perf_counter() - started, notes)
 
 
 def _require_some(report: IndexReport, data: str) -> None:

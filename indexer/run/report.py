@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,7 +19,8 @@ class IndexReport:
     """What a finished run holds. Counts are of the whole run but for `new_image_count`, what this call indexed.
 
     `node_count` nodes were decomposed by this call, of which `barren_count` had no positive contribution;
-    `fallbacks` says by lower layer why a segment was decomposed by autograd over whole maps.
+    `fallbacks` says by lower layer why a segment was decomposed by autograd over whole maps; `notes` how the weights,
+    the network and the data were read, where the user should know, a sentence each.
     """
 
     run: str
@@ -35,6 +37,7 @@ class IndexReport:
     node_count: int
     barren_count: int
     fallbacks: dict[str, str]
+    notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, with the accuracy over the labelled images."""
@@ -43,9 +46,14 @@ class IndexReport:
 
 
 def report_of(
-    folder: RunFolder, indexer: BatchIndexer, new_image_count: int, batch_size: int, seconds: float
+    folder: RunFolder,
+    indexer: BatchIndexer,
+    new_image_count: int,
+    batch_size: int,
+    seconds: float,
+    notes: Iterable[str] = (),
 ) -> IndexReport:
-    """Count what a finished run folder holds."""
+    """Count what a finished run folder holds; `notes` are of the weights."""
     network = indexer.network
     labelled = correct = edges = 0
     skipped: Counter[str] = Counter()
@@ -72,4 +80,5 @@ def report_of(
         fallbacks={
             layer.name: why for layer, why in zip(network.layers, network.fallbacks, strict=True) if why is not None
         },
+        notes=(*notes, *network.notes, *indexer.source.notes),
     )
