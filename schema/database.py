@@ -8,10 +8,12 @@ instance per path in a process and would hand out the old database under the new
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import duckdb
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
@@ -114,32 +116,58 @@ def stale_rollups(connection: Connection) -> tuple[str, ...]:
     return tuple(name for name in declared | made if declared.get(name) != made.get(name))
 
 
-def run_ids_of(path: Path) -> dict[str, int]:
-    """Name to run_id of the runs of a database, whatever its revision.
+@dataclass(frozen=True)
+class RunOrigin:
+    """A published run, and what it was made from."""
+
+    run_id: int
+    name: str
+    model: str
+    weights_sha256: str
+    dataset: str
+    dataset_sha256: str
+
+
+def runs_of(path: Path) -> dict[str, RunOrigin]:
+    """The runs of a database by name, in the order of their ids, whatever its revision.
 
     Raises:
         DatabaseError: it cannot be read.
     """
     engine = _engine(resolve(path))
+    columns = ", ".join(field.name for field in fields(RunOrigin))
     try:
         with engine.connect() as connection:
-            rows = connection.exec_driver_sql("SELECT name, run_id FROM run ORDER BY run_id").all()
+            rows = connection.exec_driver_sql(f"SELECT {columns} FROM run ORDER BY run_id").all()
     except DBAPIError as error:
         raise DatabaseError(f"database {path} cannot be read: {one_line(error)}") from error
     finally:
         engine.dispose()
-    return {row.name: row.run_id for row in rows}
+    return {row.name: RunOrigin(*row) for row in rows}
 
 
 def _engine(file: Path) -> Engine:
+    path = str(file.absolute())
+    closed = {"enable_external_access": "false", "lock_configuration": "true"}
     # Late materialisation made "the top rows of an image" 6 to 10 times slower (DuckDB 1.5.6).
-    settings = {
-        "threads": 1,
-        "enable_external_access": "false",
-        "late_materialization_max_rows": 0,
-        "lock_configuration": "true",
-    }
-    return create_engine(URL.create("duckdb", database=str(file)), connect_args={"read_only": True, "config": settings})
+    settings: dict[str, str | int] = {"threads": 1, "late_materialization_max_rows": 0}
+    if not log_is_elsewhere(path):
+        settings |= closed
+    engine = create_engine(URL.create("duckdb", database=path), connect_args={"read_only": True, "config": settings})
+    if log_is_elsewhere(path):
+        # DuckDB would not let itself look for the log there; so it is closed off once the file is open.
+        @event.listens_for(engine, "connect")
+        def close_off(connection: Any, _: object) -> None:
+            if connection.execute("SELECT current_setting('lock_configuration')").fetchone() == (False,):
+                for name, value in closed.items():
+                    connection.execute(f"SET {name} = {value}")
+
+    return engine
+
+
+def log_is_elsewhere(path: str) -> bool:
+    """Whether DuckDB's log of a file is not beside it: .wal is put before the first ?, be that in a folder's name."""
+    return "?" in path
 
 
 def _read_state(engine: Engine, path: Path) -> tuple[str, tuple[str, ...]]:

@@ -22,6 +22,10 @@ def publish(
     memory_limit: Annotated[
         str | None, typer.Option(help="What DuckDB may hold in memory, such as 2GB; it sorts on the disk beyond.")
     ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Replace a run of the same name made from another network, weights or data."),
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -30,11 +34,13 @@ def publish(
     from evigraph.progress import StepProgress
 
     with StepProgress(quiet or as_json) as progress:
-        report = publish_runs(runs, db, progress, memory_limit)
+        report = publish_runs(runs, db, progress, memory_limit, replace_others=replace)
     if as_json:
         print(json.dumps(asdict(report), default=str))
     elif not quiet:
         size = report.size_bytes / 1e6
         print(f"published {', '.join(report.runs)} to {db}: {report.edge_count} edges of {report.image_count} images")
         print(f"  {size:.1f} MB in {report.seconds:.1f} s, its invariants checked")
+        for sentence in report.replaced:
+            print(f"  {sentence}")
         print(f"next: evigraph serve --db {in_shell(db)}")

@@ -53,6 +53,7 @@ def serve(
     from evigraph.graphapi.store.settings import Settings
 
     settings = Settings.from_texts(assignments or ())
+    host = host.removeprefix("[").removesuffix("]")  # as an IPv6 address stands in a URL
     service = create_app(db, settings=settings)
     listener = _listen(host, port, settings.max_waiting_connections)
     if not quiet:
@@ -83,8 +84,8 @@ def _tuned_process() -> Iterator[None]:
 
 
 def _address(host: str, port: int) -> str:
-    """The URL of a listener; an IPv6 address stands in brackets."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    """The URL of a listener; an IPv6 address stands in brackets, the sign before its zone escaped (RFC 6874)."""
+    return f"http://[{host.replace('%', '%25')}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _listen(host: str, port: int, max_waiting: int) -> socket.socket:

@@ -30,6 +30,7 @@ from evigraph.graphapi.http.media import media_routes
 from evigraph.graphapi.http.view import GRAPHQL_JSON, HTML, JSON, accepted, error_response, serve_graphql
 from evigraph.graphapi.service.encoding import to_json
 from evigraph.graphapi.service.execution import Service
+from evigraph.graphapi.store.live import UnavailableError
 from evigraph.graphapi.store.settings import Settings
 from evigraph.schema.database import REVISIONS
 
@@ -67,6 +68,9 @@ def create_app(database: Path, *, settings: Settings | None = None) -> Starlette
         status, message = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "")
         return error_response(status, message or "internal error; the server's log has its cause")
 
+    async def unavailable(_: Request, error: Exception) -> Response:
+        return error_response(503, str(error), UnavailableError.code, {"Retry-After": "1"})
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         watching = asyncio.create_task(service.database.watch())
@@ -94,5 +98,5 @@ def create_app(database: Path, *, settings: Settings | None = None) -> Starlette
     ]
     if settings.graphiql:
         routes.append(Mount("/static", StaticFiles(directory=STATIC)))
-    handlers: dict[Any, Any] = {HTTPException: refused, Exception: refused}
+    handlers: dict[Any, Any] = {HTTPException: refused, UnavailableError: unavailable, Exception: refused}
     return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers, lifespan=lifespan)

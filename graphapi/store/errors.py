@@ -5,6 +5,7 @@ Codes: those of `schema.errors` (NOT_FOUND, AMBIGUOUS, BAD_USER_INPUT, DATABASE 
     LIMIT_EXCEEDED              the query is too deep, too wide, or its answer too large
     GRAPHQL_PARSE_FAILED        the text is not GraphQL
     GRAPHQL_VALIDATION_FAILED   the query does not fit the schema
+    UNAVAILABLE                 the database is being overwritten; the same request can be answered a little later
     INTERNAL                    anything unexpected: logged in full under a correlation id, masked here
 """
 

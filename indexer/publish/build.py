@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 from sqlalchemy import Connection, create_engine
@@ -17,7 +18,7 @@ from evigraph.indexer.publish import load
 from evigraph.indexer.shards.folder import RunFolder
 from evigraph.migrations import migrate
 from evigraph.schema.checks.checks import CheckResult, check_rollups, check_tables
-from evigraph.schema.database import REVISIONS, run_ids_of, state_of
+from evigraph.schema.database import REVISIONS, log_is_elsewhere, runs_of, state_of
 from evigraph.schema.errors import DatabaseError, InvariantError
 from evigraph.schema.rollups.filling import build_rollups
 from evigraph.schema.rollups.keeping import remake_rollups
@@ -44,7 +45,7 @@ def build(
     inserted anew, so that nothing of it is left.
     """
     names = [folder.description.name for folder in folders]
-    old = {} if served is None else run_ids_of(served)
+    old = {} if served is None else {name: run.run_id for name, run in runs_of(served).items()}
     stays = all(name not in without and name not in names for name in old)
     if served is not None and stays:
         report("copy", 0, 1)
@@ -116,17 +117,32 @@ def _up_to_date(served: Path, building: Path, report: Progress) -> Path:
 @contextmanager
 def _writing(file: Path) -> Iterator[Connection]:
     """The one connection to a database that is being built; closed, with its engine, at the end."""
-    engine = create_engine(URL.create("duckdb", database=str(file)), poolclass=NullPool)
-    connection = engine.connect()
-    try:
-        yield connection
-    except BaseException:
-        # Not rolled back: after a failed write DuckDB refuses even that, which would hide the first error.
-        connection.invalidate()
-        raise
-    finally:
-        connection.close()
-        engine.dispose()
+    with _writable(file) as path:
+        engine = create_engine(URL.create("duckdb", database=str(path)), poolclass=NullPool)
+        connection = engine.connect()
+        try:
+            yield connection
+        except BaseException:
+            # Not rolled back: after a failed write DuckDB refuses even that, which would hide the first error.
+            connection.invalidate()
+            raise
+        finally:
+            connection.close()
+            engine.dispose()
+
+
+@contextmanager
+def _writable(file: Path) -> Iterator[Path]:
+    """Where DuckDB can write a file: in its own place, or in a temporary one from where it is moved at the end."""
+    if not log_is_elsewhere(str(file.absolute())):
+        yield file
+        return
+    with TemporaryDirectory(prefix="evigraph-") as folder:
+        elsewhere = Path(folder) / "building"
+        if file.exists():
+            shutil.move(file, elsewhere)
+        yield elsewhere
+        shutil.move(elsewhere, file)
 
 
 def scan(building: Path, report: Progress) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from evigraph.indexer.publish.build import Progress, build
 from evigraph.indexer.publish.replacement import replace, served_version, silent
 from evigraph.indexer.shards.folder import RunFolder
+from evigraph.schema.database import runs_of
 from evigraph.schema.errors import UsageError
 
 
@@ -31,12 +32,19 @@ class PublishReport:
     image_count: int
     edge_count: int
     """Both over the runs published now."""
+    replaced: tuple[str, ...]
+    """Of each run that took another's place: what differs, or that nothing of its origin does."""
     size_bytes: int
     seconds: float
 
 
 def publish(
-    run_dirs: Sequence[Path], db: Path, progress: Progress | None = None, memory_limit: str | None = None
+    run_dirs: Sequence[Path],
+    db: Path,
+    progress: Progress | None = None,
+    memory_limit: str | None = None,
+    *,
+    replace_others: bool = False,
 ) -> PublishReport:
     """Publish finished runs to `db`; a run of a name that is there already is replaced and keeps its id.
 
@@ -46,9 +54,11 @@ def publish(
         progress: told of each step.
         memory_limit: how much DuckDB may hold in memory, as "2GB"; beyond it sorts on the disk beside `db`. None
             for DuckDB's own limit. Some 300 MB of a run folder's rows come on top.
+        replace_others: replace runs of the same name that were made from another network, weights or data too.
 
     Raises:
-        UsageError: no run folder is given, two bear one name, or the memory limit is no size.
+        UsageError: no run folder is given, two bear one name, one would replace a run of another origin without
+            `replace_others`, or the memory limit is no size.
         RunFolderError: a run folder is unfinished, damaged or in use.
         DatabaseError: `db` is foreign, newer or being published to, the disk is full, or
             (InvariantError) the new version breaks an invariant. The served version is as it was.
@@ -63,15 +73,19 @@ def publish(
         served_version(db)  # reading the shards takes long: a foreign file is refused before
         for folder in folders:
             folder.require_whole(lambda done, total: report("verify", done, total))
-        version, (image_count, edge_count) = replace(
-            db, lambda building, served: build(building, served, folders, report, memory_limit=memory_limit), report
-        )
+
+        def make(building: Path, served: Path | None) -> tuple[tuple[str, ...], tuple[int, int]]:
+            replaced = _replaced(served, folders, db, others=replace_others)
+            return replaced, build(building, served, folders, report, memory_limit=memory_limit)
+
+        version, (replaced, (image_count, edge_count)) = replace(db, make, report)
     return PublishReport(
         db=db,
         version=version,
         runs=tuple(folder.description.name for folder in folders),
         image_count=image_count,
         edge_count=edge_count,
+        replaced=replaced,
         size_bytes=version.stat().st_size,
         seconds=time.monotonic() - started,
     )
@@ -89,3 +103,38 @@ def _require_distinct_names(folders: list[RunFolder]) -> None:
                 "publish one of them, or index one again with another --name"
             )
         by_name[name] = folder.path
+
+
+def _replaced(served: Path | None, folders: Sequence[RunFolder], db: Path, *, others: bool) -> tuple[str, ...]:
+    """What the new runs take the place of, a sentence each.
+
+    Raises:
+        UsageError: that was made from another network, weights or data, and `others` is false.
+    """
+    there = {} if served is None else runs_of(served)
+    sentences = []
+    for new in (folder.description for folder in folders):
+        old = there.get(new.name)
+        if old is None:
+            continue
+        changes = [
+            change
+            for differs, change in (
+                (old.model != new.model, f"network {old.model!r}, now {new.model!r}"),
+                (old.weights_sha256 != new.weights_sha256, "other weights"),
+                (old.dataset_sha256 != new.dataset_sha256, _other_data(old.dataset, new.dataset)),
+            )
+            if differs
+        ]
+        if changes and not others:
+            raise UsageError(
+                f"{db} holds a run {new.name!r} that was made from {' and '.join(changes)}; give --replace to put this "
+                "one in its place, or index under another --name to keep both"
+            )
+        of = f"one made from {' and '.join(changes)}" if changes else "one of the same network, weights and data"
+        sentences.append(f"run {new.name} replaces {of}")
+    return tuple(sentences)
+
+
+def _other_data(old: str, new: str) -> str:
+    return f"{old} as it was before" if old == new else f"other data ({old}, now {new})"

@@ -138,8 +138,8 @@ class RunFolder:
         return range(shard * size, min((shard + 1) * size, total))
 
     def shard_file(self, shard: int, table: str) -> Path:
-        """Where a shard keeps a table."""
-        return shard_file(self.path / "shards", shard, table)
+        """Where a shard keeps a table; absolute, as pyarrow and DuckDB take a leading ~ for the home folder."""
+        return shard_file(self.path / "shards", shard, table).absolute()
 
     def read(self, shard: int, table: str, columns: list[str] | None = None) -> pa.Table:
         """Rows of a shard that has the table; `pq.read_table` looks for a dataset first, which takes as long."""

@@ -103,12 +103,12 @@ def _open_versions(pid: int, folder: Path) -> set[str]:
 @pytest.mark.timeout(900)
 def test_replaced_under_load(tmp_path: Path, runs: dict[str, Path], answers: dict[str, Any]) -> None:
     db = tmp_path / "evidence.duckdb"
-    publish([runs["a"]], db)
+    publish([runs["a"]], db, replace_others=True)
     swaps: list[tuple[str, Callable[[], object]]] = [
-        *((name, lambda name=name: publish([runs[name]], db)) for name in "babab"),
+        *((name, lambda name=name: publish([runs[name]], db, replace_others=True)) for name in "babab"),
         ("a", lambda: rollback(db)),
         ("b", lambda: rollback(db, forward=True)),
-        ("a", lambda: publish([runs["a"]], db)),
+        ("a", lambda: publish([runs["a"]], db, replace_others=True)),
     ]
     with serving(db) as (server, address):
         _wait(lambda: _healthy(address), "the server answers")
@@ -152,12 +152,12 @@ def _healthy(address: str) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="open files are seen in /proc only")
 def test_a_server_without_requests_lets_go_too(tmp_path: Path, runs: dict[str, Path]) -> None:
     db = tmp_path / "evidence.duckdb"
-    publish([runs["a"]], db)
+    publish([runs["a"]], db, replace_others=True)
     with serving(db) as (server, address):
         _wait(lambda: _healthy(address), "the server answers")
         old = resolve(db).name
         assert _open_versions(server.pid, tmp_path) == {old}
-        publish([runs["b"]], db)
+        publish([runs["b"]], db, replace_others=True)
         _wait(lambda: _open_versions(server.pid, tmp_path) == {resolve(db).name}, "the old file is let go")
         delete_runs(["live"], db)
         _wait(lambda: _open_versions(server.pid, tmp_path) == {resolve(db).name}, "the old file is let go")

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from evigraph.graphapi.service.query import execute
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.shards.folder import SHARD_SCHEMAS, RunFolder
 from evigraph.schema.database import open_read_only, resolve
@@ -106,12 +107,41 @@ def test_a_run_of_the_same_name_is_replaced_and_keeps_its_id(own: Path, tmp_path
     publish([tmp_path / "b"], own)
     b_rows = rows_of(own)
     synthetic_run(tmp_path / "again", seed=7, images=20)
-    publish([tmp_path / "again"], own)
+    publish([tmp_path / "again"], own, replace_others=True)
     rows = rows_of(own)
     assert [row[:2] for row in rows["run"]] == [(1, "synthetic"), (2, "b")]
     assert rows["run"][0][10:12] == (19, 1)
     for table in rows:
         assert [r for r in rows[table] if r[0] == 2] == [r for r in b_rows[table] if r[0] == 2]
+
+
+def test_a_run_of_another_origin_is_replaced_only_where_that_is_asked_for(own: Path, tmp_path: Path) -> None:
+    """Half an hour's index of other images is not lost to a name that was used before."""
+    before = rows_of(own)
+    synthetic_run(tmp_path / "again", seed=7, images=20)
+    with pytest.raises(UsageError, match=r"holds a run 'synthetic' that was made from .*give --replace"):
+        publish([tmp_path / "again"], own)
+    assert rows_of(own) == before
+    report = publish([tmp_path / "again"], own, replace_others=True)
+    assert len(report.replaced) == 1
+    assert "other" in report.replaced[0] or "as it was before" in report.replaced[0]
+    again = publish([tmp_path / "again"], own)
+    assert again.replaced == ("run synthetic replaces one of the same network, weights and data",)
+
+
+@pytest.mark.parametrize(
+    "odd", ["what?", "memory?access_mode=READ_ONLY", "~", "~root", "a*[b]", "100%25#x", "-db", "l\nx"]
+)
+def test_a_folder_may_have_any_name(run_dir: Path, tmp_path: Path, odd: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DuckDB reads some signs in a path as its own: options after ?, the home folder, patterns."""
+    monkeypatch.chdir(tmp_path)
+    run, db = Path(odd), Path(odd, f"{odd}.duckdb")
+    shutil.copytree(run_dir, run)
+    for _ in range(2):  # the second time, what is there is attached
+        publish([run], db)
+    assert len(rows_of(db)["run"]) == 1
+    assert sorted(path.suffix for path in run.glob("*.duckdb*")) == [".duckdb"] * 3 + [".lock"]
+    assert execute(db, "{ run { name } }") == {"data": {"run": {"name": "synthetic"}}}
 
 
 @pytest.mark.slow

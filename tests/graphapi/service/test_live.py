@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
+from evigraph.graphapi.http.app import create_app
 from evigraph.graphapi.service.execution import Service
 from evigraph.graphapi.service.query import execute
-from evigraph.graphapi.store.live import Version
+from evigraph.graphapi.store.live import UnavailableError, Version
 from evigraph.graphapi.store.settings import Settings
 from evigraph.indexer.publish.publish import publish
 from evigraph.schema.errors import DatabaseError
@@ -85,7 +89,7 @@ def test_replaced_under_load(tmp_path: Path, versions: dict[str, Path], closed: 
     try:
         for name in ("b", "c"):
             _wait_until(lambda: all(totals for totals in seen) or failures != [])
-            publish([versions[name]], pointer)
+            publish([versions[name]], pointer, replace_others=True)
             count = IMAGES[name]
             _wait_until(lambda count=count: all(totals[-1] == count for totals in seen) or failures != [])
     finally:
@@ -116,7 +120,7 @@ def test_a_request_keeps_its_version(tmp_path: Path, versions: dict[str, Path], 
 
     async def scenario() -> None:
         async with service.database.request() as old:
-            publish([versions["b"]], pointer)
+            publish([versions["b"]], pointer, replace_others=True)
             old.file.unlink(missing_ok=True)
             async with service.database.request() as new:
                 assert new is not old
@@ -153,8 +157,63 @@ def test_a_broken_version_is_not_served(
     assert caplog.text.count("is not served") == 1
     pointer.unlink()
     pointer.symlink_to(good)
-    publish([versions["c"]], pointer)
+    publish([versions["c"]], pointer, replace_others=True)
     assert total() == IMAGES["c"]
+    service.close()
+
+
+@pytest.fixture
+def plain(tmp_path: Path, versions: dict[str, Path]) -> dict[str, Path]:
+    """A copy of a published file that is no version, to be served, and the files to put in its place."""
+    files = {}
+    for name in ("a", "b"):
+        publish([versions[name]], tmp_path / name / "evidence.duckdb")
+        files[name] = (tmp_path / name / "evidence.duckdb").resolve()
+    return files | {"served": Path(shutil.copy(files["a"], tmp_path / "served.duckdb"))}
+
+
+def _renamed(new: Path, served: Path) -> None:
+    Path(shutil.copy(new, served.with_name("new"))).rename(served)
+
+
+@pytest.mark.parametrize("put", [_renamed, shutil.copyfile], ids=["mv", "cp"])
+def test_a_plain_file_is_replaced(plain: dict[str, Path], put: Callable[[Path, Path], object]) -> None:
+    """The new content is served, whether another file takes the name or the same one is written over."""
+    service = Service(plain["served"], Settings())
+    for name in ("b", "a"):
+        put(plain[name], plain["served"])
+        assert _total(asyncio.run(service.answer(QUERY)).body) == IMAGES[name]
+    service.close()
+
+
+def test_a_plain_file_that_is_spoilt_is_unavailable(plain: dict[str, Path]) -> None:
+    """Nothing of what DuckDB remembers is served as if it were still there; a whole file is served again."""
+    served = plain["served"]
+    with TestClient(create_app(served, settings=Settings(retry_after_ms=1))) as client:
+        whole = served.read_bytes()
+        served.write_bytes(whole[: len(whole) // 2])
+        for path in ("/healthz", "/graphql?query={run{name}}"):
+            answer = client.get(path)
+            assert answer.status_code == 503
+            (error,) = answer.json()["errors"]
+            assert error["extensions"]["code"] == "UNAVAILABLE"
+            assert str(served) in error["message"]
+        served.write_bytes(plain["b"].read_bytes())
+        assert client.get("/healthz").json()["status"] == "ok"
+
+
+def test_a_request_ends_where_its_file_is_written_over(plain: dict[str, Path]) -> None:
+    """Statements after the change are refused, since the pages are no longer those that DuckDB knows of."""
+    service = Service(plain["served"], Settings())
+
+    async def scenario() -> None:
+        async with service.database.request() as version:
+            shutil.copyfile(plain["b"], plain["served"])
+            with pytest.raises(UnavailableError, match="overwritten"), version.connection():
+                pass
+
+    asyncio.run(scenario())
+    assert _total(asyncio.run(service.answer(QUERY)).body) == IMAGES["b"]
     service.close()
 
 
