@@ -99,6 +99,13 @@ class ClassList:
             return index
         return next((self._only(text, sorted(of[form])) for of in self._by_plain if form in of), None)
 
+    def match_only(self, text: str) -> int | None:
+        """As `match_loosely`; None too where several classes have that name."""
+        try:
+            return self.match_loosely(text)
+        except AmbiguousError:
+            return None
+
     def _only(self, text: str, indices: Sequence[int]) -> int | None:
         if len(indices) > 1:
             raise AmbiguousError("class name", text, (f"{self.entries[i].key!r} (index {i})" for i in indices))

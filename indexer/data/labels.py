@@ -1,13 +1,12 @@
-"""Which class of the network each folder, or each label of a list, is: by key, name or index, and never by a guess.
+"""Which class of the network each class folder is: by key, name or index, and never by a guess.
 
 Folders are matched by the first of these that fits all of them, and what was done is said:
 
 1. key or name, as written;
-2. a WordNet id or a number and a name in one ("n01440764 tench", "7_goldfish"), by the id or else by the name;
-3. name, without regard to case and to what separates words;
+2. WordNet id, alone or before a name ("n01440764 tench"); ImageNet's 1,000 ids are known by their sorted order;
+3. name, behind a number ("7_goldfish") or alone, without regard to case and to what separates words;
 4. index from 0 ("400", "class_007");
-5. ImageNet's 1,000 WordNet ids, whose sorted order is that of the networks' outputs;
-6. sorted order, as torchvision's ImageFolder trains, where nothing is known of the classes and the names are neither
+5. sorted order, as torchvision's ImageFolder trains, where nothing is known of the classes and the names are neither
    indices nor WordNet ids.
 
 What fits none of them, or fits in two ways, is refused with what to give.
@@ -24,10 +23,13 @@ from pathlib import Path
 from evigraph.indexer.data.class_files import WNID
 from evigraph.indexer.data.classes import ClassEntry, ClassList, numbered_classes, plain
 from evigraph.indexer.data.formats import composed
-from evigraph.schema.errors import AmbiguousError, DataError, near_matches
+from evigraph.schema.errors import DataError, near_matches
 
 IMAGENET_WNIDS = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"
 """SHA-256 of the ids of ILSVRC 2012's 1,000 classes (image-net.org), sorted and joined by line feeds."""
+
+IMAGENET_OUTPUTS = 1000
+"""ImageNet's devkit numbers its classes from 1 in another order than that of networks' outputs."""
 
 BACKGROUND_OUTPUTS = 1001
 """Of networks that put a background class before ImageNet's, as TensorFlow's do: an index is then off by one."""
@@ -85,10 +87,10 @@ def match_folders(
     """
     given = _Folders(root, folders, used, classes, class_count)
     ways = (_by_key_or_name, _by_wnid, _by_name_behind_number, _by_loose_name, _by_index, _by_sorted_order)
-    matched = next((found for way in ways if (found := way(given)) is not None), None)
-    if matched is None:
-        raise _unmatched(given)
-    return matched
+    for way in ways:
+        if matched := way(given):
+            return matched
+    raise _unmatched(given)
 
 
 def _by_key_or_name(given: _Folders) -> Matched | None:
@@ -108,8 +110,6 @@ def _by_wnid(given: _Folders) -> Matched | None:
         by_key = {folder: given.classes.match(wnid) for folder, (wnid, _) in split.items()}
         if None not in by_key.values():
             return _checked_names(given, given.classes, {f: i for f, i in by_key.items() if i is not None}, split)
-        if all(name for _, name in split.values()):
-            return _by_names(given, {folder: name for folder, (_, name) in split.items()}, "behind their WordNet id")
     wnids = sorted({match[1] for folder in given.all if (match := _WNID_FOLDER.fullmatch(folder))})
     known = hashlib.sha256("\n".join(wnids).encode()).hexdigest() == IMAGENET_WNIDS
     if known and len(given.all) == given.class_count == len(wnids) and _may_be_imagenet(given.classes):
@@ -119,6 +119,10 @@ def _by_wnid(given: _Folders) -> Matched | None:
             f"published networks: {wnids[0]!r} is class 0 and {wnids[-1]!r} class 999"
         )
         return Matched(given.classes or ClassList.from_names(given.all), by_order, "sorted folders", (note,))
+    if all(name for _, name in split.values()):
+        names = {folder: name for folder, (_, name) in split.items() if name}
+        if matched := _by_names(given, names, "behind their WordNet id"):
+            return matched
     raise given.error(
         f"the {len(given.used)} folders are WordNet ids such as {given.used[0]!r}, and no id of a class is known; "
         "give --classes FILE with the id of each output: a CSV with the columns index, wnid, name, or a list of "
@@ -138,7 +142,7 @@ def _checked_names(
 ) -> Matched:
     """Folders matched by an id in front of their name, unless a name is that of another class."""
     for folder, (_, name) in split.items():
-        named = _loosely(classes, name) if name else None
+        named = classes.match_only(name) if name else None
         if named is not None and named != label_ids[folder]:
             raise given.error(
                 f"folder {folder!r} has the id of class {label_ids[folder]} and the name of class {named}; "
@@ -244,7 +248,7 @@ def _by_index(given: _Folders) -> Matched | None:
     if all_there and numbered.in_text_order and classes is None:
         if everywhere == set(range(count)):
             return _sorted(given, "whose numbers, which are their sorted order, are the class indices")
-        if everywhere == set(range(1, count + 1)):
+        if everywhere == set(range(1, count + 1)) and count != IMAGENET_OUTPUTS:
             return _sorted(given, "whose numbers, which are their sorted order, count from 1")
     if top >= count:
         if numbered.in_text_order and all_there and top > count:
@@ -323,18 +327,11 @@ def _sorted(given: _Folders, how: str) -> Matched:
     )
 
 
-def _loosely(classes: ClassList, name: str) -> int | None:
-    try:
-        return classes.match_loosely(name)
-    except AmbiguousError:
-        return None
-
-
 def _unmatched(given: _Folders) -> DataError:
     if given.classes is None:
         unmatched = given.used
     else:
-        unmatched = [folder for folder in given.used if _loosely(given.classes, folder) is None] or given.used
+        unmatched = [folder for folder in given.used if given.classes.match_only(folder) is None] or given.used
     shown = ", ".join(map(repr, unmatched[:5])) + (f" and {len(unmatched) - 5} more" if len(unmatched) > 5 else "")
     if given.classes is None:
         return DataError(

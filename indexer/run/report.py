@@ -98,7 +98,8 @@ def accuracy_note(labelled: int, correct: int, class_count: int, promised: float
     """What to say of an accuracy that is far too low; None where it is not, or images are too few to tell.
 
     Far too low is below half of what the weights are published with, where that would happen to right labels less than
-    once in a thousand runs (Hoeffding's bound), and no better than chance over `CHANCE_IMAGES` or more.
+    once in a thousand runs (Hoeffding's bound); and what chance gives, or two standard deviations more, over
+    `CHANCE_IMAGES` or more.
 
     Args:
         labelled: images with a label.
@@ -115,6 +116,8 @@ def accuracy_note(labelled: int, correct: int, class_count: int, promised: float
         and math.exp(-2 * labelled * (promised - accuracy) ** 2) < 0.001
     ):
         return f"{shown} far below the {promised:.2f} that these weights are published with: {check}"
-    if labelled >= CHANCE_IMAGES and class_count > 1 and correct <= labelled / class_count:
+    by_chance = labelled / max(class_count, 1)
+    spread = math.sqrt(by_chance * (1 - 1 / max(class_count, 1)))
+    if labelled >= CHANCE_IMAGES and class_count > 1 and correct <= by_chance + 2 * spread:
         return f"{shown} no better than chance among {class_count} classes: {check}"
     return None
