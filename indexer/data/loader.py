@@ -187,10 +187,10 @@ def unnamed_note(unnamed: Mapping[int, int], source: DataSource) -> str | None:
     """What to say of mask values that no list names, and of how many images each was in; None where there are none."""
     if not unnamed:
         return None
-    shown = [
-        f"{f'colour {value >> 16},{value >> 8 & 255},{value & 255}' if source.map_colours else value} ({images} images)"
-        for value, images in sorted(unnamed.items(), key=lambda item: (-item[1], item[0]))
-    ]
+    shown = []
+    for value, images in sorted(unnamed.items(), key=lambda item: (-item[1], item[0])):
+        named = f"colour {value >> 16},{value >> 8 & 255},{value & 255}" if source.map_colours else str(value)
+        shown.append(f"{named} (in {images} image{'' if images == 1 else 's'})")
     more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
     return f"mask values that no list names were taken for void: {', '.join(shown[:5])}{more}"
 

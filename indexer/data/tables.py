@@ -122,7 +122,7 @@ def _decoded(path: Path, content: bytes) -> str:
         ) from None
     if "\0" in text:
         raise DataError(f"{path} is not text (it holds a zero byte); give a text file in UTF-8")
-    return text
+    return text.removeprefix("\ufeff")  # a mark that was encoded once more
 
 
 def _unmarked(content: bytes) -> str:

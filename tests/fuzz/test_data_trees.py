@@ -79,8 +79,8 @@ def rgb(image: Image.Image, content: bytes, lossless: bool) -> np.ndarray:
     """What the network should see of an image, made from what was drawn, or from what a lossy file holds."""
     if not lossless:
         with Image.open(io.BytesIO(content)) as stored:
-            return np.asarray(stored.convert("RGB"))
-    values = np.asarray(image)
+            return np.array(stored.convert("RGB"))
+    values: np.ndarray = np.asarray(image)
     if image.mode == "I;16":
         values = (values >> 8).astype(np.uint8)
     if image.mode == "P":
@@ -92,7 +92,7 @@ def rgb(image: Image.Image, content: bytes, lossless: bool) -> np.ndarray:
         values = values.astype(np.uint8) * 255
     if values.ndim == 2:
         return np.stack([values] * 3, axis=2)
-    return np.repeat(values[:, :, :1], 3, axis=2) if image.mode == "LA" else values[:, :, :3]
+    return np.stack([values[:, :, 0]] * 3, axis=2) if image.mode == "LA" else values[:, :, :3]
 
 
 FILES: list[tuple[str, str, str, dict[str, Any]]] = [
