@@ -14,10 +14,11 @@ Where numbers and lines disagree, or a number is missing, the file is refused: a
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,15 @@ SHAPES = (
 )
 
 WNID = re.compile(r"n[0-9]{8}")
+
+IMAGENET_WNIDS = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"
+"""SHA-256 of the ids of ILSVRC 2012's 1,000 classes (image-net.org), sorted and joined by line feeds."""
+
+
+def are_imagenet(wnids: Collection[str]) -> bool:
+    """Whether WordNet ids are those of ImageNet's 1,000 classes, in any order."""
+    return hashlib.sha256("\n".join(sorted(wnids)).encode()).hexdigest() == IMAGENET_WNIDS
+
 
 _INDEX_FIRST = re.compile(r"([0-9]+)(?:\s*[:;=,|]\s*|\s+[-–]\s+|\s+)(\S.*)")
 _INDEX_LAST = re.compile(r"(\S.*?)(?:\s*[:;=,|]\s*|\s+)([0-9]+)")
@@ -70,6 +80,13 @@ def parse_classes(path: Path, text: str) -> ParsedClasses:
     parsed = _parse(path, text)
     if not parsed.classes:
         raise DataError(f"{path} names no class; {SHAPES}")
+    keys = [key or name for key, name in parsed.classes]
+    if keys != sorted(keys) and are_imagenet(keys):
+        note = (
+            f"classes: {path} has ImageNet's ids in another order than the outputs of published networks, which are "
+            "sorted by id"
+        )
+        return replace(parsed, notes=(*parsed.notes, note))
     return parsed
 
 

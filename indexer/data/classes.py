@@ -88,16 +88,19 @@ class ClassList:
     def match_loosely(self, text: str) -> int | None:
         """As `match`, else the class of that name without regard to case, spaces, hyphens, underscores, dots, slashes.
 
-        Of a name such as "tench, Tinca tinca" each part counts where no whole name fits.
+        Of a class's name such as "tench, Tinca tinca" each part counts where no whole name fits; of `text` the first.
 
         Raises:
             AmbiguousError: several classes have that name.
         """
         index = self.match(text)
-        form = plain(text)
-        if index is not None or not form:
+        if index is not None:
             return index
-        return next((self._only(text, sorted(of[form])) for of in self._by_plain if form in of), None)
+        for form in (plain(text), plain(text.partition(",")[0])):
+            for of in self._by_plain:
+                if form and form in of:
+                    return self._only(text, sorted(of[form]))
+        return None
 
     def match_only(self, text: str) -> int | None:
         """As `match_loosely`; None too where several classes have that name."""

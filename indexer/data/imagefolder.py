@@ -13,6 +13,9 @@ from evigraph.indexer.data.samples import DataSource, Sample, sorted_samples
 from evigraph.indexer.data.sources import layout
 from evigraph.schema.errors import DataError
 
+SPLIT_FOLDERS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
+"""Folders, in lower case, that hold class folders rather than being some."""
+
 
 @layout("imagefolder", "DIR")
 def open_imagefolder(request: DataRequest) -> DataSource:
@@ -26,6 +29,11 @@ def open_imagefolder(request: DataRequest) -> DataSource:
         lack = "no class folders" if not folders else f"no images in its {len(folders)} folders"
         found = "".join(f"; {note}" for note in left_out.notes())
         raise DataError(f"{str(root)!r} has {lack}; images ({SUFFIXES_IN_WORDS}) must lie in {root}/CLASS/{found}")
+    if all(folder.casefold() in SPLIT_FOLDERS for folder in used) and not _are_classes(request, used):
+        raise DataError(
+            f"{str(root)!r} holds the splits {', '.join(map(repr, used))} and no class folders; give one split, "
+            f"such as imagefolder:{root}/{used[-1]}"
+        )
     matched = match_folders(root, folders, used, request.classes, request.class_count)
     samples = [Sample(uri, (matched.label_ids[folder],)) for folder in used for uri in uris[folder]]
     return DataSource(
@@ -36,6 +44,10 @@ def open_imagefolder(request: DataRequest) -> DataSource:
         labels_by=matched.labels_by,
         notes=(*matched.notes, *left_out.notes()),
     )
+
+
+def _are_classes(request: DataRequest, folders: list[str]) -> bool:
+    return request.classes is not None and all(request.classes.match_only(folder) is not None for folder in folders)
 
 
 def _class_folders(request: DataRequest, left_out: LeftOut) -> list[str]:

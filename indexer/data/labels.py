@@ -14,19 +14,15 @@ What fits none of them, or fits in two ways, is refused with what to give.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evigraph.indexer.data.class_files import WNID
+from evigraph.indexer.data.class_files import WNID, are_imagenet
 from evigraph.indexer.data.classes import ClassEntry, ClassList, numbered_classes, plain
 from evigraph.indexer.data.formats import composed
 from evigraph.schema.errors import DataError, near_matches
-
-IMAGENET_WNIDS = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"
-"""SHA-256 of the ids of ILSVRC 2012's 1,000 classes (image-net.org), sorted and joined by line feeds."""
 
 IMAGENET_OUTPUTS = 1000
 """ImageNet's devkit numbers its classes from 1 in another order than that of networks' outputs."""
@@ -111,8 +107,7 @@ def _by_wnid(given: _Folders) -> Matched | None:
         if None not in by_key.values():
             return _checked_names(given, given.classes, {f: i for f, i in by_key.items() if i is not None}, split)
     wnids = sorted({match[1] for folder in given.all if (match := _WNID_FOLDER.fullmatch(folder))})
-    known = hashlib.sha256("\n".join(wnids).encode()).hexdigest() == IMAGENET_WNIDS
-    if known and len(given.all) == given.class_count == len(wnids) and _may_be_imagenet(given.classes):
+    if are_imagenet(wnids) and len(given.all) == given.class_count == len(wnids) and _may_be_imagenet(given.classes):
         by_order = {folder: wnids.index(wnid) for folder, (wnid, _) in split.items()}
         note = (
             "labels: the folders are ImageNet's 1,000 WordNet ids, whose sorted order is that of the outputs of "
@@ -307,6 +302,8 @@ def _by_sorted_order(given: _Folders) -> Matched | None:
         return None
     if any(_WNID_FOLDER.fullmatch(folder) for folder in given.all):
         return None
+    if sorted(given.all, key=composed) != list(given.all):
+        return None  # macOS writes accents so that names sort otherwise than where the network was trained
     numbered = _numbers(given.all)
     if numbered is not None and not numbered.in_text_order:
         return None

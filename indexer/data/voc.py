@@ -144,18 +144,20 @@ def _select(root: Path, split: str | None, folders: Iterable[Path], left_out: Le
     if split is None:
         return uris
     path = _split_file(split, folders)
-    names = []
+    images = FileNames(uris, ".jpg")
+    found: dict[str, str | None] = {}
     for number, line in enumerate(read_text(path).splitlines(), 1):
-        if len(line.split()) > 1:
+        name = line.strip()
+        uri = images.find(f"{_IMAGES}/{name}") if name else None
+        if uri is None and len(name.split()) > 1:
             raise DataError(
-                f"{path}, line {number}: {line.strip()!r} is not just an image name; lists of one class tell "
+                f"{path}, line {number}: {name!r} is not just an image name; lists of one class tell "
                 "what is in an image, give one of images, such as split=Main/val"
             )
-        names.extend(line.split())
-    images = FileNames(uris, ".jpg")
-    found = {name: images.find(f"{_IMAGES}/{name}") for name in names}
+        if name:
+            found[name] = uri
     if not any(found.values()):
-        raise DataError(f"none of the {len(names)} images that {path} names is in {str(root / _IMAGES)!r}; check both")
+        raise DataError(f"none of the {len(found)} images that {path} names is in {str(root / _IMAGES)!r}; check both")
     return list(dict.fromkeys(uri or f"{_IMAGES}/{name}.jpg" for name, uri in found.items()))
 
 

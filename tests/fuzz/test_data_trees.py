@@ -87,7 +87,7 @@ def rgb(image: Image.Image, content: bytes, lossless: bool) -> np.ndarray:
         palette = np.zeros((256, 3), dtype=np.uint8)
         flat = np.array(image.getpalette(), dtype=np.uint8).reshape(-1, 3)
         palette[: len(flat)] = flat
-        return palette[values]
+        return np.array(palette[values])
     if image.mode == "1":
         values = values.astype(np.uint8) * 255
     if values.ndim == 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -169,6 +170,7 @@ def test_numbers_from_1_whose_order_is_that_of_the_text(tmp_path: Path) -> None:
         (["Golden_Retriever", "SHIH TZU", "japanese-spaniel"], DOGS, [3, 2, 1]),
         (["tench", "great_white_shark"], ("tench, Tinca tinca", "great white shark, white shark"), [0, 1]),
         (["1_crane", "0_crane"], ("crane", "crane"), [1, 0]),
+        (["tench, Tinca tinca", "goldfish, Carassius auratus"], ("goldfish", "tench"), [1, 0]),
     ],
 )
 def test_names_in_other_dress(tmp_path: Path, names: list[str], known: Sequence[str], expected: list[int]) -> None:
@@ -255,6 +257,20 @@ def test_sorted_folders_are_said_and_only_taken_where_nothing_is_known(tmp_path:
     assert "4 class folders and the network 5 outputs" in refusal(root, 5)
 
 
+def test_splits_are_no_classes(tmp_path: Path) -> None:
+    root = folders(tmp_path, ["train", "val"])
+    with pytest.raises(EvidenceError, match=r"holds the splits 'train', 'val' .* such as imagefolder:.*/val"):
+        opened(root, 2)
+    assert labels(opened(root, 2, ("val", "train"))) == {"train": 1, "val": 0}
+
+
+def test_accents_of_macos_that_sort_otherwise_are_refused(tmp_path: Path) -> None:
+    names = ["zoo", "éclair", "arc"]
+    root = folders(tmp_path / "composed", names)
+    assert labels(opened(root, 3)) == {"arc": 0, "zoo": 1, "éclair": 2}
+    refusal(folders(tmp_path / "apart", [unicodedata.normalize("NFD", name) for name in names]), 3)
+
+
 class TestOrderOfTheClassFile:
     WEIGHTS = ("tench", "goldfish", "great white shark", "tiger shark")
 
@@ -289,6 +305,15 @@ class TestOrderOfTheClassFile:
 
         names = ResNet18_Weights.IMAGENET1K_V1.meta["categories"]
         assert read_classes(IMAGENET, 1000, names).notes == ()
+
+    @pytest.mark.skipif(not IMAGENET.exists(), reason="../shared/data is not here")
+    @report("poloclub/bluff#2", "ImageNet's ids in another order than networks' outputs are told of")
+    def test_ids_of_imagenet_in_another_order(self, tmp_path: Path) -> None:
+        lines = [f"{entry.key} {entry.name}" for entry in read_classes(IMAGENET).entries]
+        (tmp_path / "words.txt").write_text("\n".join(lines))
+        assert read_classes(tmp_path / "words.txt", 1000).notes == ()
+        (tmp_path / "words.txt").write_text("\n".join(reversed(lines)))
+        assert "in another order than the outputs" in read_classes(tmp_path / "words.txt", 1000).notes[0]
 
     def test_names_of_another_network(self, tmp_path: Path) -> None:
         (tmp_path / "c.txt").write_text("a\nb\nc\nd\n")
