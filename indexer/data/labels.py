@@ -22,6 +22,7 @@ from pathlib import Path
 from evigraph.indexer.data.class_files import WNID, are_imagenet
 from evigraph.indexer.data.classes import ClassEntry, ClassList, numbered_classes, plain
 from evigraph.indexer.data.formats import composed
+from evigraph.indexer.data.tables import whole_number
 from evigraph.schema.errors import DataError, near_matches
 
 IMAGENET_OUTPUTS = 1000
@@ -30,10 +31,12 @@ IMAGENET_OUTPUTS = 1000
 BACKGROUND_OUTPUTS = 1001
 """Of networks that put a background class before ImageNet's, as TensorFlow's do: an index is then off by one."""
 
-_WNID_FOLDER = re.compile(rf"({WNID.pattern})(?:[\s_\-.:,]+(.*\S))?")
+_WNID_FOLDER = re.compile(rf"({WNID.pattern})(?:[\s_\-.:,]+(.*\S))?", re.IGNORECASE)
 
-_NUMBERED = re.compile(r"([^0-9]*?)[\s_\-.]*([0-9]{1,9})(?:[\s_\-.:]+(\S*[^\W\d_].*))?")
-"""A word, a number, a name: "class_007", "7", "007.Kestrel"."""
+_NUMBERED = re.compile(
+    r"(?:([^0-9]*[^0-9\s_\-.:=#])[\s_\-.:=#]*|#)?([0-9]{1,9})(?:[\s_\-.:]+(\S*[^\W\d_].*))?", re.DOTALL
+)
+"""A word, a number, a name: "class_007", "7", "007.Kestrel"; but not "-1" or "1.5"."""
 
 _INDEX_WORDS = frozenset({"", "c", "cat", "category", "class", "cls", "id", "idx", "index", "label", "target", "y"})
 """Words before a number that is meant as a class's index."""
@@ -99,14 +102,14 @@ def _by_key_or_name(given: _Folders) -> Matched | None:
 
 def _by_wnid(given: _Folders) -> Matched | None:
     matches = {folder: _WNID_FOLDER.fullmatch(folder) for folder in given.used}
-    split = {folder: (match[1], match[2]) for folder, match in matches.items() if match}
+    split = {folder: (match[1].lower(), match[2]) for folder, match in matches.items() if match}
     if len(split) < len(matches):
         return None
     if given.classes is not None:
         by_key = {folder: given.classes.match(wnid) for folder, (wnid, _) in split.items()}
         if None not in by_key.values():
             return _checked_names(given, given.classes, {f: i for f, i in by_key.items() if i is not None}, split)
-    wnids = sorted({match[1] for folder in given.all if (match := _WNID_FOLDER.fullmatch(folder))})
+    wnids = sorted({match[1].lower() for folder in given.all if (match := _WNID_FOLDER.fullmatch(folder))})
     if are_imagenet(wnids) and len(given.all) == given.class_count == len(wnids) and _may_be_imagenet(given.classes):
         by_order = {folder: wnids.index(wnid) for folder, (wnid, _) in split.items()}
         note = (
@@ -221,7 +224,7 @@ def _numbers(folders: Sequence[str]) -> _Numbered | None:
     matches = {folder: match for folder in folders if (match := _NUMBERED.fullmatch(folder))}
     if len(matches) < len(folders) or any(_WNID_FOLDER.fullmatch(folder) for folder in folders):
         return None
-    words = {match[1].strip(" _-.").casefold() for match in matches.values()}
+    words = {(match[1] or "").casefold().strip() for match in matches.values()}
     named = {folder: match[3] for folder, match in matches.items() if match[3]}
     if len(words) != 1 or len(named) not in (0, len(matches)):
         return None
@@ -304,7 +307,8 @@ def _by_sorted_order(given: _Folders) -> Matched | None:
         return None
     if sorted(given.all, key=composed) != list(given.all):
         return None  # macOS writes accents so that names sort otherwise than where the network was trained
-    numbered = _numbers(given.all)
+    numbers = [folder for folder in given.all if whole_number(folder) is not None]
+    numbered = _numbers(numbers if 2 < len(numbers) > len(given.all) / 2 else given.all)
     if numbered is not None and not numbered.in_text_order:
         return None
     return _sorted(given, "in sorted order, as torchvision's ImageFolder takes them")

@@ -115,10 +115,11 @@ class FileNames:
         return found[0]
 
     def notes(self, what: str) -> tuple[str, ...]:
-        """What was found by another name, as a sentence."""
+        """How many `what` were found by another name, as a sentence."""
         if not self.loose:
             return ()
-        return (f"{self.loose} {what} found by a name that differs in case, suffix or Unicode form",)
+        counted = f"{self.loose} {what}{'' if self.loose == 1 else 's'}"
+        return (f"found by a name that differs in case, suffix or Unicode form: {counted}",)
 
 
 def _folded_stem(uri: str) -> str:

@@ -87,7 +87,7 @@ def open_scenes(request: DataRequest) -> DataSource:
         sorted_samples(samples),
         request.class_list,
         labels_by=labels_by,
-        notes=(*notes, *maps.notes("semantic maps were"), *left_out.notes()),
+        notes=(*notes, *maps.notes("semantic map"), *left_out.notes()),
         **labels.of_source(),
     )
 
@@ -215,13 +215,13 @@ class LabelColumn:
                     "0 is a background, which would move every class by one, cannot be told; give --classes FILE"
                 )
             text, index = next(iter(self._indices.items()))
-            note = f"labels: {len(self._indices)} labels are class indices from 0: {self._shown(text, index)}"
+            note = f"labels: class indices from 0 ({len(self._indices)} different): {self._shown(text, index)}"
             notes.append(note if lowest == 0 else f"{note} (the least is {lowest})")
         if self._loose:
             text, index = next(iter(self._loose.items()))
             notes.append(
-                f"labels: {len(self._loose)} labels were matched to class names without regard to case and to what "
-                f"separates words: {self._shown(text, index)}"
+                "labels: class names without regard to case and to what separates words "
+                f"({len(self._loose)} different): {self._shown(text, index)}"
             )
         return tuple(notes)
 

@@ -113,7 +113,7 @@ def _source(
         sorted_samples(samples),
         request.class_list,
         labels_by="tags",
-        notes=(*maps.notes("semantic maps were"), *left_out.notes()),
+        notes=(*maps.notes("semantic map"), *left_out.notes()),
         **labels.of_source(),
     )
 

@@ -212,7 +212,8 @@ class ListPaths:
         if self._moved:
             told.append(f"the list's paths are absolute, so images are named relative to {str(self.root)!r}")
         if self._loose:
-            told.append(f"{self._loose} paths of the list were found by a name that differs in case or Unicode form")
+            counted = f"{self._loose} path{'' if self._loose == 1 else 's'} of the list"
+            told.append(f"found by a name that differs in case or Unicode form: {counted}")
         return tuple(told)
 
     def _local(self, row: Row) -> str:

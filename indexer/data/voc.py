@@ -200,7 +200,7 @@ def _source(
         request.class_list,
         labels_by="tags",
         map_root=map_root,
-        notes=(*files.notes("semantic maps were"), *left_out.notes()),
+        notes=(*files.notes("semantic map"), *left_out.notes()),
         **(labels or ContextLabels({}, ())).of_source(),
     )
 

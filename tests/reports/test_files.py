@@ -410,7 +410,7 @@ class TestLists:
         put(tmp_path / unicodedata.normalize("NFD", "é") / "a.JPG")
         source = self.listed(tmp_path, "uri,label\né/A.jpg,ant\ngone.png,bee\n")
         assert uris(source) == [unicodedata.normalize("NFD", "é") + "/a.JPG", "gone.png"]
-        assert source.notes == ("1 paths of the list were found by a name that differs in case or Unicode form",)
+        assert source.notes == ("found by a name that differs in case or Unicode form: 1 path of the list",)
 
 
 WNIDS = ("n01440764", "n01443537", "n01484850")
@@ -534,7 +534,7 @@ class TestMasks:
         source = self.scenes(tmp_path, np.full((SIDE, SIDE), 1), name, "mask_value,name\n1,sky\n")
         assert source.samples[0].map_uri == f"masks/{name}"
         assert source.notes == (
-            "1 semantic maps were found by a name that differs in case, suffix or Unicode form",
+            "found by a name that differs in case, suffix or Unicode form: 1 semantic map",
         )  # fmt: skip
 
     @report("histocartography/seg-gini#2", "a mask in JPEG, whose values are blurred, is none")

@@ -70,6 +70,8 @@ NAMED = [f"thing {chr(97 + i)}" for i in range(26)]
         ("Class {}", 12, NAMED[:12]),
         ("cls{}", 30, None),
         ("label-{}", 11, None),
+        ("idx={}", 14, NAMED[:14]),
+        ("#{}", 12, None),
     ],
 )
 def test_folders_named_by_index(tmp_path: Path, style: str, count: int, names: list[str] | None) -> None:
@@ -118,6 +120,7 @@ def test_a_part_of_index_folders_with_names_known(tmp_path: Path) -> None:
         (["s1", "s2", "s10"], 3, None, "no class order"),
         (["person_0", *(f"person_{i}" for i in range(1, 12))], 12, None, "counted by their number or sorted as text"),
         (["1", "01"], 5, None, "have one number"),
+        ([*map(str, range(11)), "other"], 12, None, "no class order"),
         pytest.param(
             [str(i) for i in range(1000)],
             1001,
@@ -178,6 +181,14 @@ def test_names_in_other_dress(tmp_path: Path, names: list[str], known: Sequence[
     assert labels(source) == dict(zip(names, expected, strict=True))
     assert source.labels_by == "normalised name"
     assert source.notes[0].startswith("labels: ")
+
+
+@pytest.mark.parametrize("names", [["-1", "0"], ["0.5", "1.5"], ["+0", "-0"], ["10", "9", "a"]])
+def test_signs_and_fractions_are_no_indices(tmp_path: Path, names: list[str]) -> None:
+    source = opened(folders(tmp_path, names), len(names))
+    assert labels(source) == {name: index for index, name in enumerate(sorted(names))}
+    assert source.labels_by == "sorted folders"
+    assert "in sorted order" in source.notes[0]
 
 
 def test_two_folders_of_one_loose_name_are_refused(tmp_path: Path) -> None:
@@ -331,7 +342,7 @@ class TestLists:
     def test_indices(self, tmp_path: Path) -> None:
         source = self.listed(tmp_path, "a.png,0\nb.png,012\nc.png,25.0\n", NAMED, 26)
         assert [sample.label_id for sample in source.samples] == [0, 12, 25]
-        assert source.notes == ("labels: 3 labels are class indices from 0: '0' is class 0 (thing a)",)
+        assert source.notes == ("labels: class indices from 0 (3 different): '0' is class 0 (thing a)",)
         assert "(the least is 1)" in self.listed(tmp_path, "a.png,1\n", None, 3).notes[0]
         with pytest.raises(EvidenceError, match="line 3: label: no class '26'"):
             self.listed(tmp_path, "a.png,1\nb.png,26\n", NAMED, 26)
@@ -341,7 +352,7 @@ class TestLists:
     def test_names_in_other_dress(self, tmp_path: Path) -> None:
         source = self.listed(tmp_path, "a.png,Golden_Retriever\nb.png,shih tzu\nc.png,Chihuahua\n", DOGS, 4)
         assert [sample.label_id for sample in source.samples] == [3, 2, 0]
-        assert "2 labels were matched to class names without regard to case" in source.notes[0]
+        assert "class names without regard to case and to what separates words (2 different)" in source.notes[0]
 
     def test_names_that_are_numbers(self, tmp_path: Path) -> None:
         source = self.listed(tmp_path, "a.png,5\nb.png,0\n", ("5", "0", "7"), 3)
