@@ -317,7 +317,45 @@ def folders_in_sorted_order(random: Random, tree: Tree) -> list[str]:
     return names
 
 
+def folders_of_odd_names(random: Random, tree: Tree) -> list[str]:
+    """Names that look like numbers and are none: in sorted order, or refused."""
+    pool = (
+        "-1",
+        "-0",
+        "+2",
+        "1.5",
+        ".5",
+        "1e3",
+        "0x1",
+        "[0]",
+        "(1)",
+        "10 9",
+        "a",
+        "A",
+        "_",
+        "n1",
+        "x-",
+        "²",
+        "１",
+        "7up",
+    )
+    names = sorted(str(name) for name in random.choice(pool, random.integers(2, 8), replace=False))
+    tree.class_count, tree.must = len(names), False
+    return names
+
+
+def folders_of_a_file_in_another_order(random: Random, tree: Tree) -> list[str]:
+    names = [NAMES[i] for i in random.permutation(len(NAMES))[: random.integers(2, 9)]]
+    tree.class_count = len(names)
+    tree.class_file = write_classes(random, tree.outside, names, None)
+    tree.names = [names[i] for i in random.permutation(len(names))]
+    tree.must, tree.never = tree.names == names, tree.names != names
+    return [variant(random, name) for name in names]
+
+
 FOLDERS = (
+    folders_of_odd_names,
+    folders_of_a_file_in_another_order,
     folders_by_index,
     folders_in_part,
     folders_by_name,
@@ -376,7 +414,13 @@ def draw_list(random: Random, tree: Tree) -> None:
         lines.append(mark.join((written, text)))
     sprinkle(random, tree.root)
     path = tree.root / ("list.csv", "my list?.txt")[random.integers(2)]
-    encoding = ("utf-8", "utf-8-sig", "utf-16")[random.integers(3)]
+    encoding = ("utf-8", "utf-8", "utf-8-sig", "utf-16", "latin-1")[random.integers(5)]
+    if encoding == "latin-1":
+        try:
+            ascii_alone = "\n".join(lines).encode("latin-1").isascii()
+        except UnicodeEncodeError:
+            encoding, ascii_alone = "utf-8", True
+        tree.must, tree.never = ascii_alone, not ascii_alone
     refused = random.random()
     if refused < 0.05:
         lines.append(mark.join(("https://example.org/a.png", lines[-1].rpartition(mark)[2])))
