@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 from evigraph.indexer.data.classes import ClassEntry, ClassList, read_classes
 from evigraph.indexer.data.samples import DataSource
 from evigraph.indexer.data.sources import open_source
+from evigraph.indexer.run import pipeline
 from evigraph.indexer.run.report import accuracy_note
 from evigraph.schema.errors import EvidenceError
 from tests.conftest import Cli
@@ -400,6 +402,17 @@ class TestAccuracy:
         told = [note for note in found["notes"] if note.startswith("accuracy ")]
         assert bool(told) == (found["correct_count"] <= 60 / 4 + 2 * (60 / 4 * 3 / 4) ** 0.5)
         assert any(note.startswith("labels: the folders are the classes, in sorted order") for note in found["notes"])
+
+    def test_what_weights_promise_is_compared(self, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        load = pipeline.load_model
+        monkeypatch.setattr(pipeline, "load_model", lambda *a, **k: replace(load(*a, **k), promised_accuracy=0.99))
+        data = tiny.draw_images(tmp_path / "images", 24)
+        run = ("index", "--model", tiny.MODEL, "--weights", "random", *tiny.INPUT, "--json", "--data")
+        shown = cli(*run, f"imagefolder:{data}", "--run", tmp_path / "run")
+        assert shown.code == 0, shown.stderr
+        assert "far below the 0.99 that these weights are published with" in json.loads(shown.stdout)["notes"][-1]
+        attacked = cli(*run, f"imagefolder:{data}", "--run", tmp_path / "attacked", "--attack", "noise")
+        assert "far below" not in attacked.stdout
 
     def test_torchvision_says_what_it_promises(self) -> None:
         from torchvision.models import ResNet18_Weights
