@@ -14,6 +14,7 @@ from PIL import Image
 from evigraph.indexer.data.classes import ClassEntry, ClassList, read_classes
 from evigraph.indexer.data.samples import DataSource
 from evigraph.indexer.data.sources import open_source
+from evigraph.indexer.model import loading
 from evigraph.indexer.run import pipeline
 from evigraph.indexer.run.report import accuracy_note
 from evigraph.schema.errors import EvidenceError
@@ -404,7 +405,7 @@ class TestAccuracy:
         assert any(note.startswith("labels: the folders are the classes, in sorted order") for note in found["notes"])
 
     def test_what_weights_promise_is_compared(self, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-        load = pipeline.load_model
+        load = loading.load_model
         monkeypatch.setattr(pipeline, "load_model", lambda *a, **k: replace(load(*a, **k), promised_accuracy=0.99))
         data = tiny.draw_images(tmp_path / "images", 24)
         run = ("index", "--model", tiny.MODEL, "--weights", "random", *tiny.INPUT, "--json", "--data")
@@ -417,7 +418,5 @@ class TestAccuracy:
     def test_torchvision_says_what_it_promises(self) -> None:
         from torchvision.models import ResNet18_Weights
 
-        from evigraph.indexer.model.loading import _promised
-
-        assert _promised(ResNet18_Weights.IMAGENET1K_V1.meta) == pytest.approx(0.69758)
-        assert _promised({}) is None
+        assert loading._promised(ResNet18_Weights.IMAGENET1K_V1.meta) == pytest.approx(0.69758)
+        assert loading._promised({}) is None
