@@ -7,13 +7,16 @@ How each kind of file becomes RGB:
   - 16-bit grey keeps its high byte, as Pillow does for 16-bit colour. 32-bit integers outside 0..65535 and
     floating point have no known range and are skipped.
   - EXIF orientation is applied; of an animation the first frame is taken.
+  - Of a PNG whose texts or colour profile are damaged or too long for Pillow, these are left out: they are no pixels.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import stat
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,13 +26,11 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from evigraph.indexer.data.formats import formats_of, is_heif
 from evigraph.schema.errors import DataError
 
 MAX_PIXELS = 100_000_000
 """Images of more pixels are skipped: 100 MP is 300 MB as RGB in every loader process."""
-
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
-"""Tried on a file's content, whatever its name; Pillow's other decoders (EPS runs Ghostscript) are not."""
 
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -82,13 +83,19 @@ def load_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 
 def load_image_and_map(
-    image_path: Path, map_path: Path, max_pixels: int = MAX_PIXELS
+    image_path: Path, map_path: Path, max_pixels: int = MAX_PIXELS, *, colours: bool = False
 ) -> tuple[Image.Image, Image.Image]:
     """Decode an image and its semantic map.
 
     Annotation tools differ in whether they look at EXIF orientation. A map that has the size of the image as
     stored is turned as the image is, one that has only the upright image's size is not. So for a square or
     half-turned image, where both sizes are equal, the map is taken to be of the pixels as stored.
+
+    Args:
+        image_path: any file.
+        map_path: any file.
+        max_pixels: the most pixels that are decoded of each.
+        colours: whether the map's values are its colours (65536 * red + 256 * green + blue) rather than indices.
 
     Returns:
         The image (mode RGB) and its map (the mask values, mode L where the file is of 8 bits, else I), both upright
@@ -100,7 +107,7 @@ def load_image_and_map(
     with _decoding():
         image = _load_upright(image_path, max_pixels)
         try:
-            semantic_map = _load_map(map_path, max_pixels)
+            semantic_map = _load_map(map_path, max_pixels, colours)
         except SkippedImage as skipped:
             raise SkippedImage(f"semantic map: {skipped.reason}") from None
     if semantic_map.size == image.stored_size and image.orientation in _TRANSPOSE:
@@ -148,11 +155,59 @@ def _check_file(path: Path) -> None:
 
 def _open(path: Path, max_pixels: int) -> Image.Image:
     _check_file(path)
-    image = Image.open(path, formats=FORMATS)
-    if image.width * image.height > max_pixels:
+    try:
+        return _opened(path, formats_of(path), max_pixels)
+    except (SkippedImage, Image.DecompressionBombError):
+        raise
+    except Exception as error:
+        with path.open("rb") as file:
+            head = file.read(16)
+        if is_heif(head) and isinstance(error, UnidentifiedImageError):
+            raise SkippedImage("HEIC, which needs pillow-heif") from None
+        if not head.startswith(_PNG):
+            raise
+    content = path.read_bytes()
+    for kept in (_ORIENTING, ()):
+        try:
+            return _opened(io.BytesIO(_without_texts(content, kept)), ("PNG",), max_pixels)
+        except (ValueError, SyntaxError, OSError, zlib.error) as error:
+            failure = error
+    raise failure
+
+
+def _opened(file: Path | io.BytesIO, formats: tuple[str, ...], max_pixels: int) -> Image.Image:
+    image = Image.open(file, formats=formats)
+    try:
+        if image.width * image.height > max_pixels:
+            raise SkippedImage("too many pixels")
+        if image.format == "PNG":
+            image.load()  # texts may stand behind the pixels
+    except BaseException:
         image.close()
-        raise SkippedImage("too many pixels")
+        raise
     return image
+
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_ORIENTING = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
+"""Keywords of the texts that may tell a PNG's orientation."""
+
+
+def _without_texts(content: bytes, kept: tuple[bytes, ...]) -> bytes:
+    """A PNG without texts, but for those of the keywords `kept`, without colour profile and what else is damaged.
+
+    Critical chunks (a capital letter first), which hold the pixels, are copied as they are.
+    """
+    parts, at = [_PNG], len(_PNG)
+    while at + 12 <= len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+        kind, data = content[at + 4 : at + 8], content[at + 8 : end - 4]
+        whole = end <= len(content) and zlib.crc32(kind + data) == int.from_bytes(content[end - 4 : end], "big")
+        text = kind in (b"tEXt", b"zTXt", b"iTXt", b"iCCP") and not data.startswith(kept)
+        if not kind[:1].islower() or (whole and not text):
+            parts.append(content[at:end])
+        at = end
+    return b"".join(parts)
 
 
 def _load_upright(path: Path, max_pixels: int) -> _Upright:
@@ -199,17 +254,28 @@ def _from_wide(image: Image.Image) -> Image.Image:
     return Image.fromarray((values.astype(np.uint16) >> 8).astype(np.uint8))
 
 
-def _load_map(path: Path, max_pixels: int) -> Image.Image:
+def _load_map(path: Path, max_pixels: int, colours: bool) -> Image.Image:
     if path.suffix.lower() == ".mat":
         return _load_matrix(path, max_pixels)
     with _open(path, max_pixels) as image:
         orientation = _orientation(image)
         image.load()
-        if image.mode not in ("P", "L", "1", "I", "I;16", "I;16B", "I;16L"):
+        if colours:
+            upright = _packed(image)
+        elif image.mode not in ("P", "L", "1", "I", "I;16", "I;16B", "I;16L"):
             raise SkippedImage("neither indexed nor grey")
-        values: np.ndarray[Any, Any] = np.asarray(image)
-        upright = Image.fromarray(values.astype(np.uint8 if image.mode in ("P", "L", "1") else np.int32))
+        else:
+            values: np.ndarray[Any, Any] = np.asarray(image)
+            upright = Image.fromarray(values.astype(np.uint8 if image.mode in ("P", "L", "1") else np.int32))
         return upright.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else upright
+
+
+def _packed(image: Image.Image) -> Image.Image:
+    """A map in colours, mode I: each pixel is 65536 * red + 256 * green + blue."""
+    if image.mode not in ("RGB", "RGBA", "P"):
+        raise SkippedImage("not in colours, as its list of labels is")
+    rgb: np.ndarray[Any, Any] = np.asarray(image.convert("RGB")).astype(np.int32)
+    return Image.fromarray(rgb @ np.array([65536, 256, 1], dtype=np.int32))
 
 
 def _load_matrix(path: Path, max_pixels: int) -> Image.Image:

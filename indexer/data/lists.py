@@ -1,10 +1,11 @@
 """Images whose labels are in a CSV file of the user's own, without semantic maps and with them.
 
-    FILE.csv            columns uri (relative to the file's folder), label (key, name or index; empty = unlabelled)
+    FILE.csv            columns uri (relative to the file's folder), label (key, name or index; empty = unlabelled);
+                        or, without a header, an image's path and its label on each line
 
     DIR/images/**/NAME.jpg
     DIR/masks/**/NAME.png    same path; the label ids of the image, at its size
-    DIR/classes.csv          mask_value,name
+    DIR/classes.csv          mask_value,name; or labelmap.txt, for masks in colours (CVAT)
     DIR/labels.csv           optional: uri or file, label (one class), labels (tags, separated by semicolons)
 
 Lines of labels.csv whose image is not there are passed over, so that a part of a set can be used as it is.
@@ -12,62 +13,111 @@ Lines of labels.csv whose image is not there are passed over, so that a part of 
 
 from __future__ import annotations
 
-import posixpath
-from dataclasses import replace
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from evigraph.indexer.data.context_labels import read_class_file
-from evigraph.indexer.data.listing import image_uris, some_image_uris
+from evigraph.indexer.data.context_labels import labels_of_folder
+from evigraph.indexer.data.formats import LeftOut, image_suffix, suffix_of
+from evigraph.indexer.data.labels import BACKGROUND_OUTPUTS
+from evigraph.indexer.data.listing import FileNames, image_uris, some_image_uris
 from evigraph.indexer.data.request import DataRequest
 from evigraph.indexer.data.samples import DataSource, Sample, sorted_samples, split_tags
 from evigraph.indexer.data.sources import layout
-from evigraph.indexer.data.tables import Row, Table, read_table
+from evigraph.indexer.data.tables import (
+    DELIMITERS,
+    ListPaths,
+    Row,
+    Table,
+    parse_table,
+    read_table,
+    read_text,
+    whole_number,
+)
 from evigraph.schema.errors import DataError, UsageError
+
+MASK_SUFFIXES = frozenset({".png", ".bmp", ".gif", ".tif", ".tiff"})
+"""Of types that keep every value, as JPEG does not."""
 
 
 @layout("list", "FILE.csv")
 def open_list(request: DataRequest) -> DataSource:
     """List the images that a CSV file names."""
-    path, table = request.place, read_table(request.place, ("uri", "label"))
+    table = _read_list(request.place)
+    paths, labels = ListPaths(table, "uri"), LabelColumn(request)
     samples: dict[str, Sample] = {}
     for row in table.rows:
-        uri = _inside(table, row, row.cells["uri"])
+        uri = paths.uri(row)
         if uri in samples:
             raise table.error(row, f"uri {uri!r} is given twice")
-        samples[uri] = Sample(uri, _label(table, row, request))
+        samples[uri] = Sample(uri, _label(table, row, labels))
     if not samples:
-        raise DataError(f"{path} lists no images; give one a line below the header")
-    return DataSource(request.spec, path.parent, sorted_samples(samples.values()), request.class_list)
+        raise DataError(f"{request.place} lists no images; give one a line below the header")
+    return DataSource(
+        request.spec,
+        paths.root,
+        sorted_samples(samples.values()),
+        request.class_list,
+        notes=(*labels.notes(), *paths.notes()),
+    )
 
 
 @layout("scenes", "DIR")
 def open_scenes(request: DataRequest) -> DataSource:
     """List a folder of images beside indexed maps."""
-    root = request.place
-    uris = some_image_uris(root, "images")
-    maps = set(image_uris(root, "masks"))
-    labels = read_class_file(root / "classes.csv")
+    root, left_out = request.place, LeftOut()
+    uris = some_image_uris(root, "images", left_out)
+    masks = [uri for uri in image_uris(root, "masks", left_out=LeftOut()) if suffix_of(uri) in MASK_SUFFIXES]
+    maps = FileNames(masks)
+    labels = labels_of_folder(root)
     labelled: dict[str, Sample] = {}
     labels_by = "label"
+    notes: tuple[str, ...] = ()
     if (root / "labels.csv").is_file():
-        labelled, labels_by = _read_scene_labels(root / "labels.csv", set(uris), request)
-    samples = []
-    for uri in uris:
-        map_uri = f"masks/{PurePosixPath(uri).relative_to('images').with_suffix('.png')}"
-        sample = labelled.get(uri, Sample(uri))
-        samples.append(replace(sample, map_uri=map_uri if map_uri in maps else None))
+        labelled, labels_by, notes = _read_scene_labels(root / "labels.csv", set(uris), request)
+    stems = {uri: f"masks/{PurePosixPath(uri).relative_to('images').with_suffix('')}" for uri in uris}
+    samples = [replace(labelled.get(uri, Sample(uri)), map_uri=maps.find(stem)) for uri, stem in stems.items()]
     if not any(sample.map_uri for sample in samples):
         raise DataError(
-            f"none of the {len(uris)} images has a semantic map; {uris[0]!r} needs "
-            f"'masks/{PurePosixPath(uris[0]).relative_to('images').with_suffix('.png')}'"
+            f"none of the {len(uris)} images has a semantic map; {uris[0]!r} needs {stems[uris[0]] + '.png'!r}"
         )
     return DataSource(
-        request.spec, root, sorted_samples(samples), request.class_list, labels.names, labels.lookup, labels_by
+        request.spec,
+        root,
+        sorted_samples(samples),
+        request.class_list,
+        labels_by=labels_by,
+        notes=(*notes, *maps.notes("semantic map"), *left_out.notes()),
+        **labels.of_source(),
     )
 
 
-def _read_scene_labels(path: Path, uris: set[str], request: DataRequest) -> tuple[dict[str, Sample], str]:
-    """The classes and tags in labels.csv, by uri, and how the class labels were matched.
+def _read_list(path: Path) -> Table:
+    """The table of a list; of one without a header, as Caffe's tools write them, with the columns put over it."""
+    text = read_text(path)
+    first = next((line.strip() for line in text.split("\n") if line.strip()), "")
+    for mark in (*DELIMITERS, " "):
+        cells = first.rsplit(mark, 1)
+        if len(cells) == 2 and image_suffix(PurePosixPath(cells[0].strip().strip('"').replace("\\", "/")).name):
+            rows = [
+                Row(number, {"uri": uri.strip().strip('"'), "label": label.strip().strip('"')})
+                for number, line in enumerate(text.split("\n"), 1)
+                if line.strip()
+                for uri, found, label in (line.strip().rpartition(mark),)
+                if found or _refuse(path, number, line)
+            ]
+            return Table(path, ("uri", "label"), tuple(rows))
+    return parse_table(path, text, ("uri", "label"))
+
+
+def _refuse(path: Path, number: int, line: str) -> bool:
+    raise DataError(f"{path}, line {number}: {line.strip()!r} is not a path and a label, as line 1 is")
+
+
+def _read_scene_labels(
+    path: Path, uris: set[str], request: DataRequest
+) -> tuple[dict[str, Sample], str, tuple[str, ...]]:
+    """The classes and tags in labels.csv, by uri; how the class labels were matched; and what is to be said of it.
 
     The column "label" names one class of the network. The column "labels" (what follows in brackets is a remark)
     holds tags, separated by semicolons; without a column "label" the classes are those that tags name.
@@ -77,41 +127,103 @@ def _read_scene_labels(path: Path, uris: set[str], request: DataRequest) -> tupl
     tag_column = next((name for name in table.columns if name.partition("(")[0].strip() == "labels"), None)
     named = "label" in table.columns
     if tag_column is None and not named:
-        return {}, "label"
+        return {}, "label", ()
     if column is None:
         raise DataError(f"{path} has no column 'uri' or 'file' beside its labels; name the image that each line is of")
+    paths, labels = ListPaths(table, column, inside=uris), LabelColumn(request)
     samples: dict[str, Sample] = {}
     for row in table.rows:
-        uri = _inside(table, row, row.cells[column])
-        uri = uri if uri in uris else f"images/{uri}"
+        uri = paths.uri(row)
         if uri in samples:
             raise table.error(row, f"image {uri!r} is given twice")
         if uri in uris:
             tags = split_tags(table, row, tag_column) if tag_column else ()
-            label_ids = _label(table, row, request) if named else request.label_ids(tags)
+            label_ids = _label(table, row, labels) if named else request.label_ids(tags)
             samples[uri] = Sample(uri, label_ids, None, tags)
     if table.rows and not samples:
         raise DataError(f"{path} names no image of {str(path.parent / 'images')!r}; give paths relative to that folder")
-    return samples, "label" if named else "tags"
+    return samples, "label" if named else "tags", (*labels.notes(), *paths.notes())
 
 
-def _label(table: Table, row: Row, request: DataRequest) -> tuple[int, ...]:
+def _label(table: Table, row: Row, labels: LabelColumn) -> tuple[int, ...]:
     """The class of a line, none where the cell is empty."""
     text = row.cells["label"]
     if not text:
         return ()
     try:
-        return (request.class_list.find(text),)
+        return (labels.find(text),)
     except UsageError as error:
         # classes without names can be meant by their index alone
-        hint = "" if request.classes else "; name the network's classes with --classes FILE, or give indices"
+        hint = "" if labels.request.classes else "; name the network's classes with --classes FILE, or give indices"
         raise table.error(row, f"label: {error}{hint}") from None
 
 
-def _inside(table: Table, row: Row, text: str) -> str:
-    uri = posixpath.normpath(text)
-    if not text or uri == ".":
-        raise table.error(row, "an empty uri")
-    if uri.startswith(("/", "../")) or uri == "..":
-        raise table.error(row, f"uri {text!r} lies outside {str(table.path.parent)!r}; give a path relative to it")
-    return uri
+@dataclass
+class LabelColumn:
+    """The labels of a list, one after the other; how they were matched is known at the end."""
+
+    request: DataRequest
+    _indices: dict[str, int] = field(default_factory=dict)
+    _loose: dict[str, int] = field(default_factory=dict)
+    _named: dict[str, int] = field(default_factory=dict)
+
+    def find(self, text: str) -> int:
+        """The class whose key or name is `text`, else loosely so, else its index from 0.
+
+        Raises:
+            UsageError: there is none, or several; or a column has indices, and names that are numbers too.
+        """
+        classes = self.request.class_list
+        index = classes.match(text)
+        number = whole_number(re.sub(r"\.0+$", "", text))
+        if index is None and number is not None and number < len(classes):
+            self._indices[text] = number
+            return self._one_meaning(number)
+        if index is None:
+            index = classes.match_loosely(text)
+            if index is None:
+                return classes.find(text)  # raises, with near matches
+            self._loose[text] = index
+        elif number is not None and self.request.classes is None:
+            self._indices[text] = index
+        elif number is not None and number != index:
+            self._named[text] = index
+        return self._one_meaning(index)
+
+    def _one_meaning(self, index: int) -> int:
+        if self._named and self._indices:
+            named, by_index = next(iter(self._named)), next(iter(self._indices))
+            raise UsageError(
+                f"{by_index!r} is an index and {named!r} the name of class {self._named[named]}; a column has "
+                "indices, or names that are numbers: give keys or names throughout"
+            )
+        return index
+
+    def notes(self) -> tuple[str, ...]:
+        """How labels were matched other than by key or name.
+
+        Raises:
+            DataError: they are indices, of a network that may have a background class before the others.
+        """
+        notes = []
+        if self._indices:
+            lowest, top = min(self._indices.values()), max(self._indices.values())
+            outputs = self.request.class_count
+            if self.request.classes is None and outputs == BACKGROUND_OUTPUTS and top < outputs - 1:
+                raise DataError(
+                    f"labels are indices from {lowest} to {top}, and the network has {outputs} outputs: whether output "
+                    "0 is a background, which would move every class by one, cannot be told; give --classes FILE"
+                )
+            text, index = next(iter(self._indices.items()))
+            note = f"labels: class indices from 0 ({len(self._indices)} different): {self._shown(text, index)}"
+            notes.append(note if lowest == 0 else f"{note} (the least is {lowest})")
+        if self._loose:
+            text, index = next(iter(self._loose.items()))
+            notes.append(
+                "labels: class names without regard to case and to what separates words "
+                f"({len(self._loose)} different): {self._shown(text, index)}"
+            )
+        return tuple(notes)
+
+    def _shown(self, text: str, index: int) -> str:
+        return self.request.class_list.shown(text, index)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,17 +32,19 @@ class Batch:
         maps: (images, crop, crop) context label ids, uint8 or, where ids above 255 exist, int32; 0 = void, all void for
             an image without a map. None where the source has no maps.
         skipped: (image id, reason) of the others. A batch may be all skipped, with 0 images.
+        unnamed: (mask value, images) of values in maps that no list names, which were taken for void.
     """
 
     image_ids: Tensor
     pixels: Tensor
     maps: Tensor | None
     skipped: tuple[tuple[int, str], ...]
+    unnamed: tuple[tuple[int, int], ...] = ()
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory; the DataLoader calls it where CUDA is used."""
         maps = None if self.maps is None else self.maps.pin_memory()
-        return Batch(self.image_ids.pin_memory(), self.pixels.pin_memory(), maps, self.skipped)
+        return Batch(self.image_ids.pin_memory(), self.pixels.pin_memory(), maps, self.skipped, self.unnamed)
 
 
 def iterate_batches(
@@ -116,12 +119,14 @@ class _Item:
     pixels: Tensor | None = None
     semantic_map: Tensor | None = None
     reason: str = ""
+    unnamed: tuple[int, ...] = ()
 
 
 class _Decoded(Dataset[_Item]):
     def __init__(self, source: DataSource, preprocessing: Preprocessing, max_pixels: int) -> None:
         self.source, self.preprocessing, self.max_pixels = source, preprocessing, max_pixels
         self.lookup = _lookup(source)
+        self.known = np.array(sorted(source.map_voids | source.map_colours.keys() | _named(source)), dtype=np.int64)
 
     def __getitem__(self, image_id: int) -> _Item:
         try:
@@ -135,17 +140,30 @@ class _Decoded(Dataset[_Item]):
         if sample.map_uri is None:
             image = load_image(path, self.max_pixels)
         else:
-            image, semantic_map = load_image_and_map(path, self.source.map_path(sample.map_uri), self.max_pixels)
+            image, semantic_map = load_image_and_map(
+                path, self.source.map_path(sample.map_uri), self.max_pixels, colours=bool(self.source.map_colours)
+            )
         pixels = self.preprocessing.image(image, self.max_pixels)
         if semantic_map is None:
             return _Item(image_id, pixels)
         # before the crop, whose padding is void whatever context label a map stores as 0
         labels = self.preprocessing.map(self._labelled(semantic_map), self.max_pixels)
-        return _Item(image_id, pixels, labels)
+        return _Item(image_id, pixels, labels, unnamed=self._unnamed(semantic_map))
+
+    def _unnamed(self, semantic_map: Image.Image) -> tuple[int, ...]:
+        """The values of a map, ascending, that stand for no label without being known to."""
+        values: np.ndarray[Any, Any] = np.asarray(semantic_map)
+        present = np.flatnonzero(np.bincount(values.ravel())) if values.dtype == np.uint8 else np.unique(values)
+        return tuple(np.setdiff1d(present, self.known).tolist())
 
     def _labelled(self, semantic_map: Image.Image) -> Image.Image:
-        """A map of context label ids, from one of mask values."""
+        """A map of context label ids, from one of mask values or colours."""
         values: np.ndarray[Any, Any] = np.asarray(semantic_map)
+        if self.source.map_colours:
+            colours = np.array(sorted(self.source.map_colours), dtype=np.int32)
+            ids = np.array([self.source.map_colours[c] for c in colours.tolist()], dtype=self.lookup.dtype)
+            at = np.searchsorted(colours, values).clip(max=len(colours) - 1)
+            return Image.fromarray(np.where(colours[at] == values, ids[at], 0).astype(self.lookup.dtype))
         if semantic_map.mode != "L":
             # values that no list can name go to the last entry, void
             values = values.clip(-1, len(self.lookup) - 1)
@@ -158,6 +176,23 @@ def _lookup(source: DataSource) -> np.ndarray[Any, Any]:
     lookup = np.zeros(MAX_MASK_VALUE + 2, dtype=dtype)
     lookup[: len(source.map_lookup)] = source.map_lookup
     return lookup
+
+
+def _named(source: DataSource) -> set[int]:
+    """Mask values that have a label."""
+    return {value for value, label_id in enumerate(source.map_lookup) if label_id}
+
+
+def unnamed_note(unnamed: Mapping[int, int], source: DataSource) -> str | None:
+    """What to say of mask values that no list names, and of how many images each was in; None where there are none."""
+    if not unnamed:
+        return None
+    shown = []
+    for value, images in sorted(unnamed.items(), key=lambda item: (-item[1], item[0])):
+        named = f"colour {value >> 16},{value >> 8 & 255},{value & 255}" if source.map_colours else str(value)
+        shown.append(f"{named} (in {images} image{'' if images == 1 else 's'})")
+    more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
+    return f"mask values that no list names were taken for void: {', '.join(shown[:5])}{more}"
 
 
 def _map_dtype(source: DataSource) -> torch.dtype | None:
@@ -181,6 +216,7 @@ class _Collate:
             pixels=torch.stack(pixels) if used else pixels[0],
             maps=(torch.stack(maps) if maps else void.new_empty(0, self.crop, self.crop)) if self.map_dtype else None,
             skipped=tuple((item.image_id, item.reason) for item in items if item.pixels is None),
+            unnamed=tuple(Counter(value for item in items for value in item.unnamed).items()),
         )
 
 

@@ -46,7 +46,10 @@ class DataSource:
         class_list: one entry for each output of the network.
         context_labels: name by label id (from 1; 0 is void), empty without semantic maps.
         map_lookup: label id by mask value; values beyond its end are void.
-        labels_by: how labels were matched to classes: "key or name", "sorted folders", "label" or "tags".
+        map_colours: label id by colour (65536 * red + 256 * green + blue), of maps in colours; else empty.
+        map_voids: mask values that are known to mean no label; others that have no label id are told of.
+        labels_by: how labels were matched to classes: "key or name", "normalised name", "key", "index",
+            "sorted folders", "label" or "tags".
         map_root: the folder that map uris are relative to, where it is not `root`.
         notes: how files and labels were read, where the user should know, a sentence each.
     """
@@ -60,6 +63,8 @@ class DataSource:
     labels_by: str = "label"
     map_root: Path | None = None
     notes: tuple[str, ...] = ()
+    map_colours: Mapping[int, int] = field(default_factory=dict)
+    map_voids: frozenset[int] = frozenset()
 
     @property
     def has_maps(self) -> bool:
@@ -83,7 +88,8 @@ class DataSource:
         """
         digest = hashlib.sha256(b"evigraph listing 2\n")
         labels = [[label_id, name] for label_id, name in sorted(self.context_labels.items())]
-        digest.update(json.dumps([labels, self.map_lookup]).encode() + b"\n")
+        colours = [sorted(self.map_colours.items())] if self.map_colours else []
+        digest.update(json.dumps([labels, self.map_lookup, *colours]).encode() + b"\n")
         for sample in self.samples:
             map_size = _size(self.map_path(sample.map_uri)) if sample.map_uri else None
             size = _size(self.path(sample.uri))

@@ -21,11 +21,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from evigraph.indexer.data.context_labels import ContextLabels, read_label_list, told_apart
-from evigraph.indexer.data.listing import image_uris, subfolders
+from evigraph.indexer.data.formats import LeftOut
+from evigraph.indexer.data.listing import FileNames, image_uris, subfolders
 from evigraph.indexer.data.request import DataRequest
 from evigraph.indexer.data.samples import DataSource, Sample, sorted_samples
 from evigraph.indexer.data.sources import layout
-from evigraph.indexer.data.tables import read_text
+from evigraph.indexer.data.tables import read_text, whole_number
 from evigraph.schema.errors import DataError, NotFoundError
 
 _COCO_MAPS = (
@@ -44,43 +45,44 @@ def open_ade20k(request: DataRequest) -> DataSource:
     if (root / "ADEChallengeData2016").is_dir():
         root = root / "ADEChallengeData2016"
     _refuse_full_ade20k(root)
-    uris = _image_uris(root, request.options.get("split"))
-    maps = set(image_uris(root, "annotations"))
+    left_out = LeftOut()
+    uris = _image_uris(root, request.options.get("split"), left_out)
+    maps = FileNames(image_uris(root, "annotations", left_out=LeftOut()))
     scenes = _read_scenes(root / "sceneCategories.txt")
-    labels = ContextLabels.of_values(_read_object_info(root / "objectInfo150.txt"))
+    labels = ContextLabels.of_values(_read_object_info(root / "objectInfo150.txt"), {0})
     tags = {uri: scenes.get(PurePosixPath(uri).stem, ()) for uri in uris}
-    wanted = {uri: f"annotations/{_relative(uri)}.png" for uri in uris}
-    return _source(request, root, wanted, maps, tags, labels)
+    wanted = {uri: f"annotations/{_relative(uri)}" for uri in uris}
+    return _source(request, root, wanted, maps, tags, labels, left_out)
 
 
 @layout("coco-stuff", "DIR", options=("split",))
 def open_coco_stuff(request: DataRequest) -> DataSource:
     """List COCO under COCO-Stuff's maps; the option is split."""
-    root = request.place
-    uris = _image_uris(root, request.options.get("split"))
+    root, left_out = request.place, LeftOut()
+    uris = _image_uris(root, request.options.get("split"), left_out)
     splits = list(dict.fromkeys(_relative(uri).partition("/")[0] for uri in uris))
     folder = next((f for f in _COCO_MAPS if any((root / f / split).is_dir() for split in splits)), None)
     if folder is None:
         raise DataError(f"no folder {root / _COCO_MAPS[0] / splits[0]}; unpack stuffthingmaps_trainval2017.zip there")
     folders = [f"{folder}/{split}" for split in splits if (root / folder / split).is_dir()]
-    maps = {uri for folder in folders for uri in image_uris(root, folder)}
+    maps = FileNames([uri for folder in folders for uri in image_uris(root, folder, left_out=LeftOut())])
     listed = next((p for p in (root / "labels.txt", root / "annotations" / "labels.txt") if p.is_file()), None)
-    names = read_label_list(listed or root / "labels.txt")
+    names, unnamed = read_label_list(listed or root / "labels.txt")
     lookup = tuple(number if number in names else 0 for number in range(1, max(names) + 1))
-    labels = ContextLabels(names, lookup)
+    labels = ContextLabels(names, lookup, frozenset({255} | {number - 1 for number in unnamed if number}))
     tags: dict[str, tuple[str, ...]] = {}
     for split in splits:
         tags.update(_read_instances(root / "annotations" / f"instances_{split}.json", f"images/{split}"))
-    wanted = {uri: f"{folder}/{_relative(uri)}.png" for uri in uris}
-    return _source(request, root, wanted, maps, tags, labels)
+    wanted = {uri: f"{folder}/{_relative(uri)}" for uri in uris}
+    return _source(request, root, wanted, maps, tags, labels, left_out)
 
 
-def _image_uris(root: Path, split: str | None) -> list[str]:
+def _image_uris(root: Path, split: str | None, left_out: LeftOut) -> list[str]:
     splits = subfolders(root / "images")
     if split is not None and split not in splits:
         raise NotFoundError("split", split, splits, f"in {str(root / 'images')!r} (there are {', '.join(splits)})")
     folder = "images" if split is None else f"images/{split}"
-    uris = [uri for uri in image_uris(root, folder) if "/" in _relative(uri)]
+    uris = [uri for uri in image_uris(root, folder, left_out=left_out) if "/" in _relative(uri)]
     if not uris:
         raise DataError(f"{str(root / folder)!r} holds no images of a split; unpack them into {root}/images/SPLIT/")
     return uris
@@ -90,20 +92,29 @@ def _source(
     request: DataRequest,
     root: Path,
     wanted: Mapping[str, str],
-    maps: set[str],
+    maps: FileNames,
     tags: Mapping[str, tuple[str, ...]],
     labels: ContextLabels,
+    left_out: LeftOut,
 ) -> DataSource:
-    """The listing of `wanted`, the map uri by image uri, of which those in `maps` are there."""
-    if not maps & set(wanted.values()):
-        uri, map_uri = next(iter(wanted.items()))
-        raise DataError(f"none of the {len(wanted)} images has a semantic map; {uri!r} needs {map_uri!r} in {root}")
+    """The listing of `wanted`, the map uri without its suffix by image uri, of which those in `maps` are there."""
+    found = {uri: maps.find(stem) for uri, stem in wanted.items()}
+    if not any(found.values()):
+        uri, stem = next(iter(wanted.items()))
+        needed = f"{stem}.png"
+        raise DataError(f"none of the {len(wanted)} images has a semantic map; {uri!r} needs {needed!r} in {root}")
     samples = []
-    for uri, map_uri in wanted.items():
+    for uri, map_uri in found.items():
         own = tags.get(uri, ())
-        samples.append(Sample(uri, request.label_ids(own), map_uri if map_uri in maps else None, own))
+        samples.append(Sample(uri, request.label_ids(own), map_uri, own))
     return DataSource(
-        request.spec, root, sorted_samples(samples), request.class_list, labels.names, labels.lookup, "tags"
+        request.spec,
+        root,
+        sorted_samples(samples),
+        request.class_list,
+        labels_by="tags",
+        notes=(*maps.notes("semantic map"), *left_out.notes()),
+        **labels.of_source(),
     )
 
 
@@ -132,7 +143,7 @@ def _read_object_info(path: Path) -> dict[int, str]:
         cells = line.split(None, 5)
         if not cells or cells[0] == "Idx":
             continue
-        if len(cells) < 6 or not cells[0].isdigit() or not 0 < int(cells[0]) <= 255:
+        if len(cells) < 6 or not 0 < (whole_number(cells[0]) or 0) <= 255:
             raise DataError(f"{path}, line {number}: {line.strip()!r} is not of the columns Idx ... Stuff Name")
         full[int(cells[0])] = cells[5].strip()
     if not full:
@@ -163,7 +174,7 @@ def _read_instances(path: Path, folder: str) -> dict[str, tuple[str, ...]]:
         category = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
         uri = {entry["id"]: f"{folder}/{entry['file_name']}" for entry in content["images"]}
         pairs = {(uri[entry["image_id"]], category[entry["category_id"]]) for entry in content["annotations"]}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"{path} is not a list of COCO instances ({type(error).__name__}: {error}); "
             "restore it, or remove it to index without labels"

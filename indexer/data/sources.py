@@ -11,9 +11,10 @@ sample's place in the listing is its image id, whether or not the file can be de
 
 from __future__ import annotations
 
+import os
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -87,11 +88,20 @@ def open_source(spec: str, classes: ClassList | None, class_count: int) -> DataS
         raise UsageError(f"unknown kind of data {spec!r}; give one of {kinds}")
     chosen = known[kind]
     options = {}
-    if chosen.options and "?" in place:
+    if chosen.options and "?" in place and not os.path.lexists(_path(place)):
         place, _, text = place.rpartition("?")
         options = parse_options(spec, text, chosen.options)
     if not place:
         raise UsageError(f"data {spec!r} names no place; give {kind}:{chosen.place}")
     if classes is not None:
         check_class_count(classes, class_count)
-    return chosen.open(DataRequest(spec, Path(place).expanduser(), classes, class_count, options))
+    source = chosen.open(DataRequest(spec, _path(place), classes, class_count, options))
+    return replace(source, notes=(*classes.notes, *source.notes)) if classes else source
+
+
+def _path(place: str) -> Path:
+    """A place as a path; ~ stands for the home directory, but not where nobody has such a home."""
+    try:
+        return Path(place).expanduser()
+    except RuntimeError:
+        return Path(place)

@@ -8,18 +8,20 @@
     PASCAL-Context/labels.txt, trainval/NAME.mat              459 labels: the matrix LabelMap, 0 void
     PASCAL-Context/59_labels.txt, 59_context_labels/NAME.png  59 labels, 0 void
 
-A set of one's own in VOC's layout names the values of its maps in VOC2012/classes.csv, as `scenes:` has it.
+A set of one's own in VOC's layout names the values of its maps in VOC2012/classes.csv, as `scenes:` has it, or their
+colours in labelmap.txt, as CVAT exports them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
-from evigraph.indexer.data.context_labels import ContextLabels, read_class_file, read_label_list
-from evigraph.indexer.data.listing import file_uris, image_uris, subfolders
+from evigraph.indexer.data.context_labels import ContextLabels, labels_of_folder, read_label_list
+from evigraph.indexer.data.formats import LeftOut
+from evigraph.indexer.data.listing import FileNames, file_uris, image_uris, subfolders
 from evigraph.indexer.data.request import DataRequest
 from evigraph.indexer.data.samples import DataSource, Sample, sorted_samples
 from evigraph.indexer.data.sources import layout
@@ -52,33 +54,42 @@ _CONTEXT_SETS = {
 @layout("voc", "DIR", options=("split", "year"))
 def open_voc(request: DataRequest) -> DataSource:
     """List a VOC folder; options are year and split."""
-    root = _find_root(request.place, request.options.get("year"))
-    uris = _select(root, request.options.get("split"), (root / "ImageSets",))
-    labels, maps = None, {}
+    root, left_out = _find_root(request.place, request.options.get("year")), LeftOut()
+    uris = _select(root, request.options.get("split"), (root / "ImageSets",), left_out)
+    labels, maps = None, FileNames([])
     if (root / "SegmentationClass").is_dir():
-        own = root / "classes.csv"
-        labels = read_class_file(own) if own.is_file() else ContextLabels.of_values(dict(enumerate(VOC_LABELS)))
-        maps = _by_stem("SegmentationClass", image_uris(root, "SegmentationClass"))
-    return _source(request, root, uris, maps, labels, None)
+        labels = _voc_labels(root)
+        maps = FileNames(image_uris(root, "SegmentationClass", left_out=LeftOut()))
+    return _source(request, root, uris, (maps, "SegmentationClass"), labels, None, left_out)
+
+
+def _voc_labels(root: Path) -> ContextLabels:
+    """Those of a list of one's own, classes.csv or CVAT's labelmap.txt, else VOC's."""
+    if (root / "classes.csv").is_file() or (root / "labelmap.txt").is_file():
+        own = labels_of_folder(root)
+        return own if own.colours or 255 in own.names else replace(own, voids=own.voids | {255})
+    return ContextLabels.of_values(dict(enumerate(VOC_LABELS)), {255})
 
 
 @layout("pascal-context", "DIR", options=("images", "labels", "split", "year"))
 def open_pascal_context(request: DataRequest) -> DataSource:
     """List VOC's images under PASCAL-Context's maps; options are images, labels, year and split."""
-    images = Path(request.options.get("images", request.place)).expanduser()
+    images, left_out = Path(request.options.get("images", request.place)).expanduser(), LeftOut()
     root = _find_root(images, request.options.get("year"))
     context = _context_set(request)
     folder = next((name for name in context.folders if (request.place / name).is_dir()), None)
     if folder is None:
         wanted = " or ".join(str(request.place / name) for name in context.folders)
         raise DataError(f"no folder {wanted}; unpack the maps there")
-    maps = _by_stem(folder, file_uris(request.place, folder, frozenset({".mat", ".png"})))
+    maps = FileNames(file_uris(request.place, folder, frozenset({".mat", ".png"})))
     split = request.options.get("split")
-    uris = _select(root, split, (root / "ImageSets", request.place))
+    uris = _select(root, split, (root / "ImageSets", request.place), left_out)
     if split is None:
-        uris = [uri for uri in uris if _stem(uri, _IMAGES) in maps]
-    labels = ContextLabels.of_values(read_label_list(request.place / context.labels))
-    source = _source(request, root, uris, maps, labels, request.place)
+        uris = [uri for uri in uris if maps.find(f"{folder}/{_stem(uri, _IMAGES)}")]
+        maps.loose = 0  # they are found once more below
+    names, unnamed = read_label_list(request.place / context.labels)
+    labels = ContextLabels.of_values(names, unnamed | {0})
+    source = _source(request, root, uris, (maps, folder), labels, request.place, left_out)
     if not any(sample.map_uri for sample in source.samples):
         raise DataError(
             f"no image of {str(root / _IMAGES)!r} has a map in {str(request.place / folder)!r}; "
@@ -125,26 +136,29 @@ def _find_root(place: Path, year: str | None) -> Path:
     return roots[0] if year is None else roots[years.index(year)]
 
 
-def _select(root: Path, split: str | None, folders: Iterable[Path]) -> list[str]:
+def _select(root: Path, split: str | None, folders: Iterable[Path], left_out: LeftOut) -> list[str]:
     """The uris of a split, or of all images. A name without a file is kept, to be skipped with its reason."""
-    uris = image_uris(root, _IMAGES)
+    uris = image_uris(root, _IMAGES, left_out=left_out)
     if not uris:
         raise DataError(f"{str(root / _IMAGES)!r} holds no images; unpack them there")
     if split is None:
         return uris
     path = _split_file(split, folders)
-    names = []
+    images = FileNames(uris, ".jpg")
+    found: dict[str, str | None] = {}
     for number, line in enumerate(read_text(path).splitlines(), 1):
-        if len(line.split()) > 1:
+        name = line.strip()
+        uri = images.find(f"{_IMAGES}/{name}") if name else None
+        if uri is None and len(name.split()) > 1:
             raise DataError(
-                f"{path}, line {number}: {line.strip()!r} is not just an image name; lists of one class tell "
+                f"{path}, line {number}: {name!r} is not just an image name; lists of one class tell "
                 "what is in an image, give one of images, such as split=Main/val"
             )
-        names.extend(line.split())
-    by_stem = _by_stem(_IMAGES, uris)
-    if not any(name in by_stem for name in names):
-        raise DataError(f"none of the {len(names)} images that {path} names is in {str(root / _IMAGES)!r}; check both")
-    return list(dict.fromkeys(by_stem.get(name, f"{_IMAGES}/{name}.jpg") for name in names))
+        if name:
+            found[name] = uri
+    if not any(found.values()):
+        raise DataError(f"none of the {len(found)} images that {path} names is in {str(root / _IMAGES)!r}; check both")
+    return list(dict.fromkeys(uri or f"{_IMAGES}/{name}.jpg" for name, uri in found.items()))
 
 
 def _split_file(split: str, folders: Iterable[Path]) -> Path:
@@ -168,24 +182,26 @@ def _source(
     request: DataRequest,
     root: Path,
     uris: Iterable[str],
-    maps: dict[str, str],
+    maps: tuple[FileNames, str],
     labels: ContextLabels | None,
     map_root: Path | None,
+    left_out: LeftOut,
 ) -> DataSource:
-    samples = []
+    """The listing of `uris`, whose maps are among those names, in that folder."""
+    samples, (files, folder) = [], maps
     for uri in uris:
         stem = _stem(uri, _IMAGES)
         tags = read_objects(root / "Annotations" / f"{stem}.xml")
-        samples.append(Sample(uri, request.label_ids(tags), maps.get(stem), tags))
+        samples.append(Sample(uri, request.label_ids(tags), files.find(f"{folder}/{stem}"), tags))
     return DataSource(
         request.spec,
         root,
         sorted_samples(samples),
         request.class_list,
-        context_labels=labels.names if labels else {},
-        map_lookup=labels.lookup if labels else (),
         labels_by="tags",
         map_root=map_root,
+        notes=(*files.notes("semantic map"), *left_out.notes()),
+        **(labels or ContextLabels({}, ())).of_source(),
     )
 
 
@@ -210,10 +226,6 @@ def read_objects(path: Path) -> tuple[str, ...]:
         what = "an object without a name" if annotation.tag == "annotation" else f"<{annotation.tag}>, no <annotation>"
         raise DataError(f"{path} holds {what}; restore it, or remove it to index without labels")
     return tuple(sorted(names))
-
-
-def _by_stem(folder: str, uris: Iterable[str]) -> dict[str, str]:
-    return {_stem(uri, folder): uri for uri in uris}
 
 
 def _stem(uri: str, folder: str) -> str:

@@ -41,6 +41,7 @@ class LoadedModel:
         preprocessing: what the weights ask for, else ImageNet's.
         class_names: in output order, where the weights carry them.
         notes: what was done with the network and its weights that the user should know, a sentence each.
+        promised_accuracy: top-1 accuracy from 0 to 1 that the weights are published with, where they say so.
     """
 
     model: nn.Module
@@ -48,6 +49,7 @@ class LoadedModel:
     preprocessing: Preprocessing
     class_names: Sequence[str] | None
     notes: tuple[str, ...] = ()
+    promised_accuracy: float | None = None
 
 
 def load_model(name: str, weights: str) -> LoadedModel:
@@ -102,7 +104,14 @@ def _load_torchvision(name: str, weights: str) -> LoadedModel:
         digest_of(model),
         Preprocessing.from_weights(entry.transforms()),
         entry.meta.get("categories"),
+        promised_accuracy=_promised(entry.meta),
     )
+
+
+def _promised(meta: Mapping[str, Any]) -> float | None:
+    """The top-1 accuracy on ImageNet that torchvision's weights are published with."""
+    percent = meta.get("_metrics", {}).get("ImageNet-1K", {}).get("acc@1")
+    return None if percent is None else percent / 100
 
 
 def _load_timm(name: str, weights: str) -> LoadedModel:

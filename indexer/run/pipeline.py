@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from typing import Protocol, Self
 import torch
 
 from evigraph.indexer.data.classes import ClassList, read_classes
-from evigraph.indexer.data.loader import default_workers, iterate_chunks
+from evigraph.indexer.data.loader import default_workers, iterate_chunks, unnamed_note
 from evigraph.indexer.data.sources import open_source
 from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.model.graph import frozen
@@ -28,7 +29,7 @@ from evigraph.indexer.run.attack import Attacker
 from evigraph.indexer.run.batch import PRECISIONS, Arithmetic, BatchIndexer, precision
 from evigraph.indexer.run.describe import describe
 from evigraph.indexer.run.measurements import Run, measurements_of
-from evigraph.indexer.run.report import IndexReport, report_of
+from evigraph.indexer.run.report import IndexReport, report_of, with_accuracy_notes
 from evigraph.indexer.run.rows import ShardRows
 from evigraph.indexer.run.settings import IndexSettings
 from evigraph.indexer.shards.folder import RunDescription, RunFolder
@@ -62,6 +63,8 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
         description = describe(settings, loaded, preprocessing, network, source)
         run = Run(settings, network, source, preprocessing, arithmetic, description.image_total)
         report = _index(run, description, progress, loaded.notes)
+    if not settings.attack and source.labels_by != "tags":
+        report = with_accuracy_notes(report, network.class_count, loaded.promised_accuracy)
     _require_some(report, settings.data)
     return report
 
@@ -91,9 +94,10 @@ def _index(run: Run, description: RunDescription, progress: Progress | None, not
             pin_memory=run.arithmetic.device.type == "cuda",
         )
         with _Writer(folder) as writer:
-            rows = ShardRows()
+            rows, unnamed = ShardRows(), Counter[int]()
             for (shard, ids), batch in zip(chunks, batches, strict=True):
                 indexer.add(batch, rows)
+                unnamed.update(dict(batch.unnamed))
                 if progress:
                     progress.advance(len(ids), len(batch.skipped))
                 if ids.stop == folder.image_range(shard).stop:
@@ -102,6 +106,8 @@ def _index(run: Run, description: RunDescription, progress: Progress | None, not
         if run.pictures and run.pictures.guided:
             make_guided(folder, network, run.source, preprocessing, run.pictures, indexer.inputs, workers)
         folder.finish()
+        told = unnamed_note(unnamed, run.source)
+        notes = (*notes, told) if told else notes
         return report_of(folder, indexer, waiting, batch_size, time.perf_counter() - started, notes)
 
 
@@ -173,7 +179,7 @@ def _device(name: str) -> torch.device:
 
 def _classes(settings: IndexSettings, loaded: LoadedModel, network: Network) -> ClassList | None:
     if settings.classes is not None:
-        return read_classes(settings.classes, network.class_count)
+        return read_classes(settings.classes, network.class_count, loaded.class_names)
     if loaded.class_names is not None and len(loaded.class_names) == network.class_count:
         return ClassList.from_names(loaded.class_names)
     return None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pyarrow.compute as pc
@@ -12,6 +13,9 @@ import pyarrow.parquet as pq
 
 from evigraph.indexer.run.batch import BatchIndexer
 from evigraph.indexer.shards.folder import RunFolder
+
+CHANCE_IMAGES = 50
+"""From so many labelled images on, an accuracy of chance is told of."""
 
 
 @dataclass(frozen=True)
@@ -82,3 +86,38 @@ def report_of(
         },
         notes=(*notes, *network.notes, *indexer.source.notes),
     )
+
+
+def with_accuracy_notes(report: IndexReport, class_count: int, promised: float | None) -> IndexReport:
+    """The same report; where its accuracy says that labels or preprocessing are wrong, with that as a note."""
+    note = accuracy_note(report.labelled_count, report.correct_count, class_count, promised)
+    return replace(report, notes=(*report.notes, note)) if note else report
+
+
+def accuracy_note(labelled: int, correct: int, class_count: int, promised: float | None = None) -> str | None:
+    """What to say of an accuracy that is far too low; None where it is not, or images are too few to tell.
+
+    Far too low is below half of what the weights are published with, where that would happen to right labels less than
+    once in a thousand runs (Hoeffding's bound); and what chance gives, or two standard deviations more, over
+    `CHANCE_IMAGES` or more.
+
+    Args:
+        labelled: images with a label.
+        correct: those of them whose prediction is right.
+        class_count: outputs of the network.
+        promised: top-1 accuracy from 0 to 1 that the weights are published with, if known.
+    """
+    accuracy = correct / labelled if labelled else 0.0
+    shown = f"accuracy {accuracy:.3f} over {labelled} labelled images is"
+    check = "check that labels are in the network's order of classes (--classes FILE), and the preprocessing"
+    if (
+        promised is not None
+        and accuracy < promised / 2
+        and math.exp(-2 * labelled * (promised - accuracy) ** 2) < 0.001
+    ):
+        return f"{shown} far below the {promised:.2f} that these weights are published with: {check}"
+    by_chance = labelled / max(class_count, 1)
+    spread = math.sqrt(by_chance * (1 - 1 / max(class_count, 1)))
+    if labelled >= CHANCE_IMAGES and class_count > 1 and correct <= by_chance + 2 * spread:
+        return f"{shown} no better than chance among {class_count} classes: {check}"
+    return None

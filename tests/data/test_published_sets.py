@@ -137,6 +137,12 @@ class TestVoc:
         assert uris("train") == ["2007_000.9.jpg"]
         assert uris("gone") == ["2007_000032.jpg", "2008_1.jpg"]
 
+    def test_a_split_may_name_images_with_spaces(self, devkit: Path) -> None:
+        picture(devkit / "VOC2012" / "JPEGImages" / "my boat 1.JPG")
+        (devkit / "VOC2012" / "ImageSets" / "Main" / "own.txt").write_text("my boat 1\n2007_000033\n")
+        source = opened(f"voc:{devkit}?split=own")
+        assert [s.uri for s in source.samples] == ["JPEGImages/2007_000033.jpg", "JPEGImages/my boat 1.JPG"]
+
     def test_years(self, devkit: Path) -> None:
         picture(devkit / "VOC2007" / "JPEGImages" / "000001.jpg")
         assert "holds 2007 and 2012; add ?year=2012" in error(f"voc:{devkit}")

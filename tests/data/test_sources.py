@@ -64,13 +64,13 @@ class TestImageFolder:
         assert [entry.key for entry in source.class_list.entries] == ["10", "9", "a"]
         assert source.labels_by == "sorted folders"
 
-    def test_names_of_weights_give_way_to_sorted_folders_but_a_class_file_does_not(self, tmp_path: Path) -> None:
+    def test_names_that_are_known_never_give_way_to_sorted_folders(self, tmp_path: Path) -> None:
         for name in ("n1", "n2", "n3"):
             picture(tmp_path / name / "1.png")
         names = ClassList.from_names(["tench", "shark", "ray"])
-        source = open_source(f"imagefolder:{tmp_path}", names, 3)
-        assert [label for _, label in labels(source)] == [0, 1, 2]
-        assert source.class_list is names
+        message = error(f"imagefolder:{tmp_path}", names)
+        assert "3 of 3 folders" in message
+        assert "--classes FILE (now the names that came with the weights)" in message
         given = ClassList(names.entries, Path("mine.txt"))
         assert "3 of 3 folders" in error(f"imagefolder:{tmp_path}", given)
 
@@ -113,7 +113,12 @@ class TestImageFolder:
     def test_names_that_are_not_utf8(self, tmp_path: Path) -> None:
         picture(tmp_path / "n01" / "1.png")
         (tmp_path / "n01" / os.fsdecode(b"caf\xe9.png")).touch()
-        assert "is not UTF-8; rename the file" in error(f"imagefolder:{tmp_path}")
+        source = open_source(f"imagefolder:{tmp_path}", CLASSES, 3)
+        assert labels(source) == [("n01/1.png", 0)]
+        said = "1 file has a name that is not UTF-8 and was left out; rename: 'n01/caf\\udce9.png'"
+        assert source.notes == (said,)
+        (tmp_path / os.fsdecode(b"caf\xe9")).mkdir()
+        assert "is not UTF-8; rename the folder" in error(f"imagefolder:{tmp_path}")
 
     def test_unreadable_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*_: object) -> None:
@@ -151,7 +156,7 @@ class TestList:
             ("uri,label\na.png,boot\n", "line 2: label: no class 'boot'; did you mean 'boat'"),
             ("uri,label\na.png,crane\n", "line 2: label: class name 'crane' is ambiguous"),
             ("uri,label\na/../../b.png,0\n", "line 2: uri 'a/../../b.png' lies outside"),
-            ("uri,label\n/etc/b.png,0\n", "line 2: uri '/etc/b.png' lies outside"),
+            ("uri,label\n/etc/b.png,0\na.png,0\n", "line 2: uri '/etc/b.png' lies outside"),
             ("uri,label\n,0\n", "line 2: an empty uri"),
             ("uri,label\na.png\n", "line 2: 1 cells"),
         ],
