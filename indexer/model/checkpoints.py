@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ SUFFIXES = frozenset(
 )
 """What `--weights` names as a file, whether it is there or not."""
 
+_DAMAGED = ("central directory", "unexpected EOF", "truncated", "not fully covered", "InvalidHeader")
+"""Of what readers say of files that are not whole."""
 _SAVE = "save one with torch.save(model.state_dict(), FILE)"
 _DEPTH = 4
 _NOT_WEIGHTS = ("optim", "sched", "lr_", "scaler", "amp", "callback", "loops", "hyper_param", "rng", "args", "config")
@@ -112,11 +115,11 @@ def read_checkpoint(path: Path, part: str | None = None) -> Checkpoint:
     prefix = () if part is None else tuple(part.split("/"))
     held = tuple(Held(prefix + one.keys, one.tensors) for one in _state_dicts(inner, ()))
     if not held:
-        pickled = sorted({_kind(value) for value in _values(content) if isinstance(value, Placeholder)})
-        within = f" but {', '.join(pickled[:3])}" if pickled else ""
+        pickled = sorted({_kind(value) for value in _values(inner) if isinstance(value, Placeholder)})
+        within = f", and pickled objects ({', '.join(pickled[:3])}), which are not made here," if pickled else ""
         raise ModelError(
             f"weights {path} hold no state dict{f' in {part!r}' if part else ''}: "
-            f"{_shown(keys)}{within} without a tensor; {_SAVE}"
+            f"{_shown(keys)}{within} but no tensors; {_SAVE}"
         )
     return Checkpoint(path, part, keys, held)
 
@@ -144,7 +147,7 @@ def _part_of(content: Any, part: str, path: Path) -> Any:
         inside = {name.removeprefix(start): content[name] for name in names if name.startswith(start)}
         if not inside:
             firsts = dict.fromkeys(name.partition(".")[0] for name in names)
-            raise NotFoundError(f"part of {path}", part, firsts, f"({_shown(list(firsts))})")
+            raise NotFoundError(f"part of {path}:", part, firsts, f"({_shown(list(firsts))})")
         content = inside
     return content
 
@@ -183,7 +186,7 @@ def _read(path: Path) -> Any:
 def _reason(error: Exception) -> str:
     """The first line of what a reader raised; torch's further ones would have its protection switched off."""
     line = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(" .")
-    if "central directory" in line or "unexpected EOF" in line or "pickle data was truncated" in line or not line:
+    if isinstance(error, EOFError | struct.error) or any(words in line for words in _DAMAGED) or not line:
         return f"it is damaged, or only partly copied or downloaded ({line or type(error).__name__})"
     return "it is no file of tensors alone" if line.startswith("Weights only load failed") else line
 

@@ -6,9 +6,11 @@ import logging
 import os
 import socket
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from importlib.abc import MetaPathFinder
 from io import TextIOBase
 from typing import Any, TextIO
 from urllib.parse import urlsplit
@@ -16,6 +18,7 @@ from urllib.parse import urlsplit
 _PATIENCE_S = 20.0
 """Of one answer of a server; a download of any length has many."""
 _KNOCK_S = 5.0
+_OFFLINE = "HF_HUB_OFFLINE"
 
 
 @contextmanager
@@ -23,15 +26,23 @@ def quick_to_fail() -> Iterator[None]:
     """Within the block a download that cannot be made raises soon and prints nothing; what is cached is found.
 
     Hugging Face's client tries each file for half a minute: where its server cannot be reached it is told that it is
-    offline.
+    offline, at once if it is there already, else when it is imported. What is printed goes to standard error, since
+    standard output is the report's.
     """
     with ExitStack() as stack:
-        before = socket.getdefaulttimeout()
-        if before is None:
+        if socket.getdefaulttimeout() is None:
             socket.setdefaulttimeout(_PATIENCE_S)
-            stack.callback(socket.setdefaulttimeout, before)
-        stack.enter_context(redirect_stderr(_Held(sys.stderr)))
-        stack.enter_context(_hub_offline_if_unreachable())
+            stack.callback(socket.setdefaulttimeout, None)
+        held = _Held(sys.stderr)
+        stack.enter_context(redirect_stderr(held))
+        stack.enter_context(redirect_stdout(held))
+        client = _HubClient()
+        stack.callback(client.restore)
+        if "huggingface_hub" in sys.modules:
+            client.prepare()
+        else:
+            sys.meta_path.insert(0, client)
+            stack.callback(sys.meta_path.remove, client)
         yield
 
 
@@ -40,7 +51,7 @@ def is_download_error(error: BaseException | None) -> bool:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        if isinstance(error, ConnectionError | TimeoutError | socket.gaierror | urllib.request.URLError):
+        if isinstance(error, ConnectionError | TimeoutError | socket.gaierror | urllib.error.URLError):
             return True
         if any(word in type(error).__name__ for word in ("Connect", "LocalEntryNotFound", "Offline", "HubHTTP")):
             return True
@@ -48,26 +59,38 @@ def is_download_error(error: BaseException | None) -> bool:
     return False
 
 
-@contextmanager
-def _hub_offline_if_unreachable() -> Iterator[None]:
-    hub = sys.modules.get("huggingface_hub.constants")
-    if hub is None and "timm" in sys.modules:
-        try:
-            from huggingface_hub import constants as hub
-        except ImportError:
-            hub = None
-    if hub is None or getattr(hub, "HF_HUB_OFFLINE", True) or _reachable(os.environ.get("HF_ENDPOINT")):
-        yield
-        return
-    logger = logging.getLogger("huggingface_hub")
-    level = logger.level
-    hub.HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        hub.HF_HUB_OFFLINE = False  # type: ignore[attr-defined]
-        logger.setLevel(level)
+class _HubClient(MetaPathFinder):
+    """Tells Hugging Face's client that it is offline where that is so."""
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger("huggingface_hub")
+        self._level: int | None = None
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        """Nothing is found here: this only sees that the client is imported."""
+        if fullname == "huggingface_hub" and self._level is None:
+            self.prepare()
+
+    def prepare(self) -> None:
+        """Knock at the server, and set the client offline if nobody answers."""
+        if os.environ.get(_OFFLINE) or _reachable(os.environ.get("HF_ENDPOINT")):
+            return
+        self._level = self._logger.level
+        self._logger.setLevel(logging.CRITICAL)
+        os.environ[_OFFLINE] = "1"
+        self._set(True)
+
+    def restore(self) -> None:
+        """As it was."""
+        if self._level is not None:
+            os.environ.pop(_OFFLINE, None)
+            self._logger.setLevel(self._level)
+            self._set(False)
+
+    def _set(self, offline: bool) -> None:
+        constants = sys.modules.get("huggingface_hub.constants")
+        if constants is not None:
+            constants.HF_HUB_OFFLINE = offline  # type: ignore[attr-defined]
 
 
 def _reachable(address: str | None) -> bool:

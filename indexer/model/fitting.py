@@ -19,13 +19,15 @@ import torch
 from torch import Tensor, nn
 
 from evigraph.indexer.model.checkpoints import Checkpoint, Held, StateDict
+from evigraph.indexer.model.prefixes import WRAPPERS, beginning, prefixes_of, under, without_wrappers
 from evigraph.indexer.model.versions import adapt, with_present_names
 from evigraph.schema.errors import ModelError
 
-_WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
-"""Words that wrappers put into names, anywhere: `features.module.0.weight` of the ImageNet example's VGG."""
 _COUNTERS = frozenset({"total_ops", "total_params", "n_averaged"})
 """Last words of tensors that profilers (thop) and averaging (torch.optim.swa_utils) leave behind."""
+_HEADS = re.compile(r"(head|cls|cls_head|classifier|linear|last_linear|logits)\b")
+"""Beginnings of names of a classifier."""
+_BATCHES = "num_batches_tracked"
 _TRAINING_ONLY = re.compile(
     r"(criterion|loss|.*_loss|loss_.*|.*metrics?|(train|val|valid|test)_\w+|.*_(acc|accuracy|f1))\."
 )
@@ -99,13 +101,13 @@ def choose(checkpoint: Checkpoint, model: nn.Module) -> Match:
         rest = ", ".join(repr(part) for part, match in beside if match is None)
         raise ModelError(
             f"weights {checkpoint.path} hold {best.part!r}, which fits {type(model).__name__}, beside {rest}: a part "
-            f"of a larger network; build that with --model package.module:factory, or give {checkpoint.path}#{best.part} if "
-            "the part alone is meant"
+            f"of a larger network; build that with --model package.module:factory, or give "
+            f"{checkpoint.path}#{best.part} if the part alone is meant"
         )
-    others = [f"{part!r}{' (an average)' if match and match.averaged else ''}" for part, match in beside]
+    others = [f"{part!r}{', an average' if match and match.averaged else ''}" for part, match in beside]
     if others:
-        more = ", ..." if len(others) > 4 else ""
-        said = f"left {', '.join(others[:4])}{more} (--weights {checkpoint.path}#PART takes one)"
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        said = f"left {', '.join(others[:3])}{more} (as --weights {checkpoint.path}#{beside[0][0]} takes one)"
         best = replace(best, said=(*best.said, said))
     return best
 
@@ -174,7 +176,7 @@ def _class_count_of(state: Mapping[str, Tensor], model: nn.Module) -> int | None
     return counts.pop() if len(counts) == 1 else None
 
 
-def auxiliary(name: str) -> bool:
+def _auxiliary(name: str) -> bool:
     """Whether a tensor is of a head that only training uses; a file may have it or not, as the network may."""
     return name.lower().startswith("aux")
 
@@ -208,91 +210,72 @@ def _beside(best: Match, checkpoint: Checkpoint, named: Sequence[Match]) -> list
 def _matches(held: Held, model: nn.Module) -> Iterator[Match]:
     """A state dict rewritten towards a network's names: every way that fits, else the one that fits best."""
     own = model.state_dict()
-    plain = _without_wrappers(own)
+    plain = without_wrappers(own)
     given = {name: value for name, value in held.tensors.items() if name in own or name.split(".")[-1] not in _COUNTERS}
     said = []
     counters = [name for name in held.tensors if name not in given]
     if counters:
         leaves = sorted({name.split(".")[-1] for name in counters})
         said.append(f"left out {len(counters)} {'counter' if len(counters) == 1 else 'counters'} ({', '.join(leaves)})")
-    names = {short: given[name] for short, name in _without_wrappers(given).items()}
-    wrapped = sorted({word for name in given for word in name.split(".")} & _WRAPPERS)
-    wrapping = sorted({word for name in own for word in name.split(".")} & _WRAPPERS)
+    names = {short: given[name] for short, name in without_wrappers(given).items()}
+    wrapped = sorted({word for name in given for word in name.split(".")} & WRAPPERS)
+    wrapping = sorted({word for name in own for word in name.split(".")} & WRAPPERS)
     if wrapped != wrapping:
         said += [f"cut {word + '.'!r}" for word in wrapped if word not in wrapping]
         said += [f"added {word + '.'!r}" for word in wrapping if word not in wrapped]
     names, renamed = with_present_names(names, plain)
     said += renamed
-    tried = [_cut(prefix, held, names, plain, said) for prefix in _prefixes(names, plain)]
-    tried += [_added(prefix, held, names, plain, said) for prefix in _prefixes(plain, names) if prefix]
-    fitting = [match for match in tried if match.named]
-    yield from fitting or [max(tried, key=lambda match: _agreement(match, own))]
+    tried: list[Match] = []
+    for begin in dict.fromkeys(["", beginning(plain)]):
+        wanted = {name[len(begin) :]: full for name, full in plain.items()}
+        prefixes = prefixes_of(names, wanted)
+        whole = [
+            prefix for prefix in prefixes if prefix and _match(prefix, held, under(prefix, names), wanted, []).named
+        ]
+        done = [*said, *([f"added the prefix {begin!r}"] if begin else [])]
+        tried += [_cut(prefix, held, names, wanted, done, whole) for prefix in prefixes]
+        fitting = [match for match in tried if match.named]
+        if fitting:
+            yield from fitting
+            return
+    yield max(tried, key=lambda match: _agreement(match, own))
 
 
-def _without_wrappers(names: Iterable[str]) -> dict[str, str]:
-    """The names by themselves less the words of wrappers; by themselves as they are where two would be one."""
-    short = {".".join(word for word in name.split(".") if word not in _WRAPPERS): name for name in names}
-    return short if len(short) == len(list(names)) else {name: name for name in names}
-
-
-def _prefixes(names: Iterable[str], wanted: Iterable[str]) -> list[str]:
-    """Beginnings under which some names end as the first, or the last, of the wanted ones do; always "" too."""
-    listed, ends = list(names), [name for name in wanted if not auxiliary(name)]
-    found = {""}
-    for end in (ends[:1] + ends[-1:]) if ends else []:
-        found |= {name[: -len(end)] for name in listed if name.endswith("." + end)}
-    return sorted(found, key=len)
-
-
-def _cut(prefix: str, held: Held, names: StateDict, plain: Mapping[str, str], said: list[str]) -> Match:
-    inside = {name[len(prefix) :]: value for name, value in names.items() if name.startswith(prefix)}
-    outside = [name for name in names if not name.startswith(prefix)]
-    said = [*said, *([f"cut the prefix {prefix!r}"] if prefix else [])]
+def _cut(
+    prefix: str, held: Held, names: StateDict, plain: Mapping[str, str], said: list[str], whole: Sequence[str]
+) -> Match:
+    """What lies under a prefix; names outside it are unknown ones, but for what lies under others that fit as well."""
+    outside = [name for name in names if not name.startswith((prefix, *whole))]
     harmless = [name for name in outside if _TRAINING_ONLY.match(name)]
+    said = [*said, *([f"cut the prefix {prefix!r}"] if prefix else [])]
     if harmless:
         said.append(f"left out {len(harmless)} of losses and metrics (first: {harmless[0]})")
-    return _match(prefix, held, inside, set(outside) - set(harmless), plain, said)
+    match = _match(prefix, held, under(prefix, names), plain, said)
+    return replace(match, unknown=(*match.unknown, *(name for name in outside if name not in harmless)))
 
 
-def _added(prefix: str, held: Held, names: StateDict, plain: Mapping[str, str], said: list[str]) -> Match:
-    longer = {prefix + name: value for name, value in names.items()}
-    return _match("", held, longer, set(), plain, [*said, f"added the prefix {prefix!r}"])
-
-
-def _match(
-    prefix: str,
-    held: Held,
-    names: StateDict,
-    outside: set[str],
-    plain: Mapping[str, str],
-    said: list[str],
-) -> Match:
-    """What fits of a state dict whose names are rewritten; names outside a prefix that was cut are unknown ones."""
-    tensors = {plain[name]: value for name, value in names.items() if name in plain}
+def _match(prefix: str, held: Held, names: StateDict, plain: Mapping[str, str], said: list[str]) -> Match:
+    """What fits of a state dict whose names are rewritten."""
     lacking = [name for name in plain if name not in names]
-    counters = [name for name in lacking if name.endswith("num_batches_tracked")]
-    heads = [name for name in lacking if auxiliary(name)]
+    counters = [name for name in lacking if name.endswith(_BATCHES)]
+    heads = [name for name in lacking if _auxiliary(name)]
     more = [name for name in names if name not in plain]
-    dropped = [
-        n
-        for n in more
-        if n.endswith("num_batches_tracked") and n.replace("num_batches_tracked", "running_mean") in names
-    ]
-    trained = [name for name in more if auxiliary(name)]
+    dropped = [name for name in more if name.endswith(_BATCHES) and name.replace(_BATCHES, "running_mean") in names]
+    trained = [name for name in more if _auxiliary(name)]
     if counters:
-        said = [*said, f"the file lacks {len(counters)} num_batches_tracked, which only training reads"]
+        said = [*said, f"the file lacks {len(counters)} {_BATCHES}, which only training reads"]
     if heads or trained:
         said = [*said, "auxiliary heads, which only training uses, are " + ("not in the file" if heads else "left out")]
     if dropped:
-        said = [*said, f"left out {len(dropped)} num_batches_tracked"]
+        said = [*said, f"left out {len(dropped)} {_BATCHES}"]
     if held.keys:
         said = [f"took {'/'.join(held.keys)!r}", *said]
     return Match(
         held=held,
         prefix=prefix,
-        tensors=tensors,
+        tensors={plain[name]: value for name, value in names.items() if name in plain},
         missing=tuple(plain[n] for n in lacking if n not in counters and n not in heads),
-        unknown=(*(n for n in more if n not in dropped and n not in trained), *sorted(outside)),
+        unknown=tuple(n for n in more if n not in dropped and n not in trained),
         said=tuple(said),
     )
 
@@ -306,7 +289,7 @@ def _misfit(match: Match, checkpoint: Checkpoint, model: nn.Module) -> ModelErro
         if names
     ]
     others = _reshaped(match, model)
-    if others:
+    if others and (match.named or _class_count_of(match.tensors, model) is None):
         first = others[0]
         parts.append(f"{len(others)} of another shape ({first}: {tuple(match.tensors[first].shape)}, "
                      f"not {tuple(own[first].shape)})")  # fmt: skip
@@ -323,6 +306,9 @@ def _advice(match: Match, model: nn.Module) -> str:
     layers = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     head = layers[-1] + "." if layers else " "
     if match.missing and all(name.startswith(head) for name in match.missing):
+        called = next((name for name in match.unknown if _HEADS.match(name)), None)
+        if called:
+            return f"its classifier seems to be called {called}: save them under the network's names"
         return (
             f"its classifier {head.rstrip('.')} is not there, as in weights of self-supervised training; give weights "
             "that were trained to classify"

@@ -136,7 +136,8 @@ def _load_timm(name: str, weights: str) -> LoadedModel:
 
     if not timm.is_model(name):
         raise NotFoundError("timm model", name, timm.list_models())
-    if weights == "random" or weights_file(weights) is not None:
+    file = None if weights == "random" else weights_file(weights)
+    if weights == "random" or file is not None:
         loaded = _built(lambda **given: timm.create_model(name, pretrained=False, **given), weights)
     else:
         known = timm.list_pretrained(name + ".*") or [name]
@@ -152,11 +153,12 @@ def _load_timm(name: str, weights: str) -> LoadedModel:
             raise _no_download(f"timm:{name}", weights, error) from error
         _check_finite(model, f"weights {weights} of timm:{name}")
         loaded = LoadedModel(model.float().eval(), digest_of(model), IMAGENET, None)
-    preprocessing = Preprocessing.from_timm(resolve_data_config({}, model=loaded.model))  # type: ignore[no-untyped-call]
+    config = resolve_data_config({}, model=loaded.model)  # type: ignore[no-untyped-call]
+    preprocessing = Preprocessing.from_timm(config)
     notes = loaded.notes
-    if weights_file(weights) is not None:
-        config: Any = loaded.model.pretrained_cfg
-        tag = ".".join(str(config[key]) for key in ("architecture", "tag") if config.get(key))
+    if file is not None:
+        entry: Any = loaded.model.pretrained_cfg
+        tag = ".".join(str(entry[key]) for key in ("architecture", "tag") if entry.get(key))
         notes += (
             f"preprocessing is that of timm's {tag or name} ({described(preprocessing)}), since the file does not say its "
             "own; timm:ARCHITECTURE.TAG names another, and options such as --resize and --crop set it",
@@ -214,7 +216,7 @@ def _built(build: Callable[..., Any], weights: str) -> LoadedModel:
         torch.manual_seed(0)
         if weights in {"random", "own"}:
             model = checked()
-            _check_finite(model, f"the {'own ' if weights == 'own' else ''}weights of {type(model).__name__}")
+            _check_finite(model, f"weights of {type(model).__name__} itself")
             model = model.float().eval()
             return LoadedModel(model, digest_of(model), IMAGENET, None)
         file = weights_file(weights)
@@ -255,7 +257,11 @@ def _check_module(model: object) -> None:
                 "model(torch.zeros(1, 3, 224, 224)), before it returns it"
             )
         kind = type(module).__module__
-        if "quantized" in kind.split(".") and not kind.startswith("torchvision."):
+        if (
+            "quantized" in kind.split(".")
+            and kind.startswith("torch.")
+            and "FloatFunctional" not in type(module).__name__
+        ):
             raise ModelError(f"{name} is quantized, and no gradient goes through it; give the float network")
 
 
@@ -272,8 +278,9 @@ def _check_finite(model: nn.Module, whose: str) -> None:
     if broken:
         name, count = broken[0]
         more = f", as do {len(broken) - 1} other tensors" if len(broken) > 1 else ""
+        values = "1 value that is" if count == 1 else f"{count} values that are"
         raise ModelError(
-            f"{whose}: {name} holds {count} values that are not finite{more}: its training diverged, or the file is "
+            f"{whose}: {name} holds {values} not finite{more}: its training diverged, or the file is "
             "damaged; give weights of before"
         )
 

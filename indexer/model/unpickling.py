@@ -142,7 +142,7 @@ class _Pickles:
         raise pickle.PicklingError("this module only reads")
 
 
-def _load(file: IO[bytes] | Path) -> Any:
+def _load(file: IO[bytes]) -> Any:
     """What torch.save wrote.
 
     Raises:
@@ -153,8 +153,7 @@ def _load(file: IO[bytes] | Path) -> Any:
         try:
             return torch.load(file, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError:
-            if not isinstance(file, Path):
-                file.seek(0)
+            file.seek(0)
             return torch.load(file, map_location="cpu", weights_only=False, pickle_module=_Pickles)
 
 
@@ -164,11 +163,12 @@ def load_pickled(path: Path) -> Any:
     Raises:
         Exception: the file is no such one, or damaged; torch raises anything then.
     """
-    try:
-        return _load(path)
-    except RuntimeError as error:
-        # A dict that pickle alone wrote has no number that says "torch".
-        if "magic number" not in str(error):
-            raise
-        with path.open("rb") as file:
+    with path.open("rb") as file:  # by its content: torch goes by the suffix of a name
+        try:
+            return _load(file)
+        except RuntimeError as error:
+            # A dict that pickle alone wrote has no number that says "torch".
+            if "magic number" not in str(error):
+                raise
+            file.seek(0)
             return _Pickles.load(file)
