@@ -11,8 +11,9 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -136,7 +137,10 @@ def fitted(build: Callable[..., nn.Module], checkpoint: Checkpoint) -> tuple[nn.
     # The names and shapes are those of the network's present version: nothing is to be rewritten for an older one.
     state = OrderedDict(tensors)
     state._metadata = getattr(own, "_metadata", {})  # type: ignore[attr-defined]
-    model.load_state_dict(state, strict=False)
+    with warnings.catch_warnings():
+        if version is not None:
+            warnings.simplefilter("ignore")  # that it is an earlier one
+        model.load_state_dict(state, strict=False)
     said = "; ".join([*match.said, *cast])
     return model, tuple(note for note in (said and f"weights of {checkpoint.path.name}: {said}", version) if note)
 

@@ -160,8 +160,8 @@ def _load_timm(name: str, weights: str) -> LoadedModel:
         entry: Any = loaded.model.pretrained_cfg
         tag = ".".join(str(entry[key]) for key in ("architecture", "tag") if entry.get(key))
         notes += (
-            f"preprocessing is that of timm's {tag or name} ({described(preprocessing)}), since the file does not say its "
-            "own; timm:ARCHITECTURE.TAG names another, and options such as --resize and --crop set it",
+            f"preprocessing is that of timm's {tag or name} ({described(preprocessing)}), since the file does not say "
+            "its own; timm:ARCHITECTURE.TAG names another, and options such as --resize and --crop set it",
         )
     return replace(loaded, preprocessing=preprocessing, notes=notes)
 

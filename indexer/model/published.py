@@ -123,7 +123,9 @@ def input_note(name: str, origin: Origin) -> str | None:
 def described(preprocessing: Preprocessing) -> str:
     """The parts of a preprocessing in which published weights differ."""
     resize = f"resize {preprocessing.resize}" if preprocessing.resize is not None else "no resize"
-    return f"{resize}, crop {preprocessing.crop}, {preprocessing.interpolation}"
+    usual = (preprocessing.mean, preprocessing.std) == (IMAGENET.mean, IMAGENET.std)
+    scale = "" if usual else f", mean {preprocessing.mean}, std {preprocessing.std}"
+    return f"{resize}, crop {preprocessing.crop}, {preprocessing.interpolation}{scale}"
 
 
 def _preset(entry: Any) -> Preprocessing | None:
