@@ -7,6 +7,7 @@ fitting      which of them is the network's, and under which names; of these
 prefixes     what wrappers put around them, and
 versions     what they were called in earlier versions
 published    which published weights a torchvision file is, and what they go with
+usable       whether a network can be looked into at all
 downloads    fail soon where there is no network
 graph        traced once into operations that write into no recorded map
 registry     what an operation is, declared once: its names, its parameters, what it does to places and values

@@ -32,6 +32,7 @@ SUFFIXES = frozenset(
 
 _DAMAGED = ("central directory", "unexpected EOF", "truncated", "not fully covered", "InvalidHeader")
 """Of what readers say of files that are not whole."""
+_GIVE = "give a .safetensors file, or a .pth that torch.save(model.state_dict(), FILE) wrote"
 _SAVE = "save one with torch.save(model.state_dict(), FILE)"
 _DEPTH = 4
 _NOT_WEIGHTS = ("optim", "sched", "lr_", "scaler", "amp", "callback", "loops", "hyper_param", "rng", "args", "config")
@@ -105,10 +106,9 @@ def read_checkpoint(path: Path, part: str | None = None) -> Checkpoint:
     """
     content = _read(path)
     if isinstance(content, Placeholder) and not content:
-        kind = type(content)
         raise ModelError(
-            f"weights {path} cannot be read as a state dict: it is a whole pickled object "
-            f"({kind.__module__}.{kind.__qualname__}), which is code and is not run; {_SAVE} where it was made"
+            f"weights {path} cannot be read as a state dict: it is no file of tensors alone; {_GIVE}: it is a whole "
+            f"pickled object ({_kind(content)}), whose code is not run"
         )
     keys = tuple(map(str, content)) if isinstance(content, Mapping) else ()
     inner = content if part is None else _part_of(content, part, path)
@@ -176,10 +176,7 @@ def _read(path: Path) -> Any:
     except ModelError:
         raise
     except Exception as error:  # whoever reads a damaged file may raise anything
-        raise ModelError(
-            f"weights {path} cannot be read as a state dict: {_reason(error)}; give a .safetensors file, or one that "
-            "torch.save(model.state_dict(), FILE) wrote"
-        ) from error
+        raise ModelError(f"weights {path} cannot be read as a state dict: {_reason(error)}; {_GIVE}") from error
     raise ModelError(f"weights {path} cannot be read as a state dict: {foreign}")
 
 

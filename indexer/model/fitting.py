@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from evigraph.indexer.model.checkpoints import Checkpoint, Held, StateDict
 from evigraph.indexer.model.prefixes import WRAPPERS, beginning, prefixes_of, under, without_wrappers
+from evigraph.indexer.model.usable import check_finite
 from evigraph.indexer.model.versions import adapt, with_present_names
 from evigraph.schema.errors import ModelError
 
@@ -133,6 +134,7 @@ def fitted(build: Callable[..., nn.Module], checkpoint: Checkpoint) -> tuple[nn.
     if _reshaped(match, model):
         raise _misfit(match, checkpoint, model)
     tensors, cast = _cast(match, model, checkpoint)
+    check_finite(model, tensors, f"weights {checkpoint.path}")
     own = model.state_dict()
     # The names and shapes are those of the network's present version: nothing is to be rewritten for an older one.
     state = OrderedDict(tensors)
@@ -141,6 +143,10 @@ def fitted(build: Callable[..., nn.Module], checkpoint: Checkpoint) -> tuple[nn.
         if version is not None:
             warnings.simplefilter("ignore")  # that it is an earlier one
         model.load_state_dict(state, strict=False)
+    for name, value in own.items():
+        # What a file lacks of heads of training is used by nobody; if it were after all, nothing would be told.
+        if name not in tensors and value.is_floating_point():
+            value.fill_(float("nan"))
     said = "; ".join([*match.said, *cast])
     return model, tuple(note for note in (said and f"weights of {checkpoint.path.name}: {said}", version) if note)
 

@@ -34,6 +34,7 @@ from evigraph.indexer.model.published import (
     origin_of,
     preprocessing_of,
 )
+from evigraph.indexer.model.usable import check_finite, check_module
 from evigraph.schema.errors import ModelError, NotFoundError, UsageError
 
 
@@ -106,7 +107,7 @@ def _load_torchvision(name: str, weights: str) -> LoadedModel:
             model = zoo.get_model(name, weights=entry)
     except (OSError, RuntimeError) as error:
         raise _no_download(name, weights, error) from error
-    _check_finite(model, f"weights {weights} of {name}")
+    check_finite(model, model.state_dict(), f"weights {weights} of {name}")
     return LoadedModel(
         model.float().eval(),
         digest_of(model),
@@ -151,7 +152,7 @@ def _load_timm(name: str, weights: str) -> LoadedModel:
             if not isinstance(error, OSError | RuntimeError) and not is_download_error(error):
                 raise
             raise _no_download(f"timm:{name}", weights, error) from error
-        _check_finite(model, f"weights {weights} of timm:{name}")
+        check_finite(model, model.state_dict(), f"weights {weights} of timm:{name}")
         loaded = LoadedModel(model.float().eval(), digest_of(model), IMAGENET, None)
     config = resolve_data_config({}, model=loaded.model)  # type: ignore[no-untyped-call]
     preprocessing = Preprocessing.from_timm(config)
@@ -208,7 +209,7 @@ def _built(build: Callable[..., Any], weights: str) -> LoadedModel:
 
     def checked(**given: Any) -> nn.Module:
         model = build(**given)
-        _check_module(model)
+        check_module(model)
         made: nn.Module = model
         return made
 
@@ -216,7 +217,7 @@ def _built(build: Callable[..., Any], weights: str) -> LoadedModel:
         torch.manual_seed(0)
         if weights in {"random", "own"}:
             model = checked()
-            _check_finite(model, f"weights of {type(model).__name__} itself")
+            check_finite(model, model.state_dict(), f"weights of {type(model).__name__} itself")
             model = model.float().eval()
             return LoadedModel(model, digest_of(model), IMAGENET, None)
         file = weights_file(weights)
@@ -224,7 +225,6 @@ def _built(build: Callable[..., Any], weights: str) -> LoadedModel:
             raise ModelError(f"weights file {weights} does not exist; check the path")
         path, part = file
         model, notes = fitted(checked, read_checkpoint(path, part))
-    _check_finite(model, f"weights {path}")
     model = model.float().eval()
     # A part of a file is not told from another part of it by the file's digest.
     digest = _sha256_of_file(path) if part is None else digest_of(model)
@@ -240,55 +240,13 @@ def read_state_dict(path: Path) -> StateDict:
     return read_checkpoint(path).held[0].tensors
 
 
-def _check_module(model: object) -> None:
-    """Raise ModelError where a factory's result is no network whose operations and gradients can be followed."""
-    if isinstance(model, torch.jit.ScriptModule):
-        raise ModelError(
-            f"{model.original_name} is a TorchScript network, whose modules cannot be looked into; "
-            "give the network that it was made from"
-        )
-    if not isinstance(model, nn.Module):
-        raise ModelError(f"the factory returned {type(model).__name__}; it must return a torch nn.Module")
-    for path, module in model.named_modules():
-        name = f"module {path or type(model).__name__} ({type(module).__name__})"
-        if any(nn.parameter.is_lazy(value) for value in (*module.parameters(False), *module.buffers(False))):
-            raise ModelError(
-                f"{name} does not know its size yet: let the factory run the network once, as in "
-                "model(torch.zeros(1, 3, 224, 224)), before it returns it"
-            )
-        kind = type(module).__module__
-        if (
-            "quantized" in kind.split(".")
-            and kind.startswith("torch.")
-            and "FloatFunctional" not in type(module).__name__
-        ):
-            raise ModelError(f"{name} is quantized, and no gradient goes through it; give the float network")
-
-
-def _check_finite(model: nn.Module, whose: str) -> None:
-    """Raise ModelError where a network's own values are not numbers: no image would be to blame for its answers."""
-    broken = []
-    for name, value in model.state_dict().items():
-        if isinstance(value, Tensor) and value.is_floating_point():
-            # A mask of a network's own may hold infinity.
-            mask = isinstance(value, Tensor) and name in dict(model.named_buffers()) and "running_" not in name
-            count = int((value.isnan() if mask else ~value.isfinite()).sum())
-            if count:
-                broken.append((name, count))
-    if broken:
-        name, count = broken[0]
-        more = f", as do {len(broken) - 1} other tensors" if len(broken) > 1 else ""
-        values = "1 value that is" if count == 1 else f"{count} values that are"
-        raise ModelError(
-            f"{whose}: {name} holds {values} not finite{more}: its training diverged, or the file is "
-            "damaged; give weights of before"
-        )
-
-
 def digest_of(model: nn.Module) -> str:
     """SHA-256 of a network's parameters and buffers, by name."""
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
+        if not isinstance(value, Tensor):  # what a module keeps as its extra state
+            digest.update(f"{name} {value!r}\n".encode())
+            continue
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
