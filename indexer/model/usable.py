@@ -63,5 +63,5 @@ def check_finite(model: nn.Module, tensors: Mapping[str, Tensor], whose: str) ->
         more = f", as do {len(named) - 1} other tensors" if len(named) > 1 else ""
         raise ModelError(
             f"{whose}: {name} holds {values} not finite{more}: its training diverged, or the file is damaged; give "
-            "weights of before"
+            "an earlier checkpoint"
         )
