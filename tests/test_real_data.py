@@ -109,7 +109,7 @@ MOBILENET = {
     "model": "mobilenet_v2",
     "weights": str(SHARED / "mobilenet_v2" / "mobilenet_v2.safetensors"),
     "layers": ["features.1", "features.3", "features.6", "features.13", "features.17"],
-    "preprocessing": PreprocessingOptions(crop=225, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+    "preprocessing": PreprocessingOptions(resize=256, crop=225, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
 }
 
 

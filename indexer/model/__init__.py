@@ -1,6 +1,14 @@
 """A network: its weights, its operations, and which of its maps are the layers S1..SL.
 
 loading      `--model` and `--weights` -> an nn.Module and the preprocessing that it wants
+checkpoints  the state dicts in a file of weights, whatever it is; read by
+unpickling   without running what it asks for
+fitting      which of them is the network's, and under which names; of these
+prefixes     what wrappers put around them, and
+versions     what they were called in earlier versions
+published    which published weights a torchvision file is, and what they go with
+usable       whether a network can be looked into at all
+downloads    fail soon where there is no network
 graph        traced once into operations that write into no recorded map
 registry     what an operation is, declared once: its names, its parameters, what it does to places and values
 operations   the operations of torch

@@ -1,8 +1,9 @@
 """Networks and their weights.
 
 A network is a torchvision name, `timm:NAME`, or `package.module:factory`, a function without arguments that returns an
-nn.Module. Weights are a name that the network's library knows, a .safetensors or .pth state dict, or `random`. State
-dicts are read without running pickled code, and half precision is cast to float32.
+nn.Module. Weights are a name that the network's library knows, a file (`checkpoints` reads it, `fitting` finds the
+network's state dict in it), or `random`. What a torchvision architecture is made with for a file is that of its
+published weights (`published`).
 """
 
 from __future__ import annotations
@@ -10,25 +11,31 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
-import pickle
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torchvision import models as zoo
 
 from evigraph.indexer.data.preprocess import IMAGENET, Preprocessing
+from evigraph.indexer.model.checkpoints import StateDict, read_checkpoint, weights_file
+from evigraph.indexer.model.downloads import is_download_error, quick_to_fail
+from evigraph.indexer.model.fitting import fitted
+from evigraph.indexer.model.published import (
+    build_options,
+    categories_of,
+    described,
+    input_note,
+    origin_of,
+    preprocessing_of,
+)
+from evigraph.indexer.model.usable import check_finite, check_module
 from evigraph.schema.errors import ModelError, NotFoundError, UsageError
-
-StateDict = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,7 @@ class LoadedModel:
         preprocessing: what the weights ask for, else ImageNet's.
         class_names: in output order, where the weights carry them.
         notes: what was done with the network and its weights that the user should know, a sentence each.
+        changes_input: whether it was made to change its input first (transform_input), for the weights of a file.
         promised_accuracy: top-1 accuracy from 0 to 1 that the weights are published with, where they say so.
     """
 
@@ -49,6 +57,7 @@ class LoadedModel:
     preprocessing: Preprocessing
     class_names: Sequence[str] | None
     notes: tuple[str, ...] = ()
+    changes_input: bool = False
     promised_accuracy: float | None = None
 
 
@@ -87,18 +96,22 @@ def _load_torchvision(name: str, weights: str) -> LoadedModel:
     names = zoo.list_models(module=zoo)
     if name not in names:
         raise NotFoundError("model", name, names, "(a torchvision name, timm:NAME, or package.module:factory)")
-    if weights == "random" or _is_file(weights):
-        # Auxiliary heads run in training only; a state dict may come with or without them.
+    if weights == "random":
         options = {"init_weights": True} if name in {"googlenet", "inception_v3"} else {}
         return _built(lambda **given: zoo.get_model(name, weights=None, **options, **given), weights)
+    file = weights_file(weights)
+    if file is not None:
+        return _load_torchvision_file(name, weights, file[0])
     known = [entry.name for entry in zoo.get_model_weights(name)]
     if weights not in known:
         raise _no_weights(name, weights, known)
     entry = zoo.get_model_weights(name)[weights]
     try:
-        model = zoo.get_model(name, weights=entry)
+        with quick_to_fail():
+            model = zoo.get_model(name, weights=entry)
     except (OSError, RuntimeError) as error:
         raise _no_download(name, weights, error) from error
+    check_finite(model, model.state_dict(), f"weights {weights} of {name}")
     return LoadedModel(
         model.float().eval(),
         digest_of(model),
@@ -114,13 +127,31 @@ def _promised(meta: Mapping[str, Any]) -> float | None:
     return None if percent is None else percent / 100
 
 
+def _load_torchvision_file(name: str, weights: str, path: Path) -> LoadedModel:
+    """An architecture made as for its published weights, with those of a file and their preprocessing."""
+    origin = origin_of(name, path, _sha256_of_file(path))
+    options = build_options(name, origin.entry)
+    loaded = _built(lambda **given: zoo.get_model(name, weights=None, **options, **given), weights)
+    preprocessing, note = preprocessing_of(name, origin)
+    notes = [*loaded.notes, note, input_note(name, origin)]
+    return replace(
+        loaded,
+        preprocessing=preprocessing,
+        class_names=categories_of(origin),
+        promised_accuracy=_promised(origin.entry.meta) if origin.exact else None,
+        changes_input="transform_input" in options,
+        notes=tuple(one for one in notes if one is not None),
+    )
+
+
 def _load_timm(name: str, weights: str) -> LoadedModel:
     import timm  # an extra of its own
     from timm.data.config import resolve_data_config
 
     if not timm.is_model(name):
         raise NotFoundError("timm model", name, timm.list_models())
-    if weights == "random" or _is_file(weights):
+    file = None if weights == "random" else weights_file(weights)
+    if weights == "random" or file is not None:
         loaded = _built(lambda **given: timm.create_model(name, pretrained=False, **given), weights)
     else:
         known = timm.list_pretrained(name + ".*") or [name]
@@ -128,12 +159,25 @@ def _load_timm(name: str, weights: str) -> LoadedModel:
         if weights != "pretrained" and full not in known:
             raise _no_weights(name, weights, ["pretrained", *(k.partition(".")[2] for k in known if "." in k)])
         try:
-            model = timm.create_model(full, pretrained=True)
-        except (OSError, RuntimeError) as error:
+            with quick_to_fail():
+                model = timm.create_model(full, pretrained=True)
+        except Exception as error:  # of whichever client fetches them
+            if not isinstance(error, OSError | RuntimeError) and not is_download_error(error):
+                raise
             raise _no_download(f"timm:{name}", weights, error) from error
+        check_finite(model, model.state_dict(), f"weights {weights} of timm:{name}")
         loaded = LoadedModel(model.float().eval(), digest_of(model), IMAGENET, None)
-    preprocessing = Preprocessing.from_timm(resolve_data_config({}, model=loaded.model))  # type: ignore[no-untyped-call]
-    return LoadedModel(loaded.model, loaded.weights_sha256, preprocessing, None)
+    config = resolve_data_config({}, model=loaded.model)  # type: ignore[no-untyped-call]
+    preprocessing = Preprocessing.from_timm(config)
+    notes = loaded.notes
+    if file is not None:
+        entry: Any = loaded.model.pretrained_cfg
+        tag = ".".join(str(entry[key]) for key in ("architecture", "tag") if entry.get(key))
+        notes += (
+            f"preprocessing is that of timm's {tag or name} ({described(preprocessing)}), since the file does not say "
+            "its own; timm:ARCHITECTURE.TAG names another, and options such as --resize and --crop set it",
+        )
+    return replace(loaded, preprocessing=preprocessing, notes=notes)
 
 
 def _load_factory(name: str, weights: str) -> LoadedModel:
@@ -148,7 +192,7 @@ def _load_factory(name: str, weights: str) -> LoadedModel:
     if not callable(factory):
         offered = [n for n, value in vars(module).items() if inspect.isfunction(value) or inspect.isclass(value)]
         raise NotFoundError("factory", attribute, offered, f"in {module_name}")
-    if not (weights in {"random", "own"} or _is_file(weights)):
+    if weights not in {"random", "own"} and weights_file(weights) is None:
         raise _no_weights(name, weights, ["random", "own"])
     try:
         accepts: Mapping[str, inspect.Parameter] = inspect.signature(factory).parameters
@@ -158,8 +202,14 @@ def _load_factory(name: str, weights: str) -> LoadedModel:
 
     def build(**given: Any) -> Any:
         try:
-            return factory(**(given if keywords else {}))
+            with quick_to_fail():
+                return factory(**(given if keywords else {}))
         except Exception as error:  # a user's factory may raise anything
+            if is_download_error(error):
+                raise ModelError(
+                    f"--model {name}: the factory could not download what it needs: {_one_line(error)}; fetch it where "
+                    "there is a network, or make the network without weights and give them as --weights FILE"
+                ) from error
             raise ModelError(
                 f"--model {name}: the factory failed, {type(error).__name__}: {_one_line(error)}; --debug shows where"
             ) from error
@@ -169,108 +219,50 @@ def _load_factory(name: str, weights: str) -> LoadedModel:
 
 def _built(build: Callable[..., Any], weights: str) -> LoadedModel:
     """A network built without weights, then given those of a file; `random` and `own` leave what `build` made."""
+
+    def checked(**given: Any) -> nn.Module:
+        model = build(**given)
+        check_module(model)
+        made: nn.Module = model
+        return made
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = build()
-        if not isinstance(model, nn.Module):
-            raise ModelError(f"the factory returned {type(model).__name__}; it must return a torch nn.Module")
         if weights in {"random", "own"}:
+            model = checked()
+            check_finite(model, model.state_dict(), f"weights of {type(model).__name__} itself")
             model = model.float().eval()
             return LoadedModel(model, digest_of(model), IMAGENET, None)
-        path = Path(weights)
-        state = read_state_dict(path)
-        classes = _class_count_of(state, model)
-        if classes is not None:
-            model = build(num_classes=classes)
-    _fit(model, state, path)
-    return LoadedModel(model.float().eval(), _sha256_of_file(path), IMAGENET, None)
+        file = weights_file(weights)
+        if file is None:
+            raise ModelError(f"weights file {weights} does not exist; check the path")
+        path, part = file
+        model, notes = fitted(checked, read_checkpoint(path, part))
+    model = model.float().eval()
+    # A part of a file is not told from another part of it by the file's digest.
+    digest = _sha256_of_file(path) if part is None else digest_of(model)
+    return LoadedModel(model, digest, IMAGENET, None, notes)
 
 
 def read_state_dict(path: Path) -> StateDict:
-    """The tensors of a .safetensors or .pth file, by name, in float32 where they are of a smaller float type.
-
-    A dict that holds one under "state_dict", "model" or "model_state_dict", and names that begin with "module."
-    (DataParallel), are taken as training scripts write them.
+    """The outermost tensors of a file, by name.
 
     Raises:
-        ModelError: the file is neither, or holds more than tensors.
+        ModelError: it holds none, or cannot be read.
     """
-    try:
-        if path.suffix == ".safetensors":
-            loaded: Any = safetensors.torch.load_file(path)
-        else:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of old pickle protocols; what matters is raised
-                loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, safetensors.SafetensorError) as error:
-        # torch would have its user switch the protection against pickled code off.
-        pickled = isinstance(error, pickle.UnpicklingError)
-        reason = "it is no file of tensors alone" if pickled else _one_line(error)
-        raise ModelError(
-            f"weights {path} cannot be read as a state dict: {reason}; give a .safetensors file, or a .pth that "
-            "torch.save(model.state_dict(), FILE) wrote"
-        ) from error
-    for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
-            loaded = loaded[key]
-    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()) or not loaded:
-        raise ModelError(f"weights {path} hold no state dict; save one with torch.save(model.state_dict(), FILE)")
-    return {
-        str(name).removeprefix("module."): value.float() if value.is_floating_point() else value
-        for name, value in loaded.items()
-    }
+    return read_checkpoint(path).held[0].tensors
 
 
 def digest_of(model: nn.Module) -> str:
     """SHA-256 of a network's parameters and buffers, by name."""
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
+        if not isinstance(value, Tensor):  # what a module keeps as its extra state
+            digest.update(f"{name} {value!r}\n".encode())
+            continue
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _class_count_of(state: StateDict, model: nn.Module) -> int | None:
-    """The number of classes of a state dict whose last layer alone is of another size than the network's."""
-    own = model.state_dict()
-    other = [name for name in own if name in state and own[name].shape != state[name].shape]
-    if not other or any(own[name].shape[1:] != state[name].shape[1:] for name in other):
-        return None
-    counts = {state[name].shape[0] for name in other}
-    return counts.pop() if len(counts) == 1 else None
-
-
-def _fit(model: nn.Module, state: StateDict, path: Path) -> None:
-    own = model.state_dict()
-    # Heads that only training uses may be missing, or be there without the network having them.
-    auxiliary = {name for name in own.keys() | state.keys() if name.lower().startswith("aux")}
-    missing = sorted(own.keys() - state.keys() - auxiliary - {n for n in own if n.endswith("num_batches_tracked")})
-    unexpected = sorted(state.keys() - own.keys() - auxiliary)
-    shapes = [n for n in sorted(own.keys() & state.keys()) if own[n].shape != state[n].shape]
-    if missing or unexpected or shapes:
-        parts = [
-            f"{len(names)} {what} (first: {names[0]})"
-            for what, names in (("missing", missing), ("unknown", unexpected))
-            if names
-        ]
-        if shapes:
-            first = shapes[0]
-            parts.append(f"{len(shapes)} of another shape ({first}: {tuple(state[first].shape)}, "
-                         f"not {tuple(own[first].shape)})")  # fmt: skip
-        raise ModelError(
-            f"weights {path} do not fit {type(model).__name__}: of {len(own)} tensors {', '.join(parts)}; "
-            "check that --model and --weights belong together"
-        )
-    model.load_state_dict(state, strict=False)
-
-
-def _is_file(weights: str) -> bool:
-    path = Path(weights)
-    if path.suffix in {".safetensors", ".pth", ".pt", ".bin"} or path.is_file():
-        if not path.is_file():
-            raise ModelError(f"weights file {weights} does not exist; check the path")
-        return True
-    return False
 
 
 def _no_weights(name: str, weights: str, known: Sequence[str]) -> UsageError:

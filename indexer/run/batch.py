@@ -23,6 +23,8 @@ from evigraph.indexer.run.memory import automatic_batch_size, is_out_of_memory
 from evigraph.indexer.run.rows import ShardRows, skipped_rows
 from evigraph.schema.errors import ModelError, UsageError
 
+NOT_FINITE = "the network's output is not finite"
+"""Why an image is skipped whose logits overflow."""
 PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -95,8 +97,7 @@ class BatchIndexer:
         if not finite.all():
             # The record holds values that are not finite; the others are recorded again without them.
             self._add_usable(_part(batch, finite), rows)
-            reason = "the network's output is not finite"
-            rows.add(skipped_rows(self.source, [(i, reason) for i in batch.image_ids[~finite].tolist()]))
+            rows.add(skipped_rows(self.source, [(i, NOT_FINITE) for i in batch.image_ids[~finite].tolist()]))
             return
         recorded = self._recorded(batch, pixels, inputs, record)
         levels = explain(record, recorded.decided.roots, self.method, self._observers(recorded))

@@ -51,6 +51,7 @@ def describe(
             "preprocessing": preprocessing.to_settings(),
             "torch": version("torch"),
         }
+        | ({"transform_input": True} if loaded.changes_input else {})
         | ({"attack": settings.attack.to_json()} if settings.attack else {})
         | ({"verify": settings.verify.to_json()} if settings.verify else {})
         | ({"pictures": pictures.to_json()} if pictures else {}),

@@ -26,7 +26,7 @@ from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.model.loading import LoadedModel, importable_here, load_model
 from evigraph.indexer.pictures.guided import make_guided
 from evigraph.indexer.run.attack import Attacker
-from evigraph.indexer.run.batch import PRECISIONS, Arithmetic, BatchIndexer, precision
+from evigraph.indexer.run.batch import NOT_FINITE, PRECISIONS, Arithmetic, BatchIndexer, precision
 from evigraph.indexer.run.describe import describe
 from evigraph.indexer.run.measurements import Run, measurements_of
 from evigraph.indexer.run.report import IndexReport, report_of, with_accuracy_notes
@@ -113,6 +113,11 @@ def _index(run: Run, description: RunDescription, progress: Progress | None, not
 
 def _require_some(report: IndexReport, data: str) -> None:
     """Refuse a run without a single image: who runs `index` in a script would take it for done."""
+    if report.skipped.get(NOT_FINITE) == report.image_total:
+        raise ModelError(
+            f"the network's output is not finite for any of the {report.image_total} images: it overflows, as where a "
+            "training diverged or pixels are on another scale; check the weights, --pixel-scale, --mean and --std"
+        )
     if sum(report.skipped.values()) == report.image_total:
         reasons = ", ".join(f"{count} {reason}" for reason, count in report.skipped.items())
         raise DataError(

@@ -144,7 +144,7 @@ class IndexSettings(Settings):
 
     model: str = option("A torchvision name, timm:NAME, or package.module:factory.")
     weights: str = option(
-        "A torchvision weights name, a .safetensors or .pth state dict, `random`, "
+        "A torchvision weights name, a file of weights (FILE#PART for one of several in it), `random`, "
         "or `own` for those that a factory's network comes with."
     )
     data: str = option(
