@@ -1,5 +1,8 @@
 """Image files and semantic maps, decoded to 8 bits; what cannot be is skipped, with a short stable reason.
 
+An image becomes RGB where the network takes three channels, grey where it takes one; of other networks an image must
+have the channels itself (`_to_channels`), or be an array: a .npy file of (height, width, channels).
+
 How each kind of file becomes RGB:
   - CMYK, YCbCr, palette, grey and 1-bit: as Pillow converts them; CMYK JPEGs are
     taken to be inverted, as Adobe's are.
@@ -18,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -43,6 +46,13 @@ _TRANSPOSE = {
 """What undoes each EXIF orientation; 1 is upright. From 5 on width and height change places."""
 
 
+Decoded = Image.Image | np.ndarray[Any, Any]
+"""An image of a network's channels; an array is (height, width, channels) of any type."""
+
+ARRAY_SUFFIX = ".npy"
+_GREY, _RGB, _RGBA = 1, 3, 4
+
+
 class SkippedImage(DataError):  # noqa: N818  (an outcome that is recorded, not a failure of the run)
     """One image that cannot be used; the run goes on without it.
 
@@ -59,31 +69,40 @@ class SkippedImage(DataError):  # noqa: N818  (an outcome that is recorded, not 
 class _Upright:
     """A decoded image; `orientation` is what was undone, `stored_size` (width, height) before that."""
 
-    pixels: Image.Image
+    pixels: Decoded
     orientation: int
     stored_size: tuple[int, int]
 
 
-def load_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
+@overload
+def load_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image: ...
+
+
+@overload
+def load_image(path: Path, max_pixels: int = MAX_PIXELS, channels: int = _RGB) -> Decoded: ...
+
+
+def load_image(path: Path, max_pixels: int = MAX_PIXELS, channels: int = _RGB) -> Decoded:
     """Decode an image file.
 
     Args:
         path: any file.
         max_pixels: the most pixels (width x height) that are decoded.
+        channels: that the network takes.
 
     Returns:
-        Mode RGB, upright.
+        Of so many channels, upright: mode RGB for three, L for one.
 
     Raises:
         SkippedImage: the file is not an image that can be used.
     """
     with _decoding():
-        return _load_upright(path, max_pixels).pixels
+        return _load_upright(path, max_pixels, channels).pixels
 
 
 def load_image_and_map(
-    image_path: Path, map_path: Path, max_pixels: int = MAX_PIXELS
-) -> tuple[Image.Image, Image.Image]:
+    image_path: Path, map_path: Path, max_pixels: int = MAX_PIXELS, channels: int = _RGB
+) -> tuple[Decoded, Image.Image]:
     """Decode an image and its semantic map.
 
     Annotation tools differ in whether they look at EXIF orientation. A map that has the size of the image as
@@ -91,21 +110,21 @@ def load_image_and_map(
     half-turned image, where both sizes are equal, the map is taken to be of the pixels as stored.
 
     Returns:
-        The image (mode RGB) and its map (the mask values, mode L where the file is of 8 bits, else I), both upright
-        and of one size.
+        The image (as `load_image` gives it) and its map (the mask values, mode L where the file is of 8 bits, else I),
+        both upright and of one size.
 
     Raises:
         SkippedImage: one of the two cannot be used, or their sizes differ.
     """
     with _decoding():
-        image = _load_upright(image_path, max_pixels)
+        image = _load_upright(image_path, max_pixels, channels)
         try:
             semantic_map = _load_map(map_path, max_pixels)
         except SkippedImage as skipped:
             raise SkippedImage(f"semantic map: {skipped.reason}") from None
     if semantic_map.size == image.stored_size and image.orientation in _TRANSPOSE:
         semantic_map = semantic_map.transpose(_TRANSPOSE[image.orientation])
-    if semantic_map.size != image.pixels.size:
+    if semantic_map.size != _size(image.pixels):
         raise SkippedImage("semantic map: not of the image's size")
     return image.pixels, semantic_map
 
@@ -155,7 +174,10 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
     return image
 
 
-def _load_upright(path: Path, max_pixels: int) -> _Upright:
+def _load_upright(path: Path, max_pixels: int, channels: int) -> _Upright:
+    if path.suffix.lower() == ARRAY_SUFFIX:
+        array = _load_array(path, max_pixels, channels)
+        return _Upright(array, 1, _size(array))
     with _open(path, max_pixels) as image:
         noted = _orientation(image)
         image.load()
@@ -163,11 +185,30 @@ def _load_upright(path: Path, max_pixels: int) -> _Upright:
         left = _orientation(image)
         if noted in _TRANSPOSE and left not in _TRANSPOSE:  # Pillow turns TIFF files itself
             stored_size = stored_size[::-1] if noted >= 5 else stored_size
-            return _Upright(_to_rgb(image), noted, stored_size)
-        rgb = _to_rgb(image)
+            return _Upright(_to_channels(image, channels), noted, stored_size)
+        upright = _to_channels(image, channels)
         if left in _TRANSPOSE:
-            rgb = rgb.transpose(_TRANSPOSE[left])
-        return _Upright(rgb, left, stored_size)
+            upright = upright.transpose(_TRANSPOSE[left])
+        return _Upright(upright, left, stored_size)
+
+
+def _load_array(path: Path, max_pixels: int, channels: int) -> np.ndarray[Any, Any]:
+    """(height, width, channels) of the file's own type; (height, width) is of one channel."""
+    _check_file(path)
+    stored: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    shape = (*stored.shape, 1) if stored.ndim == 2 else stored.shape
+    if len(shape) != 3 or not all(shape):
+        raise SkippedImage("array is not of height, width and channels")
+    if shape[2] != channels:
+        raise SkippedImage(f"array of {shape[2]} channels, where the network takes {channels}")
+    if shape[0] * shape[1] > max_pixels:
+        raise SkippedImage("too many pixels")
+    return np.array(stored).reshape(shape)
+
+
+def _size(image: Decoded) -> tuple[int, int]:
+    """Width and height."""
+    return image.size if isinstance(image, Image.Image) else (image.shape[1], image.shape[0])
 
 
 def _orientation(image: Image.Image) -> int:
@@ -175,6 +216,19 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # damaged EXIF says nothing about the pixels
         return 1
+
+
+def _to_channels(image: Image.Image, channels: int) -> Image.Image:
+    """An image of so many channels; other modes than RGB and L are taken only where the file has as many itself."""
+    if channels == _RGB:
+        return _to_rgb(image)
+    if channels == _GREY:
+        return image.copy() if image.mode == "L" else _to_rgb(image).convert("L")
+    if channels == _RGBA and (image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info):
+        return image.convert("LA" if image.mode == "La" else image.mode).convert("RGBA")
+    if image.mode in ("RGBX", "CMYK") and channels == len(image.getbands()):
+        return image.copy()
+    raise SkippedImage(f"{image.mode} image, where the network takes {channels} channels")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

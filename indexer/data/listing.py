@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
+from evigraph.indexer.data.images import ARRAY_SUFFIX
 from evigraph.schema.errors import DataError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".tif", ".tiff", ".webp"})
@@ -14,7 +17,22 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".p
 
 def image_suffix(name: str) -> bool:
     """Whether a file of this name is taken for an image; hidden files (macOS's ._x.jpg) are not."""
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
+    wanted = suffix in IMAGE_SUFFIXES or (suffix == ARRAY_SUFFIX and _ARRAYS.get())
+    return not name.startswith(".") and wanted
+
+
+_ARRAYS: ContextVar[bool] = ContextVar("arrays", default=False)
+
+
+@contextmanager
+def arrays_listed(wanted: bool = True) -> Iterator[None]:
+    """Within the block .npy files count as images: of networks of other channels than image files have."""
+    token = _ARRAYS.set(wanted)
+    try:
+        yield
+    finally:
+        _ARRAYS.reset(token)
 
 
 def subfolders(root: Path) -> list[str]:
