@@ -53,7 +53,6 @@ def prepare(
     model: nn.Module,
     size: int | tuple[int, int],
     layers: Sequence[str] | None = None,
-    *,
     channels: int = 3,
     output: Output = "auto",
 ) -> Network:

@@ -43,6 +43,8 @@ MODULES: dict[str, tuple[type[nn.Module], ...]] = {
 SHAPING = ("flatten", "squeeze", "unsqueeze", "reshape", "view", "contiguous", "__getitem__", "to", "float", "double")
 """Methods that change at most how values lie; those that leave values out are told by the number of values."""
 
+_AFFINE = {F.linear, F.conv2d, torch.conv2d, torch.addmm, torch.matmul, Tensor.matmul, Tensor.addmm}
+"""What gives logits as it is: values of any size."""
 _NAMES = {function: name for name, functions in FUNCTIONS.items() for function in functions}
 _SHAPES = {getattr(Tensor, name) for name in SHAPING} | {torch.flatten, torch.squeeze, torch.unsqueeze, torch.reshape}
 _KEPT = 64
@@ -128,6 +130,7 @@ class Trail(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self._made: OrderedDict[int, tuple[str, Tensor, Tensor]] = OrderedDict()
+        self._affine: Tensor | None = None
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
@@ -135,7 +138,9 @@ class Trail(TorchFunctionMode):
         name = _NAMES.get(func) or ("" if func in _SHAPES else None)
         source = args[0] if args else (kwargs or {}).get("input")
         if name is None or not isinstance(source, Tensor):
-            return func(*args, **(kwargs or {}))
+            made = func(*args, **(kwargs or {}))
+            self._affine = made if func in _AFFINE else self._affine
+            return made
         if getattr(func, "__name__", "").endswith("_") and name:
             source = source.clone()  # which the call writes over
         made = func(*args, **(kwargs or {}))
@@ -150,6 +155,14 @@ class Trail(TorchFunctionMode):
         while id(made) in self._made:
             name, made, _ = self._made[id(made)]
             yield name, made
+
+    def is_affine(self, output: Tensor) -> bool:
+        """Whether an output comes out of the last linear layer or convolution, but for changes of shape."""
+        for name, source in self.steps(output):
+            if name:
+                return False
+            output = source
+        return output is self._affine
 
     def beneath(self, output: Tensor) -> tuple[str | None, Tensor]:
         """The function that an output comes out of, and what it was given; None and the output where it is none."""
@@ -263,7 +276,13 @@ def find_head(model: nn.Module, pixels: Tensor, output: Output = "auto") -> Head
         return _checked(replace(head, ends_in=name, sigmoid=name in ("sigmoid", "logsigmoid")), beneath, values, output)
     if output == "sigmoid":
         return replace(head, sigmoid=True)
-    return _by_values(head, model, pixels, values, output)
+    found = _by_values(head, model, pixels, values, output)
+    if found is None and not trail.is_affine(given):
+        raise ModelError(
+            "the network's output may be logits or probabilities: it lies within 0 and 1 for all that was tried; say "
+            "which it is with --output logits or --output probabilities"
+        )
+    return found or head
 
 
 def _checked(head: Head, beneath: Tensor, output: Tensor, said: Output) -> Head:
@@ -285,8 +304,8 @@ def _checked(head: Head, beneath: Tensor, output: Tensor, said: Output) -> Head:
     return head
 
 
-def _by_values(head: Head, model: nn.Module, pixels: Tensor, values: Tensor, said: Output) -> Head:
-    """What an output is that no known function made."""
+def _by_values(head: Head, model: nn.Module, pixels: Tensor, values: Tensor, said: Output) -> Head | None:
+    """What an output is that no known function made; None where it may be either."""
     seen = [values]
     if _within(values) or said == "probabilities":
         drawn = torch.rand(pixels.shape, generator=torch.Generator().manual_seed(1)).to(pixels)
@@ -307,10 +326,7 @@ def _by_values(head: Head, model: nn.Module, pixels: Tensor, values: Tensor, sai
             raise UsageError(f"--output probabilities is given, but the output runs from {low:.3g} to {high:.3g}")
         return replace(head, inverse="logit", sigmoid=True)
     if probable and len(seen) > 1 and float((torch.cat(seen) - seen[0][:1]).abs().max()) > 1e-6:
-        raise ModelError(
-            "the network's output may be logits or probabilities: it lies within 0 and 1 for all that was tried; say "
-            "which it is with --output logits or --output probabilities"
-        )
+        return None
     return head
 
 

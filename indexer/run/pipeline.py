@@ -62,9 +62,7 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
     model = loaded.model.to(arithmetic.device, arithmetic.dtype)
     with importable_here(), _threads(execution.threads), precision(execution.precision, arithmetic.device):
         preprocessing = preprocessing_of(settings.preprocessing, loaded.preprocessing, model)
-        network = prepare(
-            model, preprocessing.size, settings.layers, channels=preprocessing.channels, output=settings.output
-        )
+        network = prepare(model, preprocessing.size, settings.layers, preprocessing.channels, settings.output)
         classes, arrays = _classes(settings, loaded, network), takes_arrays(preprocessing)
         source = open_source(settings.data, classes, network.class_count, arrays=arrays)
         check_data(preprocessing, source)
