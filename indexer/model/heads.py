@@ -259,11 +259,10 @@ def find_head(model: nn.Module, pixels: Tensor, output: Output = "auto") -> Head
         UsageError: it is not what the user says.
     """
     try:
-        with Trail() as trail:
-            given = model(pixels)
-        if not isinstance(given, Tensor) or given.ndim not in (1, 2, 3, 4) or len(given) != len(pixels):
-            return Head(0)
+        given, trail = _watched(model, pixels)
     except Exception:  # said by who runs the network next, with what can be done
+        return Head(0)
+    if not isinstance(given, Tensor) or given.ndim not in (1, 2, 3, 4) or len(given) != len(pixels):
         return Head(0)
     values = given.flatten(1) if given.ndim > 1 else given[:, None]
     if values.shape[1] != (given.shape[1] if given.ndim > 1 else 1):
@@ -283,6 +282,15 @@ def find_head(model: nn.Module, pixels: Tensor, output: Output = "auto") -> Head
             "which it is with --output logits or --output probabilities"
         )
     return found or head
+
+
+def _watched(model: nn.Module, pixels: Tensor) -> tuple[Any, Trail]:
+    """The output of a network, and how it came about; nothing of that where the network does not run while watched."""
+    try:
+        with Trail() as trail:
+            return model(pixels), trail
+    except Exception:  # a compiled network, say: its values tell what they can
+        return model(pixels), Trail()
 
 
 def _checked(head: Head, beneath: Tensor, output: Tensor, said: Output) -> Head:

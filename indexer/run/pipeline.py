@@ -12,13 +12,12 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from types import TracebackType
 from typing import Protocol, Self
 
 import torch
 
-from evigraph.indexer.data.classes import ClassList, numbered_classes, read_classes
+from evigraph.indexer.data.classes import ClassList, read_classes
 from evigraph.indexer.data.loader import default_workers, iterate_chunks
 from evigraph.indexer.data.sources import open_source
 from evigraph.indexer.engine.network import Network, prepare
@@ -66,8 +65,6 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
         classes, arrays = _classes(settings, loaded, network), takes_arrays(preprocessing)
         source = open_source(settings.data, classes, network.class_count, arrays=arrays)
         check_data(preprocessing, source)
-        if network.head.one_logit and source.class_list == numbered_classes(network.class_count):
-            source = replace(source, class_list=ClassList.from_names(ONE_LOGIT))
         description = describe(settings, loaded, preprocessing, network, source)
         run = Run(settings, network, source, preprocessing, arithmetic, description.image_total)
         report = _index(run, description, progress, (*loaded.notes, *notes_of(settings, preprocessing)))
@@ -189,4 +186,7 @@ def _classes(settings: IndexSettings, loaded: LoadedModel, network: Network) -> 
         return read_classes(settings.classes, network.class_count)
     if loaded.class_names is not None and len(loaded.class_names) == network.class_count:
         return ClassList.from_names(loaded.class_names)
+    # Folders name the two classes themselves, in sorted order.
+    if network.head.one_logit and not settings.data.startswith("imagefolder:"):
+        return ClassList.from_names(ONE_LOGIT)
     return None

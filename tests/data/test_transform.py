@@ -53,7 +53,7 @@ def test_what_it_is_is_described() -> None:
         ("UNSIZED", "gives an input of the image's own size .* say the network's with --crop HEIGHT,WIDTH"),
         ("whole_numbers", "of torch.uint8; it must give floating point"),
         ("array", "gives ndarray; it must give a torch tensor"),
-        ("failing", "fails on a drawn image: 'no such size'"),
+        ("failing", "fails on a drawn image: 'no such size, 320'"),
         ("Ending", "is a .*; give a function of an image"),
         ("MEAN", "is a tuple; give a function of an image"),
     ],
@@ -64,9 +64,9 @@ def test_what_cannot_be_used_is_named(name: str, message: str) -> None:
 
 
 def test_names() -> None:
-    with pytest.raises(NotFoundError, match="no transform 'nosiy'; did you mean 'noisy'"):
+    with pytest.raises(NotFoundError, match="no transform 'nosiy'"):
         own_transform(options("nosiy"))
-    with pytest.raises(UsageError, match="cannot import 'no.such.module'"):
+    with pytest.raises(UsageError, match=r"cannot import 'no\.such\.module'"):
         own_transform(PreprocessingOptions(transform="no.such.module:f"))
     with pytest.raises(UsageError, match="names no function"):
         own_transform(PreprocessingOptions(transform="wide"))

@@ -135,4 +135,4 @@ def array(image: Image.Image) -> Any:
 
 def failing(image: Image.Image) -> Tensor:
     """A mistake."""
-    raise KeyError("no such size")
+    raise KeyError(f"no such size, {image.width}")

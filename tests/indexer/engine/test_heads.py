@@ -1,4 +1,4 @@
-"""Networks that end in a probability, in one logit or in another shape: what is decomposed, against float64 autograd."""
+"""Networks that end in a probability, in one logit or in another shape: their edges against float64 autograd."""
 
 from __future__ import annotations
 
