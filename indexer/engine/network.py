@@ -82,6 +82,8 @@ def prepare(
 
 def _with_head(network: Network, model: nn.Module, head: Head) -> Network:
     """A network that records logits (batch, outputs), as one of its classes."""
+    if not head.outputs:  # it does not run on two images
+        head = Head(network.class_count, sigmoid=network.class_count == 1)
     network = replace(network, head=head, notes=(*network.notes, *head.notes()))
     if not head.one_logit:
         return network

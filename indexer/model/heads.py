@@ -305,6 +305,8 @@ def _checked(head: Head, beneath: Tensor, output: Tensor, said: Output) -> Head:
     probability = head.probabilities(beneath.reshape(output.shape).float())
     own = output.float().exp() if head.ends_in in ("log_softmax", "logsigmoid") else output.float()
     if float((probability - own).abs().max()) > _SLACK.get(output.dtype, 0.03):
+        if _within(own) and _add_up(own):  # its classes were put into another order, say
+            return replace(head, ends_in=None, inverse=None if head.ends_in == "log_softmax" else "log")
         raise ModelError(
             f"the network ends in {head.ends_in}, but not over its classes (dimension 1 of its output): each image's "
             "probabilities would depend on others; mend its dim, or take the output as it is with --output logits"
@@ -323,10 +325,7 @@ def _by_values(head: Head, model: nn.Module, pixels: Tensor, values: Tensor, sai
             except Exception:
                 continue
     probable = all(_within(one) for one in seen)
-    together = head.outputs > 1 and all(
-        bool(((one.float().sum(1) - 1).abs() < 10 * _SLACK.get(one.dtype, 0.03)).all()) for one in seen
-    )
-    if probable and together:
+    if probable and head.outputs > 1 and all(_add_up(one) for one in seen):
         return replace(head, inverse="log")
     if said == "probabilities":
         if not probable:
@@ -336,6 +335,11 @@ def _by_values(head: Head, model: nn.Module, pixels: Tensor, values: Tensor, sai
     if probable and len(seen) > 1 and float((torch.cat(seen) - seen[0][:1]).abs().max()) > 1e-6:
         return None
     return head
+
+
+def _add_up(values: Tensor) -> bool:
+    """Whether the values of each image add up to 1."""
+    return bool(((values.float().sum(1) - 1).abs() < 10 * _SLACK.get(values.dtype, 0.03)).all())
 
 
 def _within(values: Tensor) -> bool:

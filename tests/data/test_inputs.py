@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import timm
 import torch
 from PIL import Image
+from timm.data.transforms_factory import create_transform
 from torchvision.transforms import InterpolationMode, v2
 
 from evigraph.indexer.data.images import SkippedImage, load_image
@@ -86,7 +86,7 @@ def test_channels_of_an_array_take_the_way_of_grey_images() -> None:
 def test_timm_configurations(config: dict[str, Any], interpolation: str) -> None:
     """As timm's own transform for evaluation."""
     whole = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4), "interpolation": interpolation} | config
-    own = timm.data.create_transform(**whole, is_training=False)
+    own = create_transform(**whole, is_training=False)
     settings = Preprocessing.from_timm(whole)
     for size in [(200, 150), (150, 200), (333, 120)]:
         image = noise(MODES[config["input_size"][0]], *size)

@@ -18,7 +18,7 @@ from evigraph.indexer.run.settings import AttackSettings
 from evigraph.schema.errors import ModelError
 from tests.indexer.exactness import autograd_maps, engine_maps, everywhere
 from tests.reports.table import report
-from tests.support.heads import Ending, Untraceable
+from tests.support.heads import Ending, Untraceable, last_of
 
 SIDE = 16
 
@@ -40,7 +40,7 @@ def seen(end: Callable[[Tensor], Tensor], outputs: int, kind: type[Ending] = End
     torch.manual_seed(1)
     network = kind(end, outputs).double().eval()
     with torch.no_grad():
-        network.body[-1].weight.mul_(scale)
+        last_of(network).weight.mul_(scale)
     pixels = torch.randn(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     prepared = prepare(network, SIDE)
     with frozen(prepared.model):
@@ -174,7 +174,7 @@ def test_attacks_see_logits(end: Callable[[Tensor], Tensor], outputs: int) -> No
         leaf = pixels.clone().requires_grad_()
         z = network.body((leaf - 0.5) / 0.25)
         z = torch.cat([torch.zeros_like(z), z], 1) if outputs == 1 else z
-        (-z.log_softmax(1).gather(1, labels[:, None])).sum().backward()  # type: ignore[no-untyped-call]
+        (-z.log_softmax(1).gather(1, labels[:, None])).sum().backward()
     assert leaf.grad is not None
     clear = leaf.grad.abs() > 1e-6 * leaf.grad.abs().max()
     torch.testing.assert_close(moved[clear], (pixels + 0.01 * leaf.grad.sign())[clear], rtol=0, atol=1e-5)

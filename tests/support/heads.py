@@ -27,6 +27,11 @@ def body(outputs: int = 4, channels: int = 3) -> nn.Sequential:
     )
 
 
+def last_of(network: nn.Module) -> nn.Linear:
+    """The linear layer that gives the logits."""
+    return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+
+
 class Ending(nn.Module):
     """The body with a function behind it."""
 

@@ -19,7 +19,7 @@ from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.model.heads import Output
 from evigraph.schema.errors import ModelError, UsageError
 from tests.indexer.exactness import autograd_maps, engine_maps, everywhere
-from tests.support.heads import Ending, FullyConvolutional, Untraceable, body
+from tests.support.heads import Ending, FullyConvolutional, Untraceable, body, last_of
 
 SIDE = 16
 
@@ -56,7 +56,7 @@ def network_of(kind: type[Ending], case: Case) -> Ending:
     torch.manual_seed(1)
     network = kind(case.end, case.outputs).double().eval()
     with torch.no_grad():
-        network.body[-1].weight.mul_(4)  # so that probabilities are of any size
+        last_of(network).weight.mul_(4)  # so that probabilities are of any size
     return network
 
 
@@ -114,7 +114,7 @@ def test_evidence_of_class_0_is_what_lowers_the_one_logit(kind: type[Ending]) ->
     # All contributions add up to what they are of, less its bias.
     total = torch.zeros(4, dtype=torch.float64)
     total.index_add_(0, level.target.root[level.node], level.evidence.contribution.double())
-    bias = prepared.model.get_submodule("body")[-1].bias.item()  # type: ignore[index]
+    bias = last_of(prepared.model).bias.item()
     area = SIDE * SIDE / 4  # of the upper map, over which a contribution is a mean
     torch.testing.assert_close((total[1::2] - total[::2]) * area, z - bias, rtol=1e-4, atol=1e-4)
     assert prepared.notes[-1].startswith(
@@ -153,6 +153,7 @@ def test_fully_convolutional_heads(end: Callable[[Tensor], Tensor], outputs: int
 PROBABILITIES = {
     "softmax by hand": (lambda z: z.exp() / z.exp().sum(1, keepdim=True), 4),
     "two columns of one sigmoid": (lambda z: torch.cat([1 - z.sigmoid(), z.sigmoid()], 1), 1),
+    "in another order": (lambda z: z.softmax(1)[:, [2, 0, 3, 1]], 4),
     "mean of two": (lambda z: (z.softmax(1) + (2 * z).softmax(1)) / 2, 4),
 }
 
@@ -197,8 +198,8 @@ def test_logits_within_0_and_1_are_logits() -> None:
     """A linear layer above bounded features gives what it gives."""
     network = nn.Sequential(*body()[:-3], nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)).eval()
     with torch.no_grad():
-        network[-1].weight.mul_(0.1)
-        network[-1].bias.fill_(0.5)
+        last_of(network).weight.mul_(0.1)
+        last_of(network).bias.fill_(0.5)
     assert prepare(network, SIDE).head.is_plain
 
 
