@@ -178,6 +178,8 @@ def _load_upright(path: Path, max_pixels: int, channels: int) -> _Upright:
     if path.suffix.lower() == ARRAY_SUFFIX:
         array = _load_array(path, max_pixels, channels)
         return _Upright(array, 1, _size(array))
+    if channels > _RGBA:
+        raise SkippedImage(f"no .npy file, where the network takes {channels} channels")
     with _open(path, max_pixels) as image:
         noted = _orientation(image)
         image.load()
@@ -226,7 +228,7 @@ def _to_channels(image: Image.Image, channels: int) -> Image.Image:
         return image.copy() if image.mode == "L" else _to_rgb(image).convert("L")
     if channels == _RGBA and (image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info):
         return image.convert("LA" if image.mode == "La" else image.mode).convert("RGBA")
-    if image.mode in ("RGBX", "CMYK") and channels == len(image.getbands()):
+    if image.mode in ("LA", "RGBX", "CMYK") and channels == len(image.getbands()):
         return image.copy()
     raise SkippedImage(f"{image.mode} image, where the network takes {channels} channels")
 

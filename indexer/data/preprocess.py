@@ -182,7 +182,7 @@ class Preprocessing:
         if isinstance(image, Image.Image):
             values = np.array(self._cropped(image, resampling, max_pixels))
         elif image.dtype != np.uint8:
-            raise SkippedImage(f"array of {image.dtype}, not uint8")
+            raise SkippedImage(f"array of {image.dtype}, not uint8, which only --transform takes")
         else:
             bands = [Image.fromarray(np.ascontiguousarray(band)) for band in np.moveaxis(image, 2, 0)]
             values = np.stack([np.array(self._cropped(band, resampling, max_pixels)) for band in bands], axis=2)

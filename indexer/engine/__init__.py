@@ -13,5 +13,6 @@ blocks      concatenations of dense blocks share one gradient
 compile     the operations between two layers -> a plan of rules
 forward     the forward pass that is recorded
 windowed    records a traced network and carries the plans out
+two_classes a network of one output, as one of two classes
 hooked      any other network: recorded by hooks, decomposed by autograd over whole maps
 """

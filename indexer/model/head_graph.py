@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from evigraph.indexer.model.graph import Graph, module_of, trace
-from evigraph.indexer.model.heads import FUNCTIONS, MODULES, SHAPING, LogitNetwork, inverted, original
+from evigraph.indexer.model.heads import LogitNetwork, inverted, original
+from evigraph.indexer.model.trail import FUNCTIONS, MODULES, SHAPING
 from evigraph.schema.errors import ModelError
 
 _SHAPING_FUNCTIONS = {torch.flatten, torch.squeeze, torch.unsqueeze, torch.reshape}

@@ -188,6 +188,8 @@ def test_four_channels_are_the_files_own(tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(cmyk), np.asarray(noise("CMYK", 8, 6)))
     with pytest.raises(SkippedImage, match="RGB image, where the network takes 4 channels"):
         load_image(tmp_path / "rgb.png", channels=4)
+    noise("LA", 8, 6).save(tmp_path / "la.png")
+    assert np.array_equal(np.asarray(load_image(tmp_path / "la.png", channels=2)), np.asarray(noise("LA", 8, 6)))
 
 
 @pytest.mark.parametrize(
@@ -217,4 +219,4 @@ def test_arrays_are_listed_where_they_are_images(tmp_path: Path) -> None:
     (batch,) = iterate_batches(source, Preprocessing(None, (8, 12), (0.0,) * 6, (1.0,) * 6), range(4), batch_size=4)
     assert batch.image_ids.tolist() == [0, 2]
     assert tuple(batch.pixels.shape) == (2, 6, 8, 12)
-    assert batch.skipped == tuple((i, "RGB image, where the network takes 6 channels") for i in (1, 3))
+    assert batch.skipped == tuple((i, "no .npy file, where the network takes 6 channels") for i in (1, 3))
