@@ -15,7 +15,7 @@ from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.record import Recorder
 from evigraph.indexer.model.graph import evaluating, frozen, out_of_place, writing_modules
 from evigraph.indexer.model.head_graph import trace_logits
-from evigraph.indexer.model.heads import Head, Output, TwoClasses, find_head, logit_network, original
+from evigraph.indexer.model.heads import Head, Output, find_head, logit_network, two_class_network
 from evigraph.indexer.model.layers import FeatureMap, check_logits, choose_layers, default_layers, feature_maps
 from evigraph.indexer.model.registry import operation_of_module
 from evigraph.schema.errors import ModelError
@@ -31,7 +31,8 @@ class Network:
     """A network to decompose.
 
     Attributes:
-        model: the user's network, unchanged; in a module that gives its logits (batch, classes) where it does not.
+        model: the user's network, unchanged; a copy that gives its logits (batch, classes) where it does not, and shares all
+            else with it.
         layers: S1..SL, lowest first.
         class_count: classes that it tells apart: its outputs, or two where it has one.
         recorder: runs and records it.
@@ -88,7 +89,7 @@ def _with_head(network: Network, model: nn.Module, head: Head) -> Network:
     if not head.one_logit:
         return network
     recorder = TwoClassRecorder(network.recorder)
-    return replace(network, model=TwoClasses(model, head), class_count=head.class_count, recorder=recorder)
+    return replace(network, model=two_class_network(model, head), class_count=head.class_count, recorder=recorder)
 
 
 def _prepared(model: nn.Module, pixels: Tensor, layers: Sequence[str] | None) -> Network:
@@ -108,7 +109,7 @@ def _recorded(model: nn.Module, pixels: Tensor, layers: Sequence[str] | None) ->
     # What the trace holds, before its maps are looked at; then what is made of it, which calls fewer modules.
     why = _departure(graph.execute, model, pixels)
     if why is None:
-        chosen = _chosen(feature_maps(graph, original(model), pixels), layers)
+        chosen = _chosen(feature_maps(graph, model, pixels), layers)
         recorder = WindowedRecorder(graph, chosen, pixels)
         why = _departure(lambda both: recorder.record(both).logits, model, pixels)
     if why is not None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from evigraph.indexer.model.graph import Graph, module_of, trace
-from evigraph.indexer.model.heads import LogitNetwork, inverted, original
+from evigraph.indexer.model.heads import LogitNetwork, head_of, inverted
 from evigraph.indexer.model.trail import FUNCTIONS, MODULES, SHAPING
 from evigraph.schema.errors import ModelError
 
@@ -25,12 +25,12 @@ def trace_logits(model: nn.Module, pixels: Tensor) -> Graph:
     Raises:
         ModelError: it cannot be traced, or what its output comes out of is not found in the trace.
     """
-    graph = trace(original(model))
+    graph = trace(model)
     return _cut(graph, model, pixels) if isinstance(model, LogitNetwork) else graph
 
 
 def _cut(graph: Graph, model: LogitNetwork, pixels: Tensor) -> Graph:
-    head, fx_graph = model.head, graph.module.graph
+    head, fx_graph = head_of(model), graph.module.graph
     shapes = _shapes(graph, torch.cat([pixels, pixels]))
     end = next(node for node in graph.nodes if node.op == "output")
     node = end.args[0]

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -61,6 +61,11 @@ class Head:
         """Whether logits are the output as it is, and probabilities their softmax."""
         return self == Head(self.outputs) and not self.one_logit
 
+    @property
+    def gives_logits(self) -> bool:
+        """Whether the network's output is logits (batch, outputs) as it is."""
+        return self.ends_in is None and self.inverse is None and self.shaped
+
     def probabilities(self, logits: Tensor) -> Tensor:
         """The network's probabilities, (batch, classes), of logits (batch, classes)."""
         return logits.sigmoid() if self.sigmoid else logits.softmax(1)
@@ -100,41 +105,37 @@ class Head:
 
 
 class LogitNetwork(nn.Module):
-    """A network whose output is turned into logits (batch, outputs); modules keep the paths that they have in it."""
+    """A network that gives logits (batch, outputs), whatever its forward gives; it shares all with the user's."""
 
-    def __init__(self, network: nn.Module, head: Head) -> None:
-        super().__init__()
-        self.network, self.head = network, head
-        self.training = network.training
-
-    def forward(self, pixels: Tensor) -> Tensor:
+    def __call__(self, pixels: Tensor) -> Tensor:
         """(batch, channels, height, width) -> (batch, outputs)."""
-        if self.head.ends_in is None:
-            output: Tensor = self.network(pixels)
+        head = head_of(self)
+        if head.ends_in is None:
+            output: Tensor = super().__call__(pixels)
         else:
             with Trail() as trail:
-                output = self.network(pixels)
+                output = super().__call__(pixels)
             name, output = trail.beneath(output)
-            if name != self.head.ends_in:
+            if name != head.ends_in:
                 raise ModelError(
-                    f"{type(self.network).__name__} ended in {self.head.ends_in} when it was looked at, and does not "
-                    "now; give a network that ends the same way for every image"
+                    f"{type(self).__name__} ended in {head.ends_in} when it was looked at, and does not now; give a "
+                    "network that ends the same way for every image"
                 )
-        return inverted(output.reshape(len(pixels), self.head.outputs), self.head.inverse)
-
-    def get_submodule(self, target: str) -> nn.Module:
-        return self.network.get_submodule(target)
-
-    def named_modules(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, nn.Module]]:
-        yield from self.network.named_modules(*args, **kwargs)
+        return inverted(output.reshape(len(pixels), head.outputs), head.inverse)
 
 
 class TwoClasses(LogitNetwork):
     """The logits of a network of one output, as those of two classes: (batch, 2)."""
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def __call__(self, pixels: Tensor) -> Tensor:
         """(batch, channels, height, width) -> (batch, 2)."""
-        return two_classes(super().forward(pixels))
+        return two_classes(super().__call__(pixels))
+
+
+def head_of(model: LogitNetwork) -> Head:
+    """How its output becomes logits."""
+    head: Head = vars(model)["_head"]
+    return head
 
 
 def two_classes(logit: Tensor) -> Tensor:
@@ -153,15 +154,20 @@ def inverted(output: Tensor, inverse: str | None) -> Tensor:
 
 def logit_network(model: nn.Module, head: Head) -> nn.Module:
     """A network that gives logits (batch, outputs): itself where it does so already."""
-    if head.is_plain or head == Head(1, sigmoid=True):
-        return model
-    named: type[LogitNetwork] = type(type(model).__name__, (LogitNetwork,), {})  # as messages are to call it
-    return named(model, head)
+    return model if head.gives_logits else _sharing(model, LogitNetwork, head)
 
 
-def original(model: nn.Module) -> nn.Module:
-    """The user's network."""
-    return model.network if isinstance(model, LogitNetwork) else model
+def two_class_network(model: nn.Module, head: Head) -> nn.Module:
+    """A network of one output that gives the logits of two classes, (batch, 2)."""
+    return _sharing(model, TwoClasses, head)
+
+
+def _sharing(model: nn.Module, kind: type[LogitNetwork], head: Head) -> nn.Module:
+    """A copy that shares modules, parameters and forward, and is of the network's class too."""
+    made = copy.copy(model)
+    made.__class__ = type(type(model).__name__, (kind, type(model)), {"__module__": type(model).__module__})
+    vars(made)["_head"] = head
+    return made
 
 
 @torch.no_grad()
