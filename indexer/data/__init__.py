@@ -7,8 +7,8 @@ lists voc scene_sets   CSV files; PASCAL VOC and Context; ADE20K and COCO-Stuff
 samples request        a listing (`DataSource`), and what it is asked for
 listing tables         what layouts share: walks of folders, CSV files,
 context_labels         and the labels of semantic maps
-images                 a file -> 8-bit RGB, or what else the network takes, or the reason why it is skipped
+images                 a file -> 8-bit RGB, or the reason why it is skipped
+channels               the same for networks of other channels
 preprocess             resize, crop, normalise: an image, and its map likewise
-transform              the network's own way instead
 loader                 many of them, in worker processes, in batches
 """

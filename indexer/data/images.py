@@ -1,8 +1,5 @@
 """Image files and semantic maps, decoded to 8 bits; what cannot be is skipped, with a short stable reason.
 
-An image becomes RGB where the network takes three channels, grey where it takes one; of other networks an image must
-have the channels itself (`_to_channels`), or be an array: a .npy file of (height, width, channels).
-
 How each kind of file becomes RGB:
   - CMYK, YCbCr, palette, grey and 1-bit: as Pillow converts them; CMYK JPEGs are
     taken to be inverted, as Adobe's are.
@@ -17,11 +14,11 @@ from __future__ import annotations
 import math
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, cast
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -47,10 +44,7 @@ _TRANSPOSE = {
 
 
 Decoded = Image.Image | np.ndarray[Any, Any]
-"""An image of a network's channels; an array is (height, width, channels) of any type."""
-
-ARRAY_SUFFIX = ".npy"
-_GREY, _RGB, _RGBA = 1, 3, 4
+"""A decoded image; an array is (height, width, channels) of any type (`data.channels`)."""
 
 
 class SkippedImage(DataError):  # noqa: N818  (an outcome that is recorded, not a failure of the run)
@@ -66,7 +60,7 @@ class SkippedImage(DataError):  # noqa: N818  (an outcome that is recorded, not 
 
 
 @dataclass(frozen=True)
-class _Upright:
+class Upright:
     """A decoded image; `orientation` is what was undone, `stored_size` (width, height) before that."""
 
     pixels: Decoded
@@ -74,34 +68,25 @@ class _Upright:
     stored_size: tuple[int, int]
 
 
-@overload
-def load_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image: ...
-
-
-@overload
-def load_image(path: Path, max_pixels: int = MAX_PIXELS, channels: int = _RGB) -> Decoded: ...
-
-
-def load_image(path: Path, max_pixels: int = MAX_PIXELS, channels: int = _RGB) -> Decoded:
+def load_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode an image file.
 
     Args:
         path: any file.
         max_pixels: the most pixels (width x height) that are decoded.
-        channels: that the network takes.
 
     Returns:
-        Of so many channels, upright: mode RGB for three, L for one.
+        Mode RGB, upright.
 
     Raises:
         SkippedImage: the file is not an image that can be used.
     """
-    with _decoding():
-        return _load_upright(path, max_pixels, channels).pixels
+    with decoding():
+        return cast(Image.Image, read_rgb(path, max_pixels).pixels)
 
 
 def load_image_and_map(
-    image_path: Path, map_path: Path, max_pixels: int = MAX_PIXELS, channels: int = _RGB
+    image_path: Path, map_path: Path, max_pixels: int = MAX_PIXELS, read: Callable[[Path, int], Upright] | None = None
 ) -> tuple[Decoded, Image.Image]:
     """Decode an image and its semantic map.
 
@@ -109,28 +94,35 @@ def load_image_and_map(
     stored is turned as the image is, one that has only the upright image's size is not. So for a square or
     half-turned image, where both sizes are equal, the map is taken to be of the pixels as stored.
 
+    Args:
+        image_path: any file.
+        map_path: any file.
+        max_pixels: the most pixels that are decoded of each.
+        read: decodes the image; None for RGB.
+
     Returns:
-        The image (as `load_image` gives it) and its map (the mask values, mode L where the file is of 8 bits, else I),
-        both upright and of one size.
+        The image (mode RGB) and its map (the mask values, mode L where the file is of 8 bits, else I), both upright
+        and of one size.
 
     Raises:
         SkippedImage: one of the two cannot be used, or their sizes differ.
     """
-    with _decoding():
-        image = _load_upright(image_path, max_pixels, channels)
+    with decoding():
+        image = (read or read_rgb)(image_path, max_pixels)
         try:
             semantic_map = _load_map(map_path, max_pixels)
         except SkippedImage as skipped:
             raise SkippedImage(f"semantic map: {skipped.reason}") from None
     if semantic_map.size == image.stored_size and image.orientation in _TRANSPOSE:
         semantic_map = semantic_map.transpose(_TRANSPOSE[image.orientation])
-    if semantic_map.size != _size(image.pixels):
+    pixels = image.pixels
+    if semantic_map.size != (pixels.size if isinstance(pixels, Image.Image) else pixels.shape[1::-1]):
         raise SkippedImage("semantic map: not of the image's size")
     return image.pixels, semantic_map
 
 
 @contextmanager
-def _decoding() -> Iterator[None]:
+def decoding() -> Iterator[None]:
     """Keep Pillow's warnings (bombs, EXIF, transparency) quiet, and make any failure a skipped image."""
     try:
         with warnings.catch_warnings():
@@ -147,7 +139,7 @@ def _decoding() -> Iterator[None]:
         raise SkippedImage("truncated or damaged") from None
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
     try:
         # without this check a pipe would be waited on for ever
         status = path.stat()
@@ -166,7 +158,7 @@ def _check_file(path: Path) -> None:
 
 
 def _open(path: Path, max_pixels: int) -> Image.Image:
-    _check_file(path)
+    check_file(path)
     image = Image.open(path, formats=FORMATS)
     if image.width * image.height > max_pixels:
         image.close()
@@ -174,12 +166,13 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
     return image
 
 
-def _load_upright(path: Path, max_pixels: int, channels: int) -> _Upright:
-    if path.suffix.lower() == ARRAY_SUFFIX:
-        array = _load_array(path, max_pixels, channels)
-        return _Upright(array, 1, _size(array))
-    if channels > _RGBA:
-        raise SkippedImage(f"no .npy file, where the network takes {channels} channels")
+def read_rgb(path: Path, max_pixels: int) -> Upright:
+    """Decode an image to RGB; within `decoding`."""
+    return read_upright(path, max_pixels, to_rgb)
+
+
+def read_upright(path: Path, max_pixels: int, convert: Callable[[Image.Image], Image.Image]) -> Upright:
+    """Decode an image, and convert it to a mode of its own memory; within `decoding`."""
     with _open(path, max_pixels) as image:
         noted = _orientation(image)
         image.load()
@@ -187,30 +180,11 @@ def _load_upright(path: Path, max_pixels: int, channels: int) -> _Upright:
         left = _orientation(image)
         if noted in _TRANSPOSE and left not in _TRANSPOSE:  # Pillow turns TIFF files itself
             stored_size = stored_size[::-1] if noted >= 5 else stored_size
-            return _Upright(_to_channels(image, channels), noted, stored_size)
-        upright = _to_channels(image, channels)
+            return Upright(convert(image), noted, stored_size)
+        upright = convert(image)
         if left in _TRANSPOSE:
             upright = upright.transpose(_TRANSPOSE[left])
-        return _Upright(upright, left, stored_size)
-
-
-def _load_array(path: Path, max_pixels: int, channels: int) -> np.ndarray[Any, Any]:
-    """(height, width, channels) of the file's own type; (height, width) is of one channel."""
-    _check_file(path)
-    stored: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    shape = (*stored.shape, 1) if stored.ndim == 2 else stored.shape
-    if len(shape) != 3 or not all(shape):
-        raise SkippedImage("array is not of height, width and channels")
-    if shape[2] != channels:
-        raise SkippedImage(f"array of {shape[2]} channels, where the network takes {channels}")
-    if shape[0] * shape[1] > max_pixels:
-        raise SkippedImage("too many pixels")
-    return np.array(stored).reshape(shape)
-
-
-def _size(image: Decoded) -> tuple[int, int]:
-    """Width and height."""
-    return image.size if isinstance(image, Image.Image) else (image.shape[1], image.shape[0])
+        return Upright(upright, left, stored_size)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -220,20 +194,8 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _to_channels(image: Image.Image, channels: int) -> Image.Image:
-    """An image of so many channels; other modes than RGB and L are taken only where the file has as many itself."""
-    if channels == _RGB:
-        return _to_rgb(image)
-    if channels == _GREY:
-        return image.copy() if image.mode == "L" else _to_rgb(image).convert("L")
-    if channels == _RGBA and (image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info):
-        return image.convert("LA" if image.mode == "La" else image.mode).convert("RGBA")
-    if image.mode in ("LA", "RGBX", "CMYK") and channels == len(image.getbands()):
-        return image.copy()
-    raise SkippedImage(f"{image.mode} image, where the network takes {channels} channels")
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode as RGB, a copy; transparency is dropped."""
     if image.mode == "RGB":
         return image.copy()
     if image.mode.startswith("I"):
@@ -272,7 +234,7 @@ def _load_matrix(path: Path, max_pixels: int) -> Image.Image:
     """The matrix LabelMap of a MATLAB file, as PASCAL-Context has it."""
     import scipy.io  # a tenth of a second, and only these maps need it
 
-    _check_file(path)
+    check_file(path)
     try:
         shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
         if len(shapes.get("LabelMap", ())) != 2:

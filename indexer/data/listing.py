@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from evigraph.indexer.data.images import ARRAY_SUFFIX
+from evigraph.indexer.data.channels import ARRAY_SUFFIX
 from evigraph.schema.errors import DataError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".tif", ".tiff", ".webp"})

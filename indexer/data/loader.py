@@ -14,8 +14,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from evigraph.indexer.data.channels import load_channels, load_channels_and_map
 from evigraph.indexer.data.context_labels import MAX_MASK_VALUE
-from evigraph.indexer.data.images import MAX_PIXELS, SkippedImage, load_image, load_image_and_map
+from evigraph.indexer.data.images import MAX_PIXELS, SkippedImage
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.samples import DataSource, Sample
 from evigraph.schema.errors import DataError
@@ -134,10 +135,10 @@ class _Decoded(Dataset[_Item]):
         semantic_map: Image.Image | None = None
         channels = self.preprocessing.image_channels
         if sample.map_uri is None:
-            image = load_image(path, self.max_pixels, channels)
+            image = load_channels(path, channels, self.max_pixels)
         else:
             map_path = self.source.map_path(sample.map_uri)
-            image, semantic_map = load_image_and_map(path, map_path, self.max_pixels, channels)
+            image, semantic_map = load_channels_and_map(path, map_path, channels, self.max_pixels)
         pixels = self.preprocessing.image(image, self.max_pixels)
         if semantic_map is None:
             return _Item(image_id, pixels)

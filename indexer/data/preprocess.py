@@ -145,7 +145,7 @@ class Preprocessing:
         """With the options that are given put in.
 
         Args:
-            options: as they were given; its `transform` is not looked at (`data.transform`).
+            options: as they were given; its `transform` is not looked at (`run.transform`).
             channels: that the network takes; None for as many as the images have.
 
         Raises:

@@ -1,6 +1,9 @@
 """A forward pass recorded so that `evidence` can pull decisions back, at little more than the cost of inference.
 
 network     the way in: layers chosen, traced or else hooked, compared with the network itself
+heads       what the network's output is, and where its logits are; with
+trail       its last calls, watched as they are made, and
+head_graph  its trace, up to the logits
 windows     the part of each map that a decision depends on
 rules       how a gradient passes back through an operation:
 elementwise each value by itself,

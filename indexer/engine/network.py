@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from evigraph.indexer.engine.head_graph import trace_logits
+from evigraph.indexer.engine.heads import Head, Output, find_head, logit_network, two_class_network
 from evigraph.indexer.engine.hooked import HookedRecorder
 from evigraph.indexer.engine.two_classes import TwoClassRecorder
 from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.record import Recorder
 from evigraph.indexer.model.graph import evaluating, frozen, out_of_place, writing_modules
-from evigraph.indexer.model.head_graph import trace_logits
-from evigraph.indexer.model.heads import Head, Output, find_head, logit_network, two_class_network
 from evigraph.indexer.model.layers import FeatureMap, check_logits, choose_layers, default_layers, feature_maps
 from evigraph.indexer.model.registry import operation_of_module
 from evigraph.schema.errors import ModelError
@@ -31,8 +31,8 @@ class Network:
     """A network to decompose.
 
     Attributes:
-        model: the user's network, unchanged; a copy that gives its logits (batch, classes) where it does not, and shares all
-            else with it.
+        model: the user's network, unchanged; where it does not give logits (batch, classes), a copy that does and shares
+            all with it.
         layers: S1..SL, lowest first.
         class_count: classes that it tells apart: its outputs, or two where it has one.
         recorder: runs and records it.
@@ -64,7 +64,7 @@ def prepare(
         size: height and width of the input in pixels, or the side of a square one.
         layers: names or module paths of the layers, lowest first; None for the default ones.
         channels: of the input.
-        output: what the network's output is (`model.heads`).
+        output: what the network's output is (`engine.heads`).
 
     Raises:
         ModelError: the network cannot be run at this size, has no layers, or is another one unless its modules write

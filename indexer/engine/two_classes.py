@@ -12,9 +12,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from evigraph.indexer.engine.heads import two_classes
 from evigraph.indexer.evidence.decisions import ActivationMaps, Decisions, Segment
 from evigraph.indexer.evidence.record import Box, Record, Recorder
-from evigraph.indexer.model.heads import two_classes
 
 
 class TwoClassRecorder:

@@ -6,9 +6,6 @@ registry     what an operation is, declared once: its names, its parameters, wha
 operations   the operations of torch
 geometry     where the places of a map lie in the input: strides, receptive fields; and
 places       how an operation moves them
-heads        what the network's output is, and where its logits are; with
-trail        its last calls, watched as they are made, and
-head_graph   its trace, up to the logits
 layers       the candidates, the default ones, and those that `--layers` names
 naming       what the field calls them (conv4_3)
 """

@@ -10,9 +10,9 @@ from torch import nn
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.samples import DataSource
 from evigraph.indexer.data.settings import PreprocessingOptions
-from evigraph.indexer.data.transform import OwnTransform, check_on_data, own_transform
 from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.run.transform import OwnTransform, check_on_data, own_transform
 
 _IMAGES = (1, 3)
 """Channels that image files can be made to have, whatever they hold."""

@@ -131,7 +131,7 @@ class IndexSettings(Settings):
         model, weights, data, classes: as on the command line.
         run: the run folder.
         layers: names or module paths, lowest first; None for the default ones.
-        output: what the network's output is; "auto" for what it shows (`indexer.model.heads`).
+        output: what the network's output is; "auto" for what it shows (`indexer.engine.heads`).
         context_layers: names or module paths of the layers where edges get context labels; None for all.
         limit: index only the first images of the listing.
         name: of the run; None for the run folder's name.

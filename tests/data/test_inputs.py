@@ -13,7 +13,8 @@ from PIL import Image
 from timm.data.transforms_factory import create_transform
 from torchvision.transforms import InterpolationMode, v2
 
-from evigraph.indexer.data.images import SkippedImage, load_image
+from evigraph.indexer.data.channels import load_channels
+from evigraph.indexer.data.images import SkippedImage
 from evigraph.indexer.data.loader import iterate_batches
 from evigraph.indexer.data.preprocess import IMAGENET, Preprocessing
 from evigraph.indexer.data.settings import PreprocessingOptions, parse_numbers, parse_size
@@ -161,17 +162,15 @@ def test_grey_networks_read_every_mode(tmp_path: Path) -> None:
     grey.convert("LA").save(tmp_path / "la.png")
     grey.convert("P").save(tmp_path / "palette.png")
     for name in ("l", "deep", "rgb", "la", "palette"):
-        loaded = load_image(tmp_path / f"{name}.png", channels=1)
+        loaded = load_channels(tmp_path / f"{name}.png", 1)
         assert isinstance(loaded, Image.Image)
         assert loaded.mode == "L", name
         assert np.array_equal(np.asarray(loaded), values), name
-    bits = np.asarray(load_image(tmp_path / "bits.png", channels=1))
+    bits = np.asarray(load_channels(tmp_path / "bits.png", 1))
     assert set(np.unique(bits)) == {0, 255}
     colours = noise("RGB", 8, 8)
     colours.save(tmp_path / "colours.png")
-    assert np.array_equal(
-        np.asarray(load_image(tmp_path / "colours.png", channels=1)), np.asarray(v2.Grayscale()(colours))
-    )
+    assert np.array_equal(np.asarray(load_channels(tmp_path / "colours.png", 1)), np.asarray(v2.Grayscale()(colours)))
 
 
 def test_four_channels_are_the_files_own(tmp_path: Path) -> None:
@@ -183,13 +182,13 @@ def test_four_channels_are_the_files_own(tmp_path: Path) -> None:
     noise("RGB", 8, 6).save(tmp_path / "rgb.png")
     np.save(tmp_path / "bands.npy", np.asarray(whole))
     for name in ("rgba.png", "rgba.tif", "bands.npy"):
-        assert np.array_equal(np.asarray(load_image(tmp_path / name, channels=4)), np.asarray(whole)), name
-    cmyk = load_image(tmp_path / "cmyk.tif", channels=4)
+        assert np.array_equal(np.asarray(load_channels(tmp_path / name, 4)), np.asarray(whole)), name
+    cmyk = load_channels(tmp_path / "cmyk.tif", 4)
     assert np.array_equal(np.asarray(cmyk), np.asarray(noise("CMYK", 8, 6)))
     with pytest.raises(SkippedImage, match="RGB image, where the network takes 4 channels"):
-        load_image(tmp_path / "rgb.png", channels=4)
+        load_channels(tmp_path / "rgb.png", 4)
     noise("LA", 8, 6).save(tmp_path / "la.png")
-    assert np.array_equal(np.asarray(load_image(tmp_path / "la.png", channels=2)), np.asarray(noise("LA", 8, 6)))
+    assert np.array_equal(np.asarray(load_channels(tmp_path / "la.png", 2)), np.asarray(noise("LA", 8, 6)))
 
 
 @pytest.mark.parametrize(
@@ -204,7 +203,7 @@ def test_four_channels_are_the_files_own(tmp_path: Path) -> None:
 def test_arrays_that_cannot_be_used(tmp_path: Path, array: np.ndarray[Any, Any], reason: str) -> None:
     np.save(tmp_path / "a.npy", array, allow_pickle=True)
     with pytest.raises(SkippedImage, match=reason):
-        load_image(tmp_path / "a.npy", channels=6)
+        load_channels(tmp_path / "a.npy", 6)
 
 
 def test_arrays_are_listed_where_they_are_images(tmp_path: Path) -> None:

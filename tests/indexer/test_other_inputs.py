@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 from torch import Tensor, nn
 
 from evigraph.graphapi.http.app import create_app
+from evigraph.indexer.data.channels import load_channels
 from evigraph.indexer.data.images import load_image
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.settings import PreprocessingOptions
@@ -162,7 +163,7 @@ def test_channels_and_sides_through_everything(tmp_path: Path, kind: str, model:
     preprocessing = Preprocessing(28, (HEIGHT, WIDTH), (0.5,) * channels, (0.25,) * channels)
 
     def input_of(uri: str) -> Tensor:
-        return preprocessing.image(load_image(root / uri, channels=channels))
+        return preprocessing.image(load_channels(root / uri, channels))
 
     assert sql("SELECT image_count, skipped_count FROM run") == [(8, 0)]
     assert_edges(sql, network_of(model), ["1", "4"], input_of)

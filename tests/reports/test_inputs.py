@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from evigraph.indexer.data.images import load_image
+from evigraph.indexer.data.channels import load_channels
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.settings import PreprocessingOptions
 from evigraph.indexer.run.pipeline import index
@@ -80,7 +80,7 @@ def test_channels_are_the_networks(tmp_path: Path, model: str, shape: tuple[int,
 def test_sixteen_bits(tmp_path: Path) -> None:
     values = noise(9, 9, kind=np.uint16) * 257
     path = written(tmp_path, values) / "0.png"
-    assert np.array_equal(np.asarray(load_image(path, channels=1)), values >> 8)
+    assert np.array_equal(np.asarray(load_channels(path, 1)), values >> 8)
 
 
 @report("qubvel-org/segmentation_models.pytorch#22", "an image without a fourth channel is not given one")

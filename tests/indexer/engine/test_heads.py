@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from evigraph.indexer.engine.heads import Output
 from evigraph.indexer.engine.hooked import HookedRecorder
 from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.evidence.hierarchy import explain
 from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.evidence.roots import Roots, decide
 from evigraph.indexer.model.graph import frozen
-from evigraph.indexer.model.heads import Output
 from evigraph.schema.errors import ModelError, UsageError
 from tests.indexer.exactness import autograd_maps, engine_maps, everywhere
 from tests.support.heads import Ending, FullyConvolutional, Untraceable, body, last_of

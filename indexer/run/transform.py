@@ -25,7 +25,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from evigraph.indexer.data.images import MAX_PIXELS, Decoded, SkippedImage, load_image
+from evigraph.indexer.data.channels import load_channels
+from evigraph.indexer.data.images import MAX_PIXELS, Decoded, SkippedImage
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.samples import DataSource
 from evigraph.indexer.data.settings import PreprocessingOptions, numbers_of
@@ -158,7 +159,7 @@ def check_on_data(transform: OwnTransform, source: DataSource) -> None:
     function = named_transform(transform.name)
     for sample in source.samples[:_TRIED]:
         try:
-            image = load_image(source.path(sample.uri), channels=transform.image_channels)
+            image = load_channels(source.path(sample.uri), transform.image_channels)
         except SkippedImage:
             continue
         shape = _shape_on(transform.name, function, image, sample.uri)

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from evigraph.indexer.engine.heads import LogitNetwork, head_of, inverted
+from evigraph.indexer.engine.trail import FUNCTIONS, MODULES, SHAPING
 from evigraph.indexer.model.graph import Graph, module_of, trace
-from evigraph.indexer.model.heads import LogitNetwork, head_of, inverted
-from evigraph.indexer.model.trail import FUNCTIONS, MODULES, SHAPING
 from evigraph.schema.errors import ModelError
 
 _SHAPING_FUNCTIONS = {torch.flatten, torch.squeeze, torch.unsqueeze, torch.reshape}

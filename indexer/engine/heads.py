@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from evigraph.indexer.model.trail import Trail
+from evigraph.indexer.engine.trail import Trail
 from evigraph.schema.errors import ModelError, UsageError
 
 Output = Literal["auto", "logits", "probabilities", "sigmoid"]

@@ -14,7 +14,7 @@ from evigraph.indexer.data.classes import ClassList
 from evigraph.indexer.data.images import SkippedImage
 from evigraph.indexer.data.settings import PreprocessingOptions
 from evigraph.indexer.data.sources import open_source
-from evigraph.indexer.data.transform import check_on_data, own_transform
+from evigraph.indexer.run.transform import check_on_data, own_transform
 from evigraph.schema.errors import NotFoundError, UsageError
 from tests.data.test_inputs import noise
 from tests.support import heads, tiny
