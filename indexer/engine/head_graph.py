@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ def _cut(graph: Graph, model: LogitNetwork, pixels: Tensor) -> Graph:
     left = tuple(fx_graph.nodes)
     names = graph.names | {one: one.name for one in made}
     outputs = {one: paths for one, paths in graph.outputs.items() if one in set(left)}
-    return Graph(graph.module, left, names, outputs)
+    return replace(graph, nodes=left, names=names, outputs=outputs)
 
 
 def _squashing(graph: Graph, node: fx.Node, ends_in: str, network: str) -> fx.Node:
