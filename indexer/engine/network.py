@@ -31,8 +31,8 @@ class Network:
     """A network to decompose.
 
     Attributes:
-        model: the user's network, unchanged; where it does not give logits (batch, classes), a copy that does and shares
-            all with it.
+        model: the user's network, unchanged; where it does not give logits (batch, classes), a copy that does and
+            shares all with it.
         layers: S1..SL, lowest first.
         class_count: classes that it tells apart: its outputs, or two where it has one.
         recorder: runs and records it.
