@@ -55,7 +55,7 @@ def numbers_of(name: str, numbers: Sequence[float], channels: int) -> Numbers:
     """
     if len(numbers) != channels:
         raise UsageError(
-            f"{name} has {len(numbers)} numbers where {channels} {'is' if channels == 1 else 'are'} needed, as the "
+            f"{name} has {len(numbers)} number{'s' * (len(numbers) != 1)} where {channels} {'is' if channels == 1 else 'are'} needed, as the "
             f"network's input has {_channels(channels)}; give one a channel"
         )
     return tuple(float(number) for number in numbers)

@@ -130,7 +130,7 @@ def test_options_of_other_channels() -> None:
     ("change", "message"),
     [
         ({"channels": 1, "mean": (0.5, 0.5, 0.5)}, "mean has 3 numbers where 1 is needed.* 1 channel;"),
-        ({"channels": 4, "std": (0.5,)}, "std has 1 numbers where 4 are needed"),
+        ({"channels": 4, "std": (0.5,)}, "std has 1 number where 4 are needed"),
         ({"channels": 0}, "--channels 0 is out of range"),
         ({"channels": 1, "channel_order": "bgr"}, "'bgr' is of three channels"),
         ({"crop": (24, 0)}, "--crop 24,0 is out of range; give 1 or more and at most 10000"),

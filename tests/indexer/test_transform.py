@@ -77,7 +77,7 @@ def test_options_beside_it() -> None:
         options("wide", resize=256)
     with pytest.raises(UsageError, match="give both or neither"):
         options("wide", mean=heads.MEAN)
-    with pytest.raises(UsageError, match="mean has 1 numbers where 3 are needed"):
+    with pytest.raises(UsageError, match="mean has 1 number where 3 are needed"):
         own_transform(options("wide", mean=(0.5,), std=(0.5,)))
     assert own_transform(options("UNSIZED", crop=(32, 48))).size == (32, 48)
 
