@@ -54,9 +54,11 @@ def numbers_of(name: str, numbers: Sequence[float], channels: int) -> Numbers:
         UsageError: there are not as many as channels.
     """
     if len(numbers) != channels:
+        given = f"{len(numbers)} number{'s' * (len(numbers) != 1)}"
+        needed = f"{channels} {'is' if channels == 1 else 'are'}"
         raise UsageError(
-            f"{name} has {len(numbers)} number{'s' * (len(numbers) != 1)} where {channels} {'is' if channels == 1 else 'are'} needed, as the "
-            f"network's input has {_channels(channels)}; give one a channel"
+            f"{name} has {given} where {needed} needed, as the network's input has {_channels(channels)}; "
+            "give one a channel"
         )
     return tuple(float(number) for number in numbers)
 

@@ -98,7 +98,10 @@ class OwnTransform(Preprocessing):
     def to_settings(self) -> dict[str, Any]:
         told = {"transform": self.name, "transform_sha256": self.digest, "image_channels": self.decoded_channels}
         shape = {"channels": self.channels, "crop": list(self.size)}
-        return told | shape | ({"pixels": super().to_settings()} if self.normalises else {})
+        if not self.normalises:
+            return told | shape
+        undone = {"channel_order": self.channel_order, "pixel_scale": self.pixel_scale}
+        return told | shape | {"mean": list(self.mean), "std": list(self.std)} | undone
 
 
 def own_transform(options: PreprocessingOptions) -> OwnTransform:
