@@ -33,7 +33,7 @@ import torch
 from torch import nn
 
 from benchmarks.report import Report
-from evigraph.indexer.data.settings import PreprocessingOptions, parse_triple
+from evigraph.indexer.data.settings import PreprocessingOptions, parse_numbers
 from evigraph.indexer.engine.hooked import HookedRecorder
 from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.run import batch, pipeline
@@ -200,7 +200,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--crop", type=int)
     for name in ("mean", "std"):
-        parser.add_argument(f"--{name}", metavar="R,G,B", type=partial(parse_triple, f"--{name}"))
+        parser.add_argument(f"--{name}", metavar="R,G,B", type=partial(parse_numbers, f"--{name}"))
     parser.add_argument("--double", action="store_true", help="float64 instead of float32")
     parser.add_argument("--json", metavar="FILE", help='where the figures go; "-" is standard output')
     return parser.parse_args()

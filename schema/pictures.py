@@ -40,13 +40,16 @@ class LayerGeometry:
     stride: tuple[float, float]
     field: int | None
 
-    def box(self, y: int, x: int, side: int) -> Box:
-        """The receptive field of a place, as far as it lies within an input of (side, side)."""
+    def box(self, y: int, x: int, side: int | tuple[int, int]) -> Box:
+        """The receptive field of a place, as far as it lies within an input of (height, width), or of a square one."""
+        height, width = (side, side) if isinstance(side, int) else side
         if self.field is None:
-            return Box(0, 0, side, side)
+            return Box(0, 0, height, width)
         starts = [c + s * at - self.field / 2 for c, s, at in zip(self.centre, self.stride, (y, x), strict=True)]
-        top, left = (min(max(0, round(start)), side - 1) for start in starts)
-        bottom, right = (min(side, max(round(start + self.field), 1)) for start in starts)
+        (top, bottom), (left, right) = (
+            (min(max(0, round(start)), length - 1), min(length, max(round(start + self.field), 1)))
+            for start, length in zip(starts, (height, width), strict=True)
+        )
         return Box(top, left, max(bottom, top + 1), max(right, left + 1))
 
 
@@ -55,18 +58,23 @@ class PictureSettings:
     """What pictures a run holds; None of what it does not.
 
     Attributes:
-        side: of the network's input, in pixels.
+        side: of the network's input, in pixels; its height and width where they differ.
         layers: of S1..SL.
         thumbnails: longest side in pixels.
         maps: the most edges of a decision whose activation map is kept.
         guided: how many peaks of each channel have a guided crop.
     """
 
-    side: int
+    side: int | tuple[int, int]
     layers: tuple[LayerGeometry, ...]
     thumbnails: int | None = None
     maps: int | None = None
     guided: int | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the network's input, in pixels."""
+        return (self.side, self.side) if isinstance(self.side, int) else self.side
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, for the run's settings."""
@@ -78,7 +86,8 @@ class PictureSettings:
         layers = tuple(
             LayerGeometry((top, left), (down, across), field) for top, left, down, across, field in record["layers"]
         )
-        return cls(**{**record, "layers": layers})
+        side = record["side"] if isinstance(record["side"], int) else tuple(record["side"])
+        return cls(**{**record, "side": side, "layers": layers})
 
 
 def encoded_map(values: NDArray[np.uint8]) -> bytes:

@@ -32,7 +32,7 @@ class StoredMap(NamedTuple):
     layer_width: int
 
 
-def crop(thumbnail: bytes, box: Box, side: int) -> bytes:
+def crop(thumbnail: bytes, box: Box, side: tuple[int, int]) -> bytes:
     """The part of a thumbnail that shows a box of the input, as a PNG.
 
     Args:
@@ -41,7 +41,7 @@ def crop(thumbnail: bytes, box: Box, side: int) -> bytes:
         side: Height and width of the input, in pixels.
     """
     with Image.open(io.BytesIO(thumbnail)) as picture:
-        across, down = picture.width / side, picture.height / side
+        across, down = picture.width / side[1], picture.height / side[0]
         left, top = round(box.left * across), round(box.top * down)
         right, bottom = max(left + 1, round(box.right * across)), max(top + 1, round(box.bottom * down))
         return _png(_enlarged(picture.convert("RGB").crop((left, top, right, bottom))))
@@ -53,7 +53,7 @@ def enlarged(content: bytes) -> bytes:
         return _png(_enlarged(picture.convert("RGB")))
 
 
-def heat_map(stored: StoredMap, geometry: LayerGeometry, side: int, thumbnail: bytes | None) -> bytes:
+def heat_map(stored: StoredMap, geometry: LayerGeometry, side: tuple[int, int], thumbnail: bytes | None) -> bytes:
     """An activation map as colours, dark to bright, over the image or on nothing, as a PNG.
 
     Between the places of the map, which lie at the middles of their receptive fields, values are interpolated; beyond
@@ -69,7 +69,7 @@ def heat_map(stored: StoredMap, geometry: LayerGeometry, side: int, thumbnail: b
     if thumbnail is not None:
         with Image.open(io.BytesIO(thumbnail)) as picture:
             under = picture.convert("RGB")
-    size = (side, side) if under is None else (under.height, under.width)
+    size = side if under is None else (under.height, under.width)
     values = _spread(_whole(stored), geometry, side, size)
     alpha = _OPAQUE * np.minimum(values / _FULL, 1)[..., None]
     colours = _colours()[(values * 255).round().astype(np.uint8)]
@@ -90,11 +90,11 @@ def _whole(stored: StoredMap) -> NDArray[np.float32]:
 
 
 def _spread(
-    values: NDArray[np.float32], geometry: LayerGeometry, side: int, size: tuple[int, int]
+    values: NDArray[np.float32], geometry: LayerGeometry, side: tuple[int, int], size: tuple[int, int]
 ) -> NDArray[np.float32]:
     """Bilinear interpolation of a layer's map at the middle of every pixel of a picture of the input."""
     for axis, (length, centre, stride) in enumerate(zip(size, geometry.centre, geometry.stride, strict=True)):
-        at = ((np.arange(length) + 0.5) * side / length - centre) / stride
+        at = ((np.arange(length) + 0.5) * side[axis] / length - centre) / stride
         at = np.clip(at, 0, values.shape[axis] - 1)
         lower = np.floor(at).astype(np.intp)
         upper = np.minimum(lower + 1, values.shape[axis] - 1)

@@ -152,9 +152,9 @@ async def _crop(source: _Source, place: dict[str, int], _: Request) -> Picture:
     layer = source.run.layers[place["layer"]] if place["layer"] < len(pictures.layers) else None
     if layer is None or not (place["y"] < layer.height and place["x"] < layer.width):
         raise _Missing
-    box = pictures.layers[layer.layer_id].box(place["y"], place["x"], pictures.side)
+    box = pictures.layers[layer.layer_id].box(place["y"], place["x"], pictures.size)
     thumbnail = await source.thumbnail(place["image"])
-    return Picture("image/png", await asyncio.to_thread(drawing.crop, thumbnail.content, box, pictures.side))
+    return Picture("image/png", await asyncio.to_thread(drawing.crop, thumbnail.content, box, pictures.size))
 
 
 async def _guided(source: _Source, place: dict[str, int], _: Request) -> Picture:
@@ -174,4 +174,4 @@ async def _map(source: _Source, place: dict[str, int], request: Request) -> Pict
     under = (await source.thumbnail(image_id_of(row.decision_id))).content if overlay else None
     stored = drawing.StoredMap(row.content, row.first_y, row.first_x, row.height, row.width, layer.height, layer.width)
     geometry = pictures.layers[layer.layer_id]
-    return Picture("image/png", await asyncio.to_thread(drawing.heat_map, stored, geometry, pictures.side, under))
+    return Picture("image/png", await asyncio.to_thread(drawing.heat_map, stored, geometry, pictures.size, under))

@@ -9,6 +9,7 @@ samples request        a listing (`DataSource`), and what it is asked for
 formats listing tables what layouts share: types of files, walks of folders, text and CSV files,
 context_labels         and the labels of semantic maps
 images                 a file -> 8-bit RGB, or the reason why it is skipped
+channels               the same for networks of other channels
 preprocess             resize, crop, normalise: an image, and its map likewise
 loader                 many of them, in worker processes, in batches
 """

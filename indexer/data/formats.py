@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +26,9 @@ _BY_CONTENT = (
     *("AVIF", "HEIF", "JPEG2000", "ICNS", "PSD", "QOI", "DDS"),
 )
 """Formats that their first bytes give away, so that they are tried whatever the file is called."""
+
+ARRAY_SUFFIX = ".npy"
+_ARRAYS: ContextVar[bool] = ContextVar("arrays", default=False)
 
 HEIF_SUFFIXES = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif"})
 
@@ -70,7 +75,18 @@ def formats_of(path: Path) -> tuple[str, ...]:
 
 def image_suffix(name: str) -> bool:
     """Whether a file of this name is taken for an image; hidden files (macOS's ._x.jpg) are not."""
-    return not name.startswith(".") and suffix_of(name) in IMAGE_SUFFIXES
+    suffix = suffix_of(name)
+    return not name.startswith(".") and (suffix in IMAGE_SUFFIXES or (suffix == ARRAY_SUFFIX and _ARRAYS.get()))
+
+
+@contextmanager
+def arrays_listed(wanted: bool = True) -> Iterator[None]:
+    """Within the block .npy files count as images: of networks of other channels than image files have."""
+    token = _ARRAYS.set(wanted)
+    try:
+        yield
+    finally:
+        _ARRAYS.reset(token)
 
 
 def suffix_of(name: str) -> str:

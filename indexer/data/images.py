@@ -17,11 +17,11 @@ import math
 import stat
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -44,6 +44,10 @@ _TRANSPOSE = {
 """What undoes each EXIF orientation; 1 is upright. From 5 on width and height change places."""
 
 
+Decoded = Image.Image | np.ndarray[Any, Any]
+"""A decoded image; an array is (height, width, channels) of any type (`data.channels`)."""
+
+
 class SkippedImage(DataError):  # noqa: N818  (an outcome that is recorded, not a failure of the run)
     """One image that cannot be used; the run goes on without it.
 
@@ -57,10 +61,10 @@ class SkippedImage(DataError):  # noqa: N818  (an outcome that is recorded, not 
 
 
 @dataclass(frozen=True)
-class _Upright:
+class Upright:
     """A decoded image; `orientation` is what was undone, `stored_size` (width, height) before that."""
 
-    pixels: Image.Image
+    pixels: Decoded
     orientation: int
     stored_size: tuple[int, int]
 
@@ -78,13 +82,18 @@ def load_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     Raises:
         SkippedImage: the file is not an image that can be used.
     """
-    with _decoding():
-        return _load_upright(path, max_pixels).pixels
+    with decoding():
+        return cast(Image.Image, read_rgb(path, max_pixels).pixels)
 
 
 def load_image_and_map(
-    image_path: Path, map_path: Path, max_pixels: int = MAX_PIXELS, *, colours: bool = False
-) -> tuple[Image.Image, Image.Image]:
+    image_path: Path,
+    map_path: Path,
+    max_pixels: int = MAX_PIXELS,
+    read: Callable[[Path, int], Upright] | None = None,
+    *,
+    colours: bool = False,
+) -> tuple[Decoded, Image.Image]:
     """Decode an image and its semantic map.
 
     Annotation tools differ in whether they look at EXIF orientation. A map that has the size of the image as
@@ -96,6 +105,7 @@ def load_image_and_map(
         map_path: any file.
         max_pixels: the most pixels that are decoded of each.
         colours: whether the map's values are its colours (65536 * red + 256 * green + blue) rather than indices.
+        read: decodes the image; None for RGB.
 
     Returns:
         The image (mode RGB) and its map (the mask values, mode L where the file is of 8 bits, else I), both upright
@@ -104,21 +114,22 @@ def load_image_and_map(
     Raises:
         SkippedImage: one of the two cannot be used, or their sizes differ.
     """
-    with _decoding():
-        image = _load_upright(image_path, max_pixels)
+    with decoding():
+        image = (read or read_rgb)(image_path, max_pixels)
         try:
             semantic_map = _load_map(map_path, max_pixels, colours)
         except SkippedImage as skipped:
             raise SkippedImage(f"semantic map: {skipped.reason}") from None
     if semantic_map.size == image.stored_size and image.orientation in _TRANSPOSE:
         semantic_map = semantic_map.transpose(_TRANSPOSE[image.orientation])
-    if semantic_map.size != image.pixels.size:
+    pixels = image.pixels
+    if semantic_map.size != (pixels.size if isinstance(pixels, Image.Image) else pixels.shape[1::-1]):
         raise SkippedImage("semantic map: not of the image's size")
     return image.pixels, semantic_map
 
 
 @contextmanager
-def _decoding() -> Iterator[None]:
+def decoding() -> Iterator[None]:
     """Keep Pillow's warnings (bombs, EXIF, transparency) quiet, and make any failure a skipped image."""
     try:
         with warnings.catch_warnings():
@@ -135,7 +146,7 @@ def _decoding() -> Iterator[None]:
         raise SkippedImage("truncated or damaged") from None
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
     try:
         # without this check a pipe would be waited on for ever
         status = path.stat()
@@ -154,7 +165,7 @@ def _check_file(path: Path) -> None:
 
 
 def _open(path: Path, max_pixels: int) -> Image.Image:
-    _check_file(path)
+    check_file(path)
     try:
         return _opened(path, formats_of(path), max_pixels)
     except (SkippedImage, Image.DecompressionBombError):
@@ -210,7 +221,13 @@ def _without_texts(content: bytes, kept: tuple[bytes, ...]) -> bytes:
     return b"".join(parts)
 
 
-def _load_upright(path: Path, max_pixels: int) -> _Upright:
+def read_rgb(path: Path, max_pixels: int) -> Upright:
+    """Decode an image to RGB; within `decoding`."""
+    return read_upright(path, max_pixels, to_rgb)
+
+
+def read_upright(path: Path, max_pixels: int, convert: Callable[[Image.Image], Image.Image]) -> Upright:
+    """Decode an image, and convert it to a mode of its own memory; within `decoding`."""
     with _open(path, max_pixels) as image:
         noted = _orientation(image)
         image.load()
@@ -218,11 +235,11 @@ def _load_upright(path: Path, max_pixels: int) -> _Upright:
         left = _orientation(image)
         if noted in _TRANSPOSE and left not in _TRANSPOSE:  # Pillow turns TIFF files itself
             stored_size = stored_size[::-1] if noted >= 5 else stored_size
-            return _Upright(_to_rgb(image), noted, stored_size)
-        rgb = _to_rgb(image)
+            return Upright(convert(image), noted, stored_size)
+        upright = convert(image)
         if left in _TRANSPOSE:
-            rgb = rgb.transpose(_TRANSPOSE[left])
-        return _Upright(rgb, left, stored_size)
+            upright = upright.transpose(_TRANSPOSE[left])
+        return Upright(upright, left, stored_size)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -232,7 +249,8 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode as RGB, a copy; transparency is dropped."""
     if image.mode == "RGB":
         return image.copy()
     if image.mode.startswith("I"):
@@ -282,7 +300,7 @@ def _load_matrix(path: Path, max_pixels: int) -> Image.Image:
     """The matrix LabelMap of a MATLAB file, as PASCAL-Context has it."""
     import scipy.io  # a tenth of a second, and only these maps need it
 
-    _check_file(path)
+    check_file(path)
     try:
         shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
         if len(shapes.get("LabelMap", ())) != 2:

@@ -15,8 +15,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from evigraph.indexer.data.channels import load_channels, load_channels_and_map
 from evigraph.indexer.data.context_labels import MAX_MASK_VALUE
-from evigraph.indexer.data.images import MAX_PIXELS, SkippedImage, load_image, load_image_and_map
+from evigraph.indexer.data.images import MAX_PIXELS, SkippedImage
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.samples import DataSource, Sample
 from evigraph.schema.errors import DataError
@@ -28,9 +29,9 @@ class Batch:
 
     Attributes:
         image_ids: (images,) int64, those that could be used.
-        pixels: (images, 3, crop, crop) float32.
-        maps: (images, crop, crop) context label ids, uint8 or, where ids above 255 exist, int32; 0 = void, all void for
-            an image without a map. None where the source has no maps.
+        pixels: (images, channels, height, width) float32.
+        maps: (images, height, width) context label ids, uint8 or, where ids above 255 exist, int32; 0 = void, all void
+            for an image without a map. None where the source has no maps.
         skipped: (image id, reason) of the others. A batch may be all skipped, with 0 images.
         unnamed: (mask value, images) of values in maps that no list names, which were taken for void.
     """
@@ -94,7 +95,7 @@ def iterate_chunks(
             _Decoded(source, preprocessing, max_pixels),
             batch_sampler=[list(chunk) for chunk in chunks],
             num_workers=min(workers, len(chunks)),
-            collate_fn=_Collate(preprocessing.crop, _map_dtype(source)),
+            collate_fn=_Collate((preprocessing.channels, *preprocessing.size), _map_dtype(source)),
             pin_memory=pin_memory,
         )
         # Python 3.12 warns of any fork beside threads; the workers use neither torch's threads nor a database
@@ -137,12 +138,12 @@ class _Decoded(Dataset[_Item]):
     def _decode(self, image_id: int, sample: Sample) -> _Item:
         path = self.source.path(sample.uri)
         semantic_map: Image.Image | None = None
+        channels = self.preprocessing.image_channels
         if sample.map_uri is None:
-            image = load_image(path, self.max_pixels)
+            image = load_channels(path, channels, self.max_pixels)
         else:
-            image, semantic_map = load_image_and_map(
-                path, self.source.map_path(sample.map_uri), self.max_pixels, colours=bool(self.source.map_colours)
-            )
+            map_path, colours = self.source.map_path(sample.map_uri), bool(self.source.map_colours)
+            image, semantic_map = load_channels_and_map(path, map_path, channels, self.max_pixels, colours=colours)
         pixels = self.preprocessing.image(image, self.max_pixels)
         if semantic_map is None:
             return _Item(image_id, pixels)
@@ -203,18 +204,19 @@ def _map_dtype(source: DataSource) -> torch.dtype | None:
 
 @dataclass(frozen=True)
 class _Collate:
-    crop: int
+    shape: tuple[int, int, int]
+    """Channels, height and width of the network's input."""
     map_dtype: torch.dtype | None
 
     def __call__(self, items: list[_Item]) -> Batch:
         used = [(item, item.pixels) for item in items if item.pixels is not None]
-        pixels = [pixels for _, pixels in used] or [torch.empty(0, 3, self.crop, self.crop)]
-        void = torch.zeros(self.crop, self.crop, dtype=self.map_dtype)
+        pixels = [pixels for _, pixels in used] or [torch.empty(0, *self.shape)]
+        void = torch.zeros(self.shape[1:], dtype=self.map_dtype)
         maps = [void if item.semantic_map is None else item.semantic_map for item, _ in used]
         return Batch(
             image_ids=torch.tensor([item.image_id for item, _ in used], dtype=torch.int64),
             pixels=torch.stack(pixels) if used else pixels[0],
-            maps=(torch.stack(maps) if maps else void.new_empty(0, self.crop, self.crop)) if self.map_dtype else None,
+            maps=(torch.stack(maps) if maps else void.new_empty(0, *self.shape[1:])) if self.map_dtype else None,
             skipped=tuple((item.image_id, item.reason) for item in items if item.pixels is None),
             unnamed=tuple(Counter(value for item in items for value in item.unnamed).items()),
         )

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from evigraph.indexer import data
 from evigraph.indexer.data.classes import ClassList, check_class_count
+from evigraph.indexer.data.formats import arrays_listed
 from evigraph.indexer.data.request import DataRequest, parse_options
 from evigraph.indexer.data.samples import DataSource
 from evigraph.schema.errors import UsageError
@@ -69,13 +70,14 @@ def layouts() -> Mapping[str, Layout]:
     return dict(sorted(_LAYOUTS.items()))
 
 
-def open_source(spec: str, classes: ClassList | None, class_count: int) -> DataSource:
+def open_source(spec: str, classes: ClassList | None, class_count: int, *, arrays: bool = False) -> DataSource:
     """List the images that `spec` names.
 
     Args:
         spec: KIND:PLACE; kinds with options take ?NAME=VALUE&NAME=VALUE behind it.
         classes: the network's classes in output order, if known.
         class_count: the network's outputs.
+        arrays: whether .npy files are images too.
 
     Raises:
         UsageError: an unknown kind of data, or a wrong option.
@@ -95,7 +97,8 @@ def open_source(spec: str, classes: ClassList | None, class_count: int) -> DataS
         raise UsageError(f"data {spec!r} names no place; give {kind}:{chosen.place}")
     if classes is not None:
         check_class_count(classes, class_count)
-    source = chosen.open(DataRequest(spec, _path(place), classes, class_count, options))
+    with arrays_listed(arrays):
+        source = chosen.open(DataRequest(spec, _path(place), classes, class_count, options))
     return replace(source, notes=(*classes.notes, *source.notes)) if classes else source
 
 

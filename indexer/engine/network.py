@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from evigraph.indexer.engine.head_graph import trace_logits
+from evigraph.indexer.engine.heads import Head, Output, find_head, logit_network, two_class_network
 from evigraph.indexer.engine.hooked import HookedRecorder
+from evigraph.indexer.engine.two_classes import TwoClassRecorder
 from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.record import Recorder
-from evigraph.indexer.model.graph import evaluating, frozen, out_of_place, trace, writing_modules
+from evigraph.indexer.model.graph import evaluating, frozen, out_of_place, writing_modules
 from evigraph.indexer.model.layers import FeatureMap, check_logits, choose_layers, default_layers, feature_maps
 from evigraph.indexer.model.registry import operation_of_module
 from evigraph.schema.errors import ModelError
@@ -28,12 +31,14 @@ class Network:
     """A network to decompose.
 
     Attributes:
-        model: the user's network, unchanged.
+        model: the user's network, unchanged; where it does not give logits (batch, classes), a copy that does and
+            shares all with it.
         layers: S1..SL, lowest first.
-        class_count: its outputs.
+        class_count: classes that it tells apart: its outputs, or two where it has one.
         recorder: runs and records it.
         fallbacks: per segment, lowest first, why autograd over whole maps decomposes it; None where windows do.
         notes: what the user should know of how it is run, a sentence each.
+        head: how its output becomes logits.
     """
 
     model: nn.Module
@@ -42,15 +47,24 @@ class Network:
     recorder: Recorder
     fallbacks: list[str | None]
     notes: tuple[str, ...] = ()
+    head: Head = field(default_factory=lambda: Head(0))
 
 
-def prepare(model: nn.Module, size: int, layers: Sequence[str] | None = None) -> Network:
+def prepare(
+    model: nn.Module,
+    size: int | tuple[int, int],
+    layers: Sequence[str] | None = None,
+    channels: int = 3,
+    output: Output = "auto",
+) -> Network:
     """Find a network's layers by running it once.
 
     Args:
-        model: any network of one (batch, 3, size, size) input and (batch, classes) output.
-        size: side of the input, in pixels.
+        model: any network of one (batch, channels, height, width) input and (batch, classes) output.
+        size: height and width of the input in pixels, or the side of a square one.
         layers: names or module paths of the layers, lowest first; None for the default ones.
+        channels: of the input.
+        output: what the network's output is (`engine.heads`).
 
     Raises:
         ModelError: the network cannot be run at this size, has no layers, or is another one unless its modules write
@@ -58,7 +72,27 @@ def prepare(model: nn.Module, size: int, layers: Sequence[str] | None = None) ->
         UsageError: an unknown layer, or layers out of order.
     """
     like = next(model.parameters(), torch.empty(0))
-    pixels = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(like.device, like.dtype)
+    height, width = (size, size) if isinstance(size, int) else size
+    shape = (1, channels, height, width)
+    pixels = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(like.device, like.dtype)
+    with evaluating(model):
+        head = find_head(model, _beside(pixels), output)
+    network = _prepared(logit_network(model, head), pixels, layers)
+    return _with_head(network, model, head)
+
+
+def _with_head(network: Network, model: nn.Module, head: Head) -> Network:
+    """A network that records logits (batch, outputs), as one of its classes."""
+    if not head.outputs:  # it does not run on two images
+        head = Head(network.class_count, sigmoid=network.class_count == 1)
+    network = replace(network, head=head, notes=(*network.notes, *head.notes()))
+    if not head.one_logit:
+        return network
+    recorder = TwoClassRecorder(network.recorder)
+    return replace(network, model=two_class_network(model, head), class_count=head.class_count, recorder=recorder)
+
+
+def _prepared(model: nn.Module, pixels: Tensor, layers: Sequence[str] | None) -> Network:
     with frozen(model):
         network = _recorded(model, pixels, layers)
     _check_in_place(model, pixels)
@@ -69,7 +103,7 @@ def _recorded(model: nn.Module, pixels: Tensor, layers: Sequence[str] | None) ->
     """A frozen network, traced if the trace computes the same, else recorded by hooks."""
     logits = _run_once(model, pixels)
     try:
-        graph = trace(model)
+        graph = trace_logits(model, pixels)
     except ModelError as error:
         return _hooked(model, pixels, layers, logits.shape[1], str(error))
     # What the trace holds, before its maps are looked at; then what is made of it, which calls fewer modules.
@@ -161,7 +195,8 @@ def _run_once(model: nn.Module, pixels: Tensor) -> Tensor:
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(
-            f"{type(model).__name__} cannot run on an input of {tuple(pixels.shape)}: {reason[:200]}; set --crop"
+            f"{type(model).__name__} cannot run on an input of {tuple(pixels.shape)}: {reason[:200]}; "
+            "set --crop, or --channels"
         ) from error
     check_logits(logits, 1)
     _check_images_apart(model, pixels, logits)

@@ -26,7 +26,7 @@ class Decided:
         labels: (images,) int64, -1 where unlabelled; of several right classes as `settle_labels` has it.
         predicted: (images,) int64, the class of the largest logit, the lower one among equals.
         roots: the logits to explain: of each image the predicted class and, where it differs, the label's.
-        logit, probability: (roots,) of each root; probability after softmax.
+        logit, probability: (roots,) of each root; probability is the network's own, after softmax or sigmoid.
     """
 
     image_ids: Tensor
@@ -58,8 +58,15 @@ def settle_labels(label_ids: Sequence[tuple[int, ...]], logits: Tensor) -> Tenso
     return labels
 
 
-def decide(image_ids: Tensor, labels: Tensor, logits: Tensor) -> Decided:
-    """The roots of a batch; logits are (images, classes), the ids and labels on their device."""
+def decide(image_ids: Tensor, labels: Tensor, logits: Tensor, probabilities: Tensor | None = None) -> Decided:
+    """The roots of a batch.
+
+    Args:
+        image_ids: (images,) int64, on the logits' device.
+        labels: (images,) int64, -1 where unlabelled, likewise.
+        logits: (images, classes).
+        probabilities: likewise, the network's; None for the softmax of the logits.
+    """
     predicted = logits.argmax(1)
     wrong = (labels >= 0) & (labels != predicted)
     row = torch.arange(len(logits), device=logits.device)
@@ -67,5 +74,5 @@ def decide(image_ids: Tensor, labels: Tensor, logits: Tensor) -> Decided:
     is_label = torch.zeros_like(image, dtype=torch.bool)
     is_label[1:] = image[1:] == image[:-1]
     class_id = torch.where(is_label, labels[image], predicted[image])
-    probability = logits.softmax(1)[image, class_id]
+    probability = (logits.softmax(1) if probabilities is None else probabilities)[image, class_id]
     return Decided(image_ids, labels, predicted, Roots(image, class_id), logits[image, class_id], probability)

@@ -70,12 +70,13 @@ class FeatureMap:
         """In input pixels; None where the network could not be traced."""
         return None if self.geometry is None else self.geometry.receptive_field
 
-    def crops(self, side: int) -> LayerGeometry:
-        """Where the places lie in an input of (side, side), for those who draw crops."""
+    def crops(self, size: int | tuple[int, int]) -> LayerGeometry:
+        """Where the places lie in an input of (height, width), or of a square one, for those who draw crops."""
         if self.geometry is not None:
             return self.geometry.crops()
         # Without a trace a place is taken to stand for the cell of the input that it would cover.
-        stride = (side / self.height, side / self.width)
+        height, width = (size, size) if isinstance(size, int) else size
+        stride = (height / self.height, width / self.width)
         return LayerGeometry((stride[0] / 2, stride[1] / 2), stride, None)
 
 

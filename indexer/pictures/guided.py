@@ -27,6 +27,7 @@ from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.samples import DataSource
 from evigraph.indexer.engine.network import Network
 from evigraph.indexer.model.registry import OPERATIONS
+from evigraph.indexer.pictures.thumbnails import as_colours
 from evigraph.indexer.shards import guided_files
 from evigraph.indexer.shards.folder import RunFolder
 from evigraph.indexer.shards.guided_files import Peaks
@@ -87,13 +88,13 @@ def guided_gradients(network: Network, level: int, pixels: Tensor, channel: Tens
     Args:
         network: frozen.
         level: which of its layers.
-        pixels: (peaks, 3, height, width), the network's input.
+        pixels: (peaks, channels, height, width), the network's input.
         channel: (peaks,) int64, the channel of each feature.
         y: (peaks,) int64, its place. Where the feature is negative, what lowers it is found.
         x: (peaks,) int64.
 
     Returns:
-        (peaks, 3, height, width) float32.
+        (peaks, channels, height, width) float32.
     """
     with torch.enable_grad(), GuidedActivations():
         leaf = pixels.detach().clone().requires_grad_()
@@ -168,11 +169,12 @@ def _crops(
 ) -> Iterator[tuple[bytes, int, int]]:
     """A picture of each gradient within its receptive field: content, width, height."""
     # With respect to the pixels, before they were normalised.
-    scaled = gradients.cpu() / torch.tensor(preprocessing.std).view(1, 3, 1, 1)
+    scaled = gradients.cpu() / preprocessing.per_channel()[1]
     if preprocessing.channel_order == "bgr":
         scaled = scaled.flip(1)
+    scaled = as_colours(scaled)
     for gradient, (layer, _, _, y, x) in zip(scaled, peaks.tolist(), strict=True):
-        box = pictures.layers[layer].box(y, x, pictures.side)
+        box = pictures.layers[layer].box(y, x, pictures.size)
         part = gradient[:, box.top : box.bottom, box.left : box.right].permute(1, 2, 0).numpy()
         yield drawn(part)
 

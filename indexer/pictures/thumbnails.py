@@ -23,17 +23,18 @@ JPEG_QUALITY = 90
 """Without subsampled colours, since crops of a few pixels are cut from it: 20.7 kB an image of 224 pixels a side."""
 
 
-def picture_settings(network: Network, side: int, options: PictureOptions) -> PictureSettings | None:
+def picture_settings(network: Network, size: int | tuple[int, int], options: PictureOptions) -> PictureSettings | None:
     """What a run is to keep; None where it is to keep no pictures, which costs it nothing.
 
     Args:
         network: whose layers say where their places lie.
-        side: of the network's input, in pixels.
+        size: height and width of the network's input, in pixels, or the side of a square one.
         options: as they were given.
     """
     maps = options.max_maps if options.maps else None
     if options.thumbnails is None and maps is None and options.guided is None:
         return None
+    side = size[0] if isinstance(size, tuple) and size[0] == size[1] else size
     layers = tuple(layer.crops(side) for layer in network.layers)
     return PictureSettings(side, layers, options.thumbnails, maps, options.guided)
 
@@ -42,18 +43,31 @@ def as_images(pixels: Tensor, preprocessing: Preprocessing) -> NDArray[np.uint8]
     """The images that inputs of the network were made of.
 
     Args:
-        pixels: (images, 3, height, width) as `Preprocessing.image` makes them.
-        preprocessing: that made them.
+        pixels: (images, channels, height, width) as `Preprocessing.image` makes them.
+        preprocessing: that made them. Where it does not say how to undo it, what is shown are the inputs themselves,
+            of each image the smallest value black and the largest white.
 
     Returns:
-        (images, height, width, 3) RGB, each value as it was before it was scaled and normalised.
+        (images, height, width, 3) RGB, each value as it was before it was scaled and normalised; of more channels the
+        first three, and of fewer the first as grey.
     """
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
-    values = pixels.float().cpu() * std + mean
-    if preprocessing.channel_order == "bgr":
-        values = values.flip(1)
-    bytes_ = (values * (255 / preprocessing.pixel_scale)).round().clamp(0, 255).to(torch.uint8)
+    values = pixels.float().cpu()
+    if preprocessing.gives_pixels:
+        mean, std = preprocessing.per_channel()
+        values = values * std + mean
+        if preprocessing.channel_order == "bgr":
+            values = values.flip(1)
+        values = values * (255 / preprocessing.pixel_scale)
+    else:
+        low, high = values.amin((1, 2, 3), keepdim=True), values.amax((1, 2, 3), keepdim=True)
+        values = (values - low) * (255 / (high - low).clamp(min=torch.finfo(torch.float32).tiny))
+    bytes_ = as_colours(values).round().clamp(0, 255).to(torch.uint8)
     return bytes_.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def as_colours(values: Tensor) -> Tensor:
+    """Of any channels the three that are shown: (images, channels, height, width) -> (images, 3, height, width)."""
+    return values[:, :3] if values.shape[1] >= 3 else values[:, :1].expand(-1, 3, -1, -1)
 
 
 def thumbnail(image: NDArray[np.uint8], longest: int) -> tuple[bytes, int, int]:

@@ -4,7 +4,8 @@
 2. `fgsm` takes one step along the sign of the loss's gradient; `pgd` takes many smaller ones from a random start in the
    box, and after each goes back into it; `noise` is the random start alone: what a change of this size does by itself.
 3. The loss is the cross entropy of the class label, which grows; of an unlabelled image, that of the class predicted
-   for it clean. With a target it is the target class's, which falls.
+   for it clean. With a target it is the target class's, which falls. Where each class has a probability of its own (a
+   sigmoid's), it is the negative logarithm of that probability.
 
 The random start depends on the seed and the image's id alone, so that any shard can be made again. What the network
 is then given is not rounded to 8 bits.
@@ -29,29 +30,43 @@ _SPREAD = 0x9E3779B1
 class Attacker:
     """Attacks batches of network inputs."""
 
-    def __init__(self, model: nn.Module, settings: AttackSettings, preprocessing: Preprocessing, classes: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: AttackSettings,
+        preprocessing: Preprocessing,
+        classes: int,
+        *,
+        sigmoid: bool = False,
+    ) -> None:
         """Take a network in evaluation mode.
 
         Args:
-            model: (images, 3, side, side) -> (images, classes).
+            model: (images, channels, height, width) -> logits (images, classes).
             settings: of the attack.
             preprocessing: that the inputs went through.
-            classes: number of the network's outputs.
+            classes: number of the network's classes.
+            sigmoid: whether a class's probability is the sigmoid of its logit, not a softmax over all.
 
         Raises:
-            UsageError: the target is not one of the classes.
+            UsageError: the target is not one of the classes, or what a pixel is in an input is not known.
         """
         if settings.target is not None and not 0 <= settings.target < classes:
             raise UsageError(f"--attack-target {settings.target} is no class; the network has 0 to {classes - 1}")
-        self.model, self.settings = model, settings
-        self._mean, self._std = (torch.tensor(v).view(3, 1, 1) for v in (preprocessing.mean, preprocessing.std))
+        if not preprocessing.gives_pixels:
+            raise UsageError(
+                f"--attack {settings.kind}: how large --eps is in an input of --transform is not known; give --mean "
+                "and --std that it normalises by, and --pixel-scale 255 where its pixels are 0 to 255"
+            )
+        self.model, self.settings, self._sigmoid = model, settings, sigmoid
+        self._mean, self._std = preprocessing.per_channel()
         self._scale = preprocessing.pixel_scale
 
     def attack(self, inputs: Tensor, image_ids: Sequence[int], labels: Tensor, dtype: torch.dtype) -> Tensor:
         """Attacked inputs in the place of clean ones.
 
         Args:
-            inputs: (images, 3, side, side) float32, preprocessed, on the network's device.
+            inputs: (images, channels, height, width) float32, preprocessed, on the network's device.
             image_ids: (images,), which the random starts depend on.
             labels: (images,) int64 class ids, -1 where unlabelled.
             dtype: that the network computes in.
@@ -86,10 +101,15 @@ class Attacker:
     def _gradient(self, pixels: Tensor, wanted: Tensor, dtype: torch.dtype) -> Tensor:
         with torch.enable_grad():
             leaf = pixels.detach().requires_grad_()
-            # A sum, so that an image's gradient does not depend on how many others there are.
-            loss = F.cross_entropy(self.model(self._to_inputs(leaf).to(dtype)).float(), wanted, reduction="sum")
-            (gradient,) = torch.autograd.grad(loss, leaf)
+            logits = self.model(self._to_inputs(leaf).to(dtype)).float()
+            (gradient,) = torch.autograd.grad(self._loss(logits, wanted), leaf)
         return gradient
+
+    def _loss(self, logits: Tensor, wanted: Tensor) -> Tensor:
+        """A sum, so that an image's gradient does not depend on how many others there are."""
+        if self._sigmoid:
+            return -F.logsigmoid(logits.gather(1, wanted[:, None])).sum()
+        return F.cross_entropy(logits, wanted, reduction="sum")
 
     def _noise(self, image_id: int, shape: Sequence[int]) -> Tensor:
         # torch's generator heeds 32 bits of its seed. Of one seed each image has its own; seed 0 is the id itself.

@@ -112,7 +112,8 @@ class BatchIndexer:
 
     def _recorded(self, batch: Batch, pixels: Tensor, inputs: Tensor, record: Record) -> RecordedBatch:
         logits, right = record.logits.float(), self._right_classes(batch)
-        decided = decide(batch.image_ids.to(inputs.device), settle_labels(right, logits), logits)
+        ids, labels = batch.image_ids.to(inputs.device), settle_labels(right, logits)
+        decided = decide(ids, labels, logits, self.network.head.probabilities(logits))
         return RecordedBatch(batch.image_ids, pixels, inputs, batch.maps, right, record, decided)
 
     def _observers(self, batch: RecordedBatch) -> list[list[Observer]]:
@@ -144,9 +145,9 @@ class BatchIndexer:
         """The right classes of each image of a batch: none, one or several."""
         return [self.source.samples[i].label_ids for i in batch.image_ids.tolist()]
 
-    def automatic_batch_size(self, size: int) -> int:
-        """The batch size for an input of (size, size), by the memory that is free."""
-        pixels = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    def automatic_batch_size(self, channels: int, size: tuple[int, int]) -> int:
+        """The batch size for an input of so many channels and (height, width), by the memory that is free."""
+        pixels = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0))
 
         def run(record: Record) -> None:
             labels = torch.full((len(record.logits),), -1, device=record.logits.device)

@@ -22,12 +22,13 @@ def describe(
 ) -> RunDescription:
     """The run's description, which is stored as `run.json`."""
     method, execution = settings.method, settings.execution
-    pictures = picture_settings(network, preprocessing.crop, settings.pictures)
+    pictures = picture_settings(network, preprocessing.size, settings.pictures)
     layers = [
         LayerRow(level, m.name, m.module, m.channels, m.height, m.width, m.stride, m.receptive_field)
         for level, m in enumerate(network.layers)
     ]
-    side = preprocessing.crop
+    # One number for both: no value lies further from another than the longer side.
+    side = max(preprocessing.size)
     layers.append(LayerRow(len(layers), "logits", "", network.class_count, 1, 1, side, side))
     total = len(source.samples) if settings.limit is None else min(settings.limit, len(source.samples))
     return RunDescription(
@@ -52,6 +53,7 @@ def describe(
             "torch": version("torch"),
         }
         | ({"transform_input": True} if loaded.changes_input else {})
+        | ({"output": head} if (head := network.head.to_json()) else {})
         | ({"attack": settings.attack.to_json()} if settings.attack else {})
         | ({"verify": settings.verify.to_json()} if settings.verify else {})
         | ({"pictures": pictures.to_json()} if pictures else {}),

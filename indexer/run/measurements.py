@@ -48,7 +48,7 @@ class Run:
     @property
     def pictures(self) -> PictureSettings | None:
         """Which pictures are kept; None for none."""
-        return picture_settings(self.network, self.preprocessing.crop, self.settings.pictures)
+        return picture_settings(self.network, self.preprocessing.size, self.settings.pictures)
 
 
 def measurements_of(run: Run) -> list[Measurement]:

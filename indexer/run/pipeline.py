@@ -28,12 +28,16 @@ from evigraph.indexer.pictures.guided import make_guided
 from evigraph.indexer.run.attack import Attacker
 from evigraph.indexer.run.batch import NOT_FINITE, PRECISIONS, Arithmetic, BatchIndexer, precision
 from evigraph.indexer.run.describe import describe
+from evigraph.indexer.run.inputs import check_data, notes_of, preprocessing_of, takes_arrays
 from evigraph.indexer.run.measurements import Run, measurements_of
 from evigraph.indexer.run.report import IndexReport, report_of, with_accuracy_notes
 from evigraph.indexer.run.rows import ShardRows
 from evigraph.indexer.run.settings import IndexSettings
 from evigraph.indexer.shards.folder import RunDescription, RunFolder
 from evigraph.schema.errors import DataError, ModelError
+
+ONE_LOGIT = ("negative", "positive")
+"""The classes of a network of one output, where nobody names them."""
 
 
 class Progress(Protocol):
@@ -55,14 +59,16 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
     execution = settings.execution
     arithmetic = Arithmetic(_device(execution.device), PRECISIONS[execution.precision])
     loaded = load_model(settings.model, settings.weights)
-    preprocessing = loaded.preprocessing.with_options(settings.preprocessing)
     model = loaded.model.to(arithmetic.device, arithmetic.dtype)
     with importable_here(), _threads(execution.threads), precision(execution.precision, arithmetic.device):
-        network = prepare(model, preprocessing.crop, settings.layers)
-        source = open_source(settings.data, _classes(settings, loaded, network), network.class_count)
+        preprocessing = preprocessing_of(settings.preprocessing, loaded.preprocessing, model)
+        network = prepare(model, preprocessing.size, settings.layers, preprocessing.channels, settings.output)
+        classes, arrays = _classes(settings, loaded, network), takes_arrays(preprocessing)
+        source = open_source(settings.data, classes, network.class_count, arrays=arrays)
+        check_data(preprocessing, source)
         description = describe(settings, loaded, preprocessing, network, source)
         run = Run(settings, network, source, preprocessing, arithmetic, description.image_total)
-        report = _index(run, description, progress, loaded.notes)
+        report = _index(run, description, progress, (*loaded.notes, *notes_of(settings, preprocessing)))
     if not settings.attack and source.labels_by != "tags":
         report = with_accuracy_notes(report, network.class_count, loaded.promised_accuracy)
     _require_some(report, settings.data)
@@ -73,14 +79,18 @@ def _index(run: Run, description: RunDescription, progress: Progress | None, not
     settings, network, preprocessing = run.settings, run.network, run.preprocessing
     attacker = None
     if settings.attack:
-        attacker = Attacker(network.model, settings.attack, preprocessing, network.class_count)
+        attacker = Attacker(
+            network.model, settings.attack, preprocessing, network.class_count, sigmoid=network.head.sigmoid
+        )
     indexer = BatchIndexer(
         network, run.source, settings.method, measurements_of(run), run.arithmetic, attacker=attacker
     )
     started = time.perf_counter()
     workers = default_workers() if settings.execution.workers is None else settings.execution.workers
     with RunFolder.open_for_writing(settings.run, description) as folder, frozen(network.model):
-        batch_size = settings.execution.batch_size or indexer.automatic_batch_size(preprocessing.crop)
+        batch_size = settings.execution.batch_size or indexer.automatic_batch_size(
+            preprocessing.channels, preprocessing.size
+        )
         pending = folder.pending_shards()
         waiting = sum(len(folder.image_range(shard)) for shard in pending)
         if progress:
@@ -187,4 +197,7 @@ def _classes(settings: IndexSettings, loaded: LoadedModel, network: Network) -> 
         return read_classes(settings.classes, network.class_count, loaded.class_names)
     if loaded.class_names is not None and len(loaded.class_names) == network.class_count:
         return ClassList.from_names(loaded.class_names)
+    # Folders name the two classes themselves, in sorted order.
+    if network.head.one_logit and not settings.data.startswith("imagefolder:"):
+        return ClassList.from_names(ONE_LOGIT)
     return None

@@ -131,6 +131,7 @@ class IndexSettings(Settings):
         model, weights, data, classes: as on the command line.
         run: the run folder.
         layers: names or module paths, lowest first; None for the default ones.
+        output: what the network's output is; "auto" for what it shows (`indexer.engine.heads`).
         context_layers: names or module paths of the layers where edges get context labels; None for all.
         limit: index only the first images of the listing.
         name: of the run; None for the run folder's name.
@@ -158,6 +159,9 @@ class IndexSettings(Settings):
     limit: int | None = option("Only the first images of the sorted listing.", default=None, least=1)
     layers: Sequence[str] | None = option(
         "Names or module paths, lowest first, comma-separated.", default=None, parse=names
+    )
+    output: Literal["auto", "logits", "probabilities", "sigmoid"] = option(
+        "What the network's output is; sigmoid: logits, each class with its own probability.", default="auto"
     )
     method: Method = part(Method)
     context_layers: Sequence[str] | None = option(

@@ -14,7 +14,7 @@ from evigraph.indexer.evidence.record import Box, Record
 
 NO_CHANNEL = -1
 BLUR_RADII = 6
-"""Radii of the blur in the image's side: at 224 pixels a standard deviation of 37, which leaves no shapes."""
+"""Radii of the blur in a side of the image: at 224 pixels a standard deviation of 37, which leaves no shapes."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Disturber:
         """Each test's region hidden in the network's input.
 
         Args:
-            pixels: (images, 3, height, width).
+            pixels: (images, channels, height, width).
             image: (tests,) int64, rows of them.
             boxes: of each test; None for nothing to hide.
         """
@@ -70,7 +70,7 @@ class Disturber:
 
         Args:
             record: of the batch.
-            pixels: (images, 3, height, width).
+            pixels: (images, channels, height, width).
             image: (tests,) int64, rows of them.
             layer: of the channels.
             channel: (tests,) int64; NO_CHANNEL for none to remove.
@@ -102,13 +102,21 @@ def root_mean_square(change: Tensor) -> Tensor:
 
 
 def blurred(pixels: Tensor) -> Tensor:
-    """Images (images, 3, height, width) under a Gaussian of a sixth of their side, with their borders mirrored."""
-    side = pixels.shape[-1]
-    sigma = side / BLUR_RADII
-    reach = min(round(2 * sigma), side - 1)
-    place = torch.arange(-reach, reach + 1, device=pixels.device, dtype=torch.float32)
+    """Images (images, channels, height, width) under a Gaussian, of a sixth of the height down and of a sixth of the
+    width across, with their borders mirrored.
+    """
+    channels, height, width = pixels.shape[1:]
+    down, across = _kernel(height, pixels), _kernel(width, pixels)
+    reach = (len(across) // 2,) * 2 + (len(down) // 2,) * 2
+    padded = F.pad(pixels, reach, mode="reflect")
+    padded = F.conv2d(padded, down.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+    return F.conv2d(padded, across.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+
+
+def _kernel(length: int, like: Tensor) -> Tensor:
+    """The weights of a blur along one side, of the device and type of `like`."""
+    sigma = length / BLUR_RADII
+    reach = min(round(2 * sigma), length - 1)
+    place = torch.arange(-reach, reach + 1, device=like.device, dtype=torch.float32)
     kernel = torch.exp(-0.5 * (place / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(pixels.dtype)
-    padded = F.pad(pixels, (reach, reach, reach, reach), mode="reflect")
-    down = F.conv2d(padded, kernel.view(1, 1, -1, 1).expand(3, 1, -1, 1), groups=3)
-    return F.conv2d(down, kernel.view(1, 1, 1, -1).expand(3, 1, 1, -1), groups=3)
+    return (kernel / kernel.sum()).to(like.dtype)

@@ -14,7 +14,7 @@ from torchvision.transforms import InterpolationMode, v2
 
 from evigraph.indexer.data.images import SkippedImage
 from evigraph.indexer.data.preprocess import IMAGENET, Preprocessing
-from evigraph.indexer.data.settings import PreprocessingOptions, parse_triple
+from evigraph.indexer.data.settings import PreprocessingOptions, parse_numbers
 from evigraph.schema.errors import UsageError
 
 SIZES = [(640, 480), (333, 500), (257, 256), (225, 224), (224, 225), (100, 31), (1, 1), (7, 300), (256, 257)]
@@ -100,12 +100,12 @@ def test_timm_configuration() -> None:
         "crop_mode": "center",
     }
     assert Preprocessing.from_timm(config) == Preprocessing(248, 224, (0.5,) * 3, (0.5,) * 3, interpolation="bicubic")
-    with pytest.raises(UsageError, match="crop mode 'squash'"):
-        Preprocessing.from_timm(config | {"crop_mode": "squash"})
+    with pytest.raises(UsageError, match="crop mode 'border'"):
+        Preprocessing.from_timm(config | {"crop_mode": "border"})
 
 
 def options(**given: Any) -> PreprocessingOptions:
-    triples: dict[str, Any] = {name: parse_triple(name, given[name]) for name in ("mean", "std") if name in given}
+    triples: dict[str, Any] = {name: parse_numbers(name, given[name]) for name in ("mean", "std") if name in given}
     return PreprocessingOptions(**{**given, **triples})
 
 
@@ -135,7 +135,7 @@ def test_bad_values_are_named(change: dict[str, Any], message: str) -> None:
 
 
 def test_triples() -> None:
-    assert parse_triple("mean", " .1, 2,3e-1") == (0.1, 2.0, 0.3)
+    assert parse_numbers("mean", " .1, 2,3e-1") == (0.1, 2.0, 0.3)
 
 
 def test_a_line_of_pixels_does_not_fill_the_memory() -> None:

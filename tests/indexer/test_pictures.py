@@ -47,7 +47,7 @@ def test_images_come_back_as_they_were(order: str, scale: int) -> None:
     """Every value of the image, from what the network is given."""
     mean = tuple(scale * value for value in (0.485, 0.456, 0.406))
     std = tuple(scale * value for value in (0.229, 0.224, 0.225))
-    preprocessing = Preprocessing(None, 64, mean, std, order, scale)  # type: ignore[arg-type]
+    preprocessing = Preprocessing(None, 64, mean, std, order, scale)
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     given = preprocessing.image(Image.fromarray(image))
     assert np.array_equal(as_images(given[None], preprocessing)[0], image)

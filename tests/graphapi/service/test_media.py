@@ -133,7 +133,7 @@ def test_a_map_lies_where_its_fields_are() -> None:
     """One bright place of a layer of stride 8 is brightest at the middle of its field, and half as bright half way."""
     values = np.zeros((1, 1), np.uint8) + 255
     stored = StoredMap(encoded_map(values), 1, 2, 1, 1, 4, 4)
-    picture = heat_map(stored, LayerGeometry((4.0, 4.0), (8.0, 8.0), 9), 32, None)
+    picture = heat_map(stored, LayerGeometry((4.0, 4.0), (8.0, 8.0), 9), (32, 32), None)
     alpha = np.asarray(Image.open(io.BytesIO(picture)))[..., 3].astype(float)
     assert alpha[8:16, 16:24].min() > 0
     assert alpha[:4].max() == 0
