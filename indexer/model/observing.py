@@ -246,9 +246,11 @@ def _read(outputs: list[Output], nodes: list[Any]) -> Observation:
             cuts.add(node)
         furthest = max(furthest, furthest_user[place])
     tokens, begins, last, size = [], [], -1, None
+    # Before the first convolution there is the input, as it is or normalised.
+    start = next((place for place, node in enumerate(nodes) if "onvolution" in node.name()), 0)
     for place, node in enumerate(nodes):
         shape = _shape(node)
-        if node not in cuts or place == 0:
+        if node not in cuts or place < start:
             continue
         if len(shape) == 4 and node not in channels_last:
             if min(shape[2:]) > 1:

@@ -98,6 +98,11 @@ def traceable(model: nn.Module, tracer: fx.Tracer) -> Iterator[None]:
             return isinstance(value.values[0], kinds)
         return isinstance(value, kinds)
 
+    def length(value: Any) -> Any:
+        if type(value) is StandIn and len({len(one) for one in value.values}) > 1:
+            return tracer.create_proxy("call_method", "size", (value, 0), {})
+        return len(value)
+
     def making(function: Any) -> Any:
         def make(*args: Any, **kwargs: Any) -> Any:
             found: list[Any] = []
@@ -113,7 +118,7 @@ def traceable(model: nn.Module, tracer: fx.Tracer) -> Iterator[None]:
         for name in _MAKERS:
             patches.enter_context(patch.object(torch, name, making(getattr(torch, name))))
         for names in _namespaces(model):
-            patches.enter_context(patch.dict(names, {"isinstance": is_one_of}))
+            patches.enter_context(patch.dict(names, {"isinstance": is_one_of, "len": length}))
         try:
             yield
         finally:

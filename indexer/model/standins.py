@@ -98,7 +98,10 @@ class StandIn(fx.Proxy):
 
     def __iter__(self) -> Iterator[Any]:
         if not self.values:
-            return super().__iter__()
+            code, at = _waiting(sys._getframe(1))
+            if code[at].opname != "UNPACK_SEQUENCE":
+                return super().__iter__()
+            return iter([self[index] for index in range(int(code[at].argval))])  # type: ignore[index]
         return iter([self[index] for index in range(len(self))])  # type: ignore[index]
 
     def __contains__(self, item: Any) -> bool:
@@ -146,10 +149,15 @@ def _memory(value: Tensor) -> int:
     return value.untyped_storage().data_ptr()
 
 
+def _waiting(frame: FrameType) -> tuple[list[dis.Instruction], int]:
+    """The instructions of a frame, and the place of the one that it is at."""
+    code = list(dis.get_instructions(frame.f_code))
+    return code, bisect_left(code, frame.f_lasti, key=lambda instruction: instruction.offset)
+
+
 def _only_raises(frame: FrameType) -> bool:
     """Whether the answer that a frame is waiting for decides only if it raises an error."""
-    code = list(dis.get_instructions(frame.f_code))
-    at = bisect_left(code, frame.f_lasti, key=lambda instruction: instruction.offset)
+    code, at = _waiting(frame)
     while at < len(code) and code[at].opname in {"TO_BOOL", "CACHE", "NOP", "CALL", "PRECALL", "UNARY_NOT"}:
         at += 1
     if at == len(code) or not ("JUMP" in code[at].opname and "IF" in code[at].opname):
