@@ -1,8 +1,8 @@
 """Recording a network that torch.fx cannot trace: it runs as it is, and hooks look at the outputs of modules.
 
-Nothing is changed in its forward pass, so that whatever it does with gradients counts: a backward pass of its own, hooks
-on gradients, what it detaches. A gradient from one layer to the next is taken between the two places in autograd's
-graph, which stay what they were when something later writes over a map.
+Nothing is changed in its forward pass, so that whatever it does with gradients counts: a backward pass of its own,
+hooks on gradients, what it detaches. A gradient from one layer to the next is taken between the two places in
+autograd's graph, which stay what they were when something later writes over a map.
 """
 
 from __future__ import annotations
@@ -178,5 +178,6 @@ def _not_reached(module: str) -> ModelError:
 def no_gradient(module: str) -> ModelError:
     """For a layer that nothing can be decomposed over."""
     return ModelError(
-        f"no gradient runs through layer {module}: {CUT_OFF}; leave the layer out of --layers, or give a network without"
+        f"no gradient runs through layer {module}: {CUT_OFF}; leave the layer out of --layers, or give a network "
+        "without"
     )

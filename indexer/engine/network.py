@@ -25,7 +25,7 @@ from evigraph.indexer.model.layers import (
 )
 from evigraph.indexer.model.observing import Observation, observe
 from evigraph.indexer.model.plain import gradient_hooks
-from evigraph.indexer.model.wrappers import answering, unwrapped
+from evigraph.indexer.model.wrappers import answering, picked, unwrapped
 from evigraph.schema.errors import ModelError
 
 _MIXED = 1e-3
@@ -70,14 +70,16 @@ def prepare(model: nn.Module, size: int, layers: Sequence[str] | None = None) ->
     like = next(model.parameters(), torch.empty(0))
     pixels = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(like.device, like.dtype)
     with frozen(model):
-        model, taken = answering(model, _run_once(model, pixels))
+        output = _run_once(model, pixels)
+        model, taken = answering(model, output)
     with frozen(model):
-        with torch.no_grad():
-            logits = model(pixels.clone())
+        logits = picked(model, output)
         check_logits(logits, 1)
-        check_steady(model, pixels)
-        _check_images_apart(model, pixels, logits)
-        search = _Search(model, pixels, logits, observe(model, pixels), layers)
+        check_steady(model, pixels, logits)
+        with torch.no_grad():
+            beside = model(_beside(pixels))
+        _check_images_apart(type(model).__name__, beside, logits)
+        search = _Search(model, pixels, logits, beside, observe(model, pixels, logits.shape[1]), layers)
         network = search.network()
     return replace(network, notes=(*notes, *taken, *network.notes))
 
@@ -90,6 +92,7 @@ class _Search:
         model: that gives logits.
         pixels: (1, channels, height, width).
         logits: of them.
+        beside: logits of `_beside(pixels)`.
         seen: what autograd saw of them.
         names: of the layers; None for the default ones.
     """
@@ -97,6 +100,7 @@ class _Search:
     model: nn.Module
     pixels: Tensor
     logits: Tensor
+    beside: Tensor
     seen: Observation
     names: Sequence[str] | None
 
@@ -115,14 +119,15 @@ class _Search:
 
     def _traced(self, graph: Graph) -> tuple[Network | None, str | None]:
         """The network of a trace, or why it may not stand for the network itself."""
-        both = _beside(self.pixels)
+        both, name = _beside(self.pixels), type(self.model).__name__
         # What the trace holds, before its maps are looked at; then what is made of it, which calls fewer modules.
-        why = trace_departure(graph.execute, self.model, both) or gradient_departure(graph, self.model, both)
+        why = trace_departure(graph.execute, name, both, self.beside)
+        why = why or gradient_departure(graph, self.model, self.pixels)
         if why is not None:
             return None, why
         chosen = self._chosen(feature_maps(graph, self.model, self.pixels))
         recorder = WindowedRecorder(graph, chosen, self.pixels)
-        why = trace_departure(lambda pixels: recorder.record(pixels).logits, self.model, both)
+        why = trace_departure(lambda pixels: recorder.record(pixels).logits, name, both, self.beside)
         if why is not None:
             return None, why
         return Network(self.model, chosen, self.logits.shape[1], recorder, recorder.fallbacks, graph.notes), None
@@ -159,15 +164,14 @@ def _run_once(model: nn.Module, pixels: Tensor) -> Any:
         ) from error
 
 
-def _check_images_apart(model: nn.Module, pixels: Tensor, logits: Tensor) -> None:
+def _check_images_apart(name: str, beside: Tensor, logits: Tensor) -> None:
     """Raise ModelError where an image's logits depend on the other images of its batch."""
-    if pixels.dtype != torch.float32:
+    check_logits(beside, 2)
+    if logits.dtype not in {torch.float32, torch.float64}:
         return  # coarser types round by as much as a mixture may change
-    with torch.no_grad():
-        beside = model(_beside(pixels))[:1]
-    difference = float((beside - logits).abs().max())
+    difference = float((beside[:1] - logits).abs().max())
     if difference > _MIXED * float(logits.abs().max()):
         raise ModelError(
-            f"{type(model).__name__} mixes the images of a batch: logits change by {difference:.2g} beside another; "
+            f"{name} mixes the images of a batch: logits change by {difference:.2g} beside another; "
             "give a network whose normalisation has running statistics"
         )

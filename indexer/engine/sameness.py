@@ -56,10 +56,16 @@ def departs(logits: Any, own: Tensor) -> float:
     return 0.0 if difference <= allowed(own) else difference
 
 
-def check_steady(model: nn.Module, pixels: Tensor) -> None:
-    """Raise ModelError where the network gives another answer each time for the same input."""
+def check_steady(model: nn.Module, pixels: Tensor, first: Tensor) -> None:
+    """Raise ModelError where the network gives another answer each time for the same input.
+
+    Args:
+        model: frozen.
+        pixels: (batch, channels, height, width).
+        first: the logits that it gave for them.
+    """
     with torch.no_grad():
-        first, second = model(pixels.clone()), model(pixels.clone())
+        second = model(pixels.clone())
     difference, largest = float((first - second).abs().max()), float(first.abs().max())
     if not difference > _STEADY * largest:
         return
@@ -67,8 +73,8 @@ def check_steady(model: nn.Module, pixels: Tensor) -> None:
     where = f", first at module {path} ({type(model.get_submodule(path.split()[0])).__name__})" if path else ""
     raise ModelError(
         f"{type(model).__name__} gives another answer each time for the same input{where}: logits differ by "
-        f"{difference:.2g} of {largest:.2g}; it draws random numbers or keeps a state in evaluation mode: give a network "
-        "without (dropout with training=self.training)"
+        f"{difference:.2g} of {largest:.2g}; it draws random numbers or keeps a state in evaluation mode: give a "
+        "network without (dropout with training=self.training)"
     )
 
 
@@ -92,7 +98,8 @@ def gradient_departure(graph: Graph, model: nn.Module, pixels: Tensor) -> str | 
 
     leaves, logits = differentiable(model, pixels, see)
     seed = torch.randn(logits.shape, generator=torch.Generator().manual_seed(1)).to(logits)
-    own = torch.autograd.grad(logits, [leaves[0], *edges.values()], seed, allow_unused=True)
+    ends: list[Any] = [leaves[0], *edges.values()]
+    own = torch.autograd.grad(logits, ends, seed, allow_unused=True)
     values: dict[Any, Tensor] = {}
 
     def keep(node: Any, value: Any) -> Any:
@@ -110,7 +117,7 @@ def gradient_departure(graph: Graph, model: nn.Module, pixels: Tensor) -> str | 
         return f"the trace of {type(model).__name__} is not the network: one has a gradient and the other has none"
     found = torch.autograd.grad(traced, [again, *values.values()], seed, allow_unused=True)
     by_node = dict(zip(values, found[1:], strict=True))
-    pairs = [("", own[0], found[0])]
+    pairs: list[tuple[str, Tensor | None, Tensor | None]] = [("", own[0], found[0])]
     pairs += [(path, one, by_node.get(paths[path])) for path, one in zip(edges, own[1:], strict=True)]
     # From the logits down: the first that differs lies below what makes the difference.
     for path, one, other in reversed(pairs):
@@ -165,7 +172,8 @@ class SampleCheck:
         if not isinstance(self._recorder, WindowedRecorder):
             with torch.enable_grad():
                 return _outputs(self._model, pixels.detach().clone().requires_grad_())
-        graph, found = self._recorder.graph, []
+        graph = self._recorder.graph
+        found: list[tuple[str, Tensor]] = []
 
         def keep(node: Any, value: Any) -> Any:
             if isinstance(value, Tensor):
@@ -212,15 +220,19 @@ def _first_difference(
     return ""
 
 
-def trace_departure(traced: Callable[[Tensor], Any], model: nn.Module, both: Tensor) -> str | None:
+def trace_departure(traced: Callable[[Tensor], Any], name: str, both: Tensor, own: Tensor) -> str | None:
     """Why a traced network may not stand for the network itself; None where both give the same logits.
 
     A trace holds the one way that forward took with stand-ins for tensors, without what else runs around it. Two images
     show where it depends on values or on the batch.
+
+    Args:
+        traced: what stands for the network.
+        name: of the network.
+        both: two images.
+        own: the network's logits for them.
     """
-    name = type(model).__name__
     with torch.no_grad():
-        own = model(both.clone())
         try:
             logits = traced(both)
         except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:

@@ -151,7 +151,7 @@ def trace(model: nn.Module, pixels: Tensor | None = None) -> Graph:
         for node, paths in tracer.outputs.items()
         if node in kept
     }
-    notes = ()
+    notes: tuple[str, ...] = ()
     if tracer.guards:
         notes = ("What the network's forward checks of values, to raise an error, is left out of the run.",)
     return Graph(module, tuple(traced.nodes), names, outputs, notes)

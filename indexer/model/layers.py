@@ -137,14 +137,16 @@ def observed_maps(seen: Observation, logits: Tensor) -> list[FeatureMap]:
     # Modules whose outputs are one value: the last operation, the block that ends with it.
     alike: dict[Any, list[Output]] = {}
     for output in seen.outputs:
-        if output.pooled is not None and output.edge is not None:
+        if len(output.shape) == 4 and output.edge is not None:
             alike.setdefault((output.edge.node, output.edge.output_nr), []).append(output)
     maps = []
     for (operation, _), outputs in alike.items():
         once = [output for output in outputs if calls[output.path] == 1]
         # The whole block rather than its last operation, but not all of `features`.
         chosen = next((one for one in reversed(once) if "." in one.path), (once or outputs)[0])
-        names = tuple(one.path if calls[one.path] == 1 else f"{one.path}_{one.call}".removesuffix("_0") for one in outputs)
+        names = tuple(
+            one.path if calls[one.path] == 1 else f"{one.path}_{one.call}".removesuffix("_0") for one in outputs
+        )
         name = names[outputs.index(chosen)]
         maps.append(
             FeatureMap(
@@ -195,7 +197,9 @@ def default_layers(maps: Sequence[FeatureMap]) -> list[FeatureMap]:
 def check_convolutional(seen: Observation, name: str) -> None:
     """Raise ModelError for a vision transformer or a mixer, whose only maps are those it begins with."""
     if seen.is_of_tokens:
-        raise ModelError(f"{name} is a vision transformer or a mixer: its evidence is in tokens, not in maps; {SUPPORTED}")
+        raise ModelError(
+            f"{name} is a vision transformer or a mixer: its evidence is in tokens, not in maps; {SUPPORTED}"
+        )
 
 
 def choose_layers(maps: Sequence[FeatureMap], names: Sequence[str]) -> list[FeatureMap]:

@@ -36,7 +36,7 @@ def family_names(model: nn.Module, graph: Graph) -> Names:
         return names(graph)
     within = replace(
         graph,
-        module=graph.module.get_submodule(path),
+        module=graph.module.get_submodule(path),  # type: ignore[arg-type]  # it is asked for submodules alone
         nodes=tuple(node for node in graph.nodes if graph.names[node].startswith(f"{path}.")),
         outputs={
             node: tuple(one.removeprefix(f"{path}.") for one in paths if one.startswith(f"{path}."))

@@ -24,10 +24,21 @@ from evigraph.indexer.model.registry import operation_of_module
 from evigraph.schema.errors import ModelError
 
 _ACTIVATIONS = frozenset(
-    "Relu Hardtanh LeakyRelu PreluKernel Prelu RreluWithNoise Elu Gelu Silu Mish Hardswish Softplus Tanh Sigmoid".split()
+    {
+        *("Relu", "Hardtanh", "LeakyRelu", "PreluKernel", "Prelu", "RreluWithNoise", "Elu", "Gelu", "Silu", "Mish"),
+        *("Hardswish", "Softplus", "Tanh", "Sigmoid"),
+    }
 )
-_REARRANGING = frozenset("Cat Split SplitWithSizes Slice Select View UnsafeView ReshapeAlias Transpose Clone".split())
+_REARRANGING = frozenset(
+    {
+        *("Cat", "Split", "SplitWithSizes", "Slice", "Select", "View", "UnsafeView", "ReshapeAlias", "Transpose"),
+        "Clone",
+    }
+)
+"""Autograd's names of operations."""
 
+_TURNS: dict[tuple[int, ...], bool] = {(0, 2, 3, 1): True, (0, 3, 1, 2): False}
+"""Permutations that move channels last, and back."""
 CUT_OFF = "forward cuts it off with torch.no_grad, torch.inference_mode or detach"
 
 
@@ -73,7 +84,7 @@ class Observation:
     stages: tuple[list[int], int]
 
     def reaches(self, paths: Iterable[str]) -> bool:
-        """Whether a gradient arrives at the output of a module of one of these paths; of no module is said that none does."""
+        """Whether a gradient arrives at the output of one of these modules; so it is said of none of them, too."""
         known = [output for output in self.outputs if output.path in set(paths)]
         return not known or any(output.edge is not None and output.edge.node in set(self.nodes) for output in known)
 
@@ -167,12 +178,13 @@ def differentiable(
         ) from error
 
 
-def observe(model: nn.Module, pixels: Tensor) -> Observation:
+def observe(model: nn.Module, pixels: Tensor, class_count: int) -> Observation:
     """Run a frozen network once.
 
     Args:
         model: (batch, channels, height, width) -> (batch, classes).
         pixels: one image or more.
+        class_count: of the logits.
 
     Raises:
         ModelError: no gradient runs from the logits to any map.
@@ -186,7 +198,9 @@ def observe(model: nn.Module, pixels: Tensor) -> Observation:
         edge = get_gradient_edge(output) if output.requires_grad else None
         if edge is None and output.is_floating_point():
             blocked.append(path)
-        pooled = (output.detach().mean((2, 3)), output.detach().amax((2, 3))) if output.ndim == 4 else None
+        pooled = None
+        if output.ndim == 4 and output.shape[1] == class_count:
+            pooled = output.detach().mean((2, 3)), output.detach().amax((2, 3))
         activation = operation_of_module(module).activation
         outputs.append(Output(path, call, tuple(output.shape), edge, activation, pooled))
 
@@ -197,8 +211,8 @@ def observe(model: nn.Module, pixels: Tensor) -> Observation:
     if not nodes:
         where = f"; module {blocked[0]} is the first whose output has none" if blocked else ""
         raise ModelError(
-            f"no gradient runs from the logits of {type(model).__name__} to its maps{where}: {CUT_OFF}, and evidence is "
-            "made of gradients; give a network without"
+            f"no gradient runs from the logits of {type(model).__name__} to its maps{where}: {CUT_OFF}, and evidence "
+            "is made of gradients; give a network without"
         )
     return _read(outputs, nodes)
 
@@ -237,7 +251,7 @@ def _read(outputs: list[Output], nodes: list[Any]) -> Observation:
         name = _operation(node)
         if name in _ACTIVATIONS or (name in _REARRANGING and any(one in post_activation for one, _ in below)):
             post_activation.add(node)
-        turned = {(0, 2, 3, 1): True, (0, 3, 1, 2): False}.get(_order(node)) if name == "Permute" else None
+        turned = _TURNS.get(_order(node)) if name == "Permute" else None
         if turned or (turned is None and any(one in channels_last for one, _ in below)):
             channels_last.add(node)
     cuts, furthest = set(), 0

@@ -36,8 +36,10 @@ def gradient_hooks(model: nn.Module) -> str | None:
 
 
 def forward_hooks(module: nn.Module) -> bool:
-    """Whether users hooked a module's forward; torch's own weight_norm and spectral_norm, which set its weight, do not
-    count."""
+    """Whether users hooked a module's forward.
+
+    Torch's own weight_norm and spectral_norm, which set its weight, do not count.
+    """
     hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
     return any(not str(type(hook).__module__).startswith("torch.nn.utils") for hook in hooks)
 
@@ -50,8 +52,8 @@ def without_checkpoints() -> Iterator[None]:
     run modules again in the backward pass.
     """
 
-    def run(function: Any, *args: Any, use_reentrant: Any = None, **kwargs: Any) -> Any:
-        for name in ("context_fn", "determinism_check", "debug", "early_stop", "preserve_rng_state"):
+    def run(function: Any, *args: Any, **kwargs: Any) -> Any:
+        for name in ("use_reentrant", "context_fn", "determinism_check", "debug", "early_stop", "preserve_rng_state"):
             kwargs.pop(name, None)
         return function(*args, **kwargs)
 

@@ -43,7 +43,7 @@ class StandIn(fx.Proxy):
         super().__init__(node, tracer)
 
     @property
-    def node(self) -> fx.Node:  # type: ignore[override]
+    def node(self) -> fx.Node:
         """The operation whose output it is."""
         if self.stale:
             raise UntraceableError(self.stale)
@@ -60,8 +60,8 @@ class StandIn(fx.Proxy):
         if callable(found) and not isinstance(found, Tensor):
             return fx.proxy.Attribute(self, name)
         if name == "data":
-            return self.tracer.create_proxy("call_method", "detach", (self,), {})  # type: ignore[attr-defined]
-        return self.tracer.create_proxy("call_function", getattr, (self, name), {})  # type: ignore[attr-defined]
+            return self.tracer.create_proxy("call_method", "detach", (self,), {})
+        return self.tracer.create_proxy("call_function", getattr, (self, name), {})
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in {"data", "grad", "requires_grad"}:

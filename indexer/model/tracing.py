@@ -91,7 +91,7 @@ class Tracer(NodePathTracer):  # type: ignore[misc]  # torchvision has no types
         """The network called with its input alone: all other arguments are left to their defaults."""
 
         def call(model: nn.Module, pixels: Any) -> Any:
-            return picked(model, model._call_impl(pixels))
+            return picked(model, model._call_impl(pixels))  # type: ignore[no-untyped-call]
 
         return call, [self.root, self.create_proxy("placeholder", "x", (), {})]
 
@@ -102,7 +102,7 @@ class Tracer(NodePathTracer):  # type: ignore[misc]  # torchvision has no types
         kind = parametrize.type_before_parametrizations(m)
         if "forward" in vars(m) or isinstance(m, (nn.DataParallel, nn.parallel.DistributedDataParallel, Answer)):
             return False
-        if isinstance(m, nn.Sequential) or kind is not type(m) and not kind.__module__.startswith("torch.nn"):
+        if isinstance(m, nn.Sequential) or (kind is not type(m) and not kind.__module__.startswith("torch.nn")):
             return False
         return bool(super().is_leaf_module(m, module_qualname))
 
@@ -183,7 +183,9 @@ class Tracer(NodePathTracer):  # type: ignore[misc]  # torchvision has no types
         if _autocast() != self._autocast:
             raise UntraceableError(f"{where} runs in another precision (torch.autocast)")
 
-    def _out_of_place(self, kind: str, target: Any, args: Any, kwargs: Any) -> tuple[str, Any, Any, Any, StandIn | None]:
+    def _out_of_place(
+        self, kind: str, target: Any, args: Any, kwargs: Any
+    ) -> tuple[str, Any, Any, Any, StandIn | None]:
         """The same call as one that writes into nothing, and the stand-in whose value it writes over."""
         first = args[0] if args else kwargs.get("input")
         text = _named(target)

@@ -14,15 +14,16 @@ from evigraph.schema.errors import ModelError
 
 def unwrapped(model: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
     """The network within DataParallel, DistributedDataParallel and torch.compile, and a sentence for each taken off."""
-    notes = []
+    notes: list[str] = []
     while True:
-        kind = type(model).__name__
+        kind, within = type(model).__name__, None
         if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            model = model.module
-        elif kind == "OptimizedModule" and isinstance(getattr(model, "_orig_mod", None), nn.Module):
-            model, kind = model._orig_mod, "torch.compile"
-        else:
+            within = model.module
+        elif kind == "OptimizedModule":
+            within, kind = getattr(model, "_orig_mod", None), "torch.compile"
+        if not isinstance(within, nn.Module):
             return model, tuple(notes)
+        model = within
         notes.append(f"The network is taken out of {kind}: it is the {type(model).__name__} within.")
 
 

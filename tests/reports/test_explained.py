@@ -77,7 +77,9 @@ def assert_explained(model: nn.Module, layers: Sequence[str] = LAYERS, network: 
     places: dict[str, tuple[Any, Tensor]] = {}
     handles = [
         model.get_submodule(path).register_forward_hook(
-            lambda _m, _a, output, path=path: places.__setitem__(path, (get_gradient_edge(output), output.detach().clone()))
+            lambda _m, _a, output, path=path: places.__setitem__(
+                path, (get_gradient_edge(output), output.detach().clone())
+            )
         )
         for path in layers
     ]
@@ -197,8 +199,8 @@ def test_activation_in_place_before_the_shortcut(act: Callable[..., nn.Module]) 
 
 
 def test_a_result_written_into_another_tensor_is_refused() -> None:
-    """torch itself has no gradient for it."""
-    with pytest.raises(ModelError, match="does not run with a gradient.*out="):
+    """Of it torch itself has no gradient."""
+    with pytest.raises(ModelError, match=r"does not run with a gradient.*out="):
         prepare(stages(lambda _, x: torch.add(x, x, out=torch.empty_like(x))), SIDE)
 
 
@@ -209,11 +211,11 @@ class Round(torch.autograd.Function):
     """The straight-through estimator of quantised networks."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(_ctx: Any, x: Tensor) -> Tensor:
         return torch.round(x * 8) / 8
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
+    def backward(_ctx: Any, *gradients: Any) -> Any:
         return gradients[0]
 
 
@@ -221,11 +223,11 @@ class Reverse(torch.autograd.Function):
     """The gradient reversal of domain-adversarial networks, which gives back its input."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(_ctx: Any, x: Tensor) -> Tensor:
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
+    def backward(_ctx: Any, *gradients: Any) -> Any:
         return -gradients[0]
 
 
@@ -237,7 +239,7 @@ class Guided(torch.autograd.Function):
         return x.clamp(min=0)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:  # noqa: ARG004 - torch gives them by name
         ctx.save_for_backward(output)
 
     @staticmethod
@@ -249,11 +251,11 @@ class Same(torch.autograd.Function):
     """Gives back its very input, and half of its gradient."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(_ctx: Any, x: Tensor) -> Tensor:
         return x
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
+    def backward(_ctx: Any, *gradients: Any) -> Any:
         return gradients[0] / 2
 
 
@@ -267,13 +269,13 @@ def doubled(x: Tensor) -> Tensor:
     return x * 2
 
 
-doubled.register_autograd(lambda _ctx, gradient: gradient * 3, setup_context=lambda ctx, inputs, output: None)
+doubled.register_autograd(lambda _ctx, gradient: gradient * 3)
 
 
 def _hooked_tensor(_: Stages, x: Tensor) -> Tensor:
     y = x * 1
     if y.requires_grad:
-        y.register_hook(lambda gradient: gradient * 2)
+        y.register_hook(lambda gradient: gradient * 2)  # type: ignore[no-untyped-call]
     return y
 
 
@@ -289,11 +291,12 @@ def _backward_hooked(register: str) -> Stages:
 
 
 def _hooked_forward(*, before: bool = False) -> Stages:
-    model = stages(lambda self, x: self.inner(x), inner=nn.Conv2d(6, 6, 1))
+    inner = nn.Conv2d(6, 6, 1)
+    model = stages(lambda self, x: self.inner(x), inner=inner)
     if before:
-        model.inner.register_forward_pre_hook(lambda _m, args: (args[0] * 2,))
+        inner.register_forward_pre_hook(lambda _m, args: (args[0] * 2,))
     else:
-        model.inner.register_forward_hook(lambda _m, _args, output: output.tanh())
+        inner.register_forward_hook(lambda _m, _args, output: output.tanh())
     return model
 
 
@@ -302,7 +305,7 @@ def _hooked_pooling() -> Stages:
 
     def reverse(_module: nn.Module, _args: Any, output: Tensor) -> None:
         if output.requires_grad:
-            output.register_hook(lambda gradient: -gradient)
+            output.register_hook(lambda gradient: -gradient)  # type: ignore[no-untyped-call]
 
     model.pool.register_forward_hook(reverse)
     return model
@@ -310,7 +313,7 @@ def _hooked_pooling() -> Stages:
 
 def _patched() -> Stages:
     model = stages(lambda _, x: x)
-    model.pool.forward = lambda x: F.avg_pool2d(x, 2)  # type: ignore[method-assign]
+    model.pool.forward = lambda x: F.avg_pool2d(x, 2)  # type: ignore[method-assign,assignment]
     return model
 
 
@@ -361,8 +364,9 @@ def test_checkpoints_change_nothing(reentrant: bool) -> None:
 
 @report("pytorch/pytorch#61519", "torch itself refuses; so does the run, in one line")
 def test_a_backward_hook_before_writing_in_place_is_refused() -> None:
-    model = stages(lambda self, x: self.inner(x).relu_(), inner=nn.Conv2d(6, 6, 1))
-    model.inner.register_full_backward_hook(lambda _m, _given, _out: None)
+    inner = nn.Conv2d(6, 6, 1)
+    model = stages(lambda self, x: self.inner(x).relu_(), inner=inner)
+    inner.register_full_backward_hook(lambda _m, _given, _out: None)
     with pytest.raises(ModelError, match="does not run with a gradient"):
         prepare(model, SIDE)
 
@@ -428,7 +432,7 @@ def test_a_network_without_any_gradient_is_refused() -> None:
             logits: Tensor = self.body(x)
             return logits
 
-    with pytest.raises(ModelError, match=r"no gradient runs from the logits of Predictor .*module body.0.*torch.no_grad"):
+    with pytest.raises(ModelError, match=r"no gradient runs from the logits of Predictor .*module body.0"):
         prepare(Predictor(), tiny.SIDE)
 
 
@@ -494,7 +498,7 @@ class Noise(nn.Module):
         pytest.param(
             lambda: stages(lambda _, x: F.dropout(x, 0.1, training=True)),
             "pool",
-            marks=report("Coderx7/SimpleNet#2", "refused: another answer each time, first at the module behind dropout"),
+            marks=report("Coderx7/SimpleNet#2", "refused: another answer each time, by the module behind dropout"),
         ),
         pytest.param(
             lambda: stages(lambda _, x: F.dropout(x)),
@@ -544,7 +548,7 @@ def test_a_batch_that_differs_ends_the_run() -> None:
         check.compare(dark + 2, network.recorder.record(dark + 2))
         for _ in range(99):  # one in a hundred is compared
             check.compare(dark, network.recorder.record(dark))
-        with pytest.raises(ModelError, match=r"batch 101 differ by .* module network.0 is the first whose output differs"):
+        with pytest.raises(ModelError, match=r"batch 101 differ by .* module network.0 is the first"):
             check.compare(dark, network.recorder.record(dark))
 
 

@@ -20,8 +20,8 @@ from evigraph.indexer.model.graph import frozen
 from evigraph.schema.errors import ModelError
 from tests.reports import wrappings
 from tests.reports.table import report
-from tests.reports.wrappings import Wrapped, resnet
 from tests.reports.test_explained import assert_explained, stages
+from tests.reports.wrappings import Wrapped, resnet
 
 SIDE = 64
 RESNET = ["stem", "layer1", "layer2", "layer3", "layer4"]
@@ -71,7 +71,9 @@ class HuggingFace(Wrapped):
         if pixel_values is None or pixel_values.shape[1] != 3:
             raise ValueError("Make sure that the channel dimension of the pixel values match")
         logits = self.net(pixel_values)
-        return (logits,) if return_dict is False else ImageClassifierOutput(logits=logits, hidden_states=(pixel_values,))
+        return (
+            (logits,) if return_dict is False else ImageClassifierOutput(logits=logits, hidden_states=(pixel_values,))
+        )
 
 
 def answering(answer: Callable[[Tensor, Tensor], Any]) -> Callable[[], nn.Module]:
@@ -90,14 +92,20 @@ def parallel() -> nn.Module:
     return nn.DataParallel(resnet())
 
 
+def _compiled(model: nn.Module) -> nn.Module:
+    made: Any = torch.compile(model)
+    assert isinstance(made, nn.Module)
+    return made
+
+
 def compiled() -> nn.Module:
-    module: Any = torch.compile(resnet())
-    return module  # type: ignore[no-any-return]
+    return _compiled(resnet())
 
 
 def compiled_within() -> nn.Module:
-    network = Lightning()
-    network.net = torch.compile(network.net)  # type: ignore[assignment]
+    network: Any = Lightning()
+    network.net = _compiled(network.net)
+    assert isinstance(network, nn.Module)
     return network
 
 
@@ -227,7 +235,12 @@ class Repeated(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.begin, self.conv, self.relu, self.fc = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU(), nn.Linear(8, 3)
+        self.begin, self.conv, self.relu, self.fc = (
+            nn.Conv2d(3, 8, 3, 2, 1),
+            nn.Conv2d(8, 8, 3, 2, 1),
+            nn.ReLU(),
+            nn.Linear(8, 3),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.relu(self.begin(x))
@@ -358,10 +371,10 @@ def test_sizes_are_taken_at_their_value(make: Callable[[], nn.Module]) -> None:
 
 
 def test_the_size_of_the_batch_decides_nothing_in_silence() -> None:
-    model = stages(lambda _, x: x * 2 if x.shape[0] == 1 else x * 3)
     with pytest.raises(ModelError, match="mixes the images"):
-        prepare(model.float(), 16)
-    network = prepare(model.double(), 16, ("low", "high"))  # coarser and finer types are not asked
+        prepare(stages(lambda _, x: x * 2 if x.shape[0] == 1 else x * 3), 16)
+    model = stages(lambda _, x: x * 2 if x.shape[0] == 1 else x + x)
+    network = prepare(model, 16, ("low", "high"))
     assert "size of its batch" in str(network.fallbacks[0])
     assert_explained(model, network=network)
 
@@ -389,7 +402,8 @@ class Tokens(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attend(self.first(x))
-        return x + self.mlp(self.second(x))
+        mixed: Tensor = x + self.mlp(self.second(x))
+        return mixed
 
 
 def _patches(width: int = 8) -> nn.Module:
@@ -399,7 +413,9 @@ def _patches(width: int = 8) -> nn.Module:
 class Transformer(nn.Module):
     """Patches, or a convolutional stem, then blocks of tokens."""
 
-    def __init__(self, stem: nn.Module, block: Callable[[], nn.Module], depth: int = 1, *, untraceable: bool = False) -> None:
+    def __init__(
+        self, stem: nn.Module, block: Callable[[], nn.Module], depth: int = 1, *, untraceable: bool = False
+    ) -> None:
         super().__init__()
         self.stem, self.blocks = stem, nn.Sequential(*(block() for _ in range(depth)))
         self.head, self.untraceable = nn.Linear(8, 3), untraceable
@@ -475,7 +491,7 @@ TOKENS = {
 @report("jacobgil/pytorch-grad-cam#257", "refused in one line, with what is supported")
 def test_networks_of_tokens_are_refused_alike(name: str) -> None:
     with pytest.raises(ModelError, match=r"vision transformer or a mixer.*convolutional networks.*--layers") as refused:
-        prepare(TOKENS[name]().eval(), SIDE)
+        prepare(TOKENS[name]().eval(), SIDE)  # type: ignore[no-untyped-call]
     assert "\n" not in str(refused.value)
 
 
@@ -511,13 +527,17 @@ def _ended(*parts: nn.Module) -> nn.Module:
     return nn.Sequential(_stem(), *parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
 
 
+def _convnext(before: int, after: int | None) -> models.convnext.CNBlockConfig:
+    return models.convnext.CNBlockConfig(before, after, 1)
+
+
 CONVOLUTIONAL = {
     "attention between maps": lambda: _ended(Attention(), nn.Conv2d(8, 8, 3), nn.ReLU()),
     "attention in the last stage": lambda: _ended(Attention()),
     "a stage of tokens": lambda: _ended(Attention(tokens=True), nn.Conv2d(8, 8, 3), nn.ReLU()),
     "attention that pools": lambda: nn.Sequential(_stem(), Pooled(), nn.Linear(8, 3)),
     "squeeze and excitation": lambda: _ended(models.mobilenetv3.SElayer(8, 4), nn.ReLU()),
-    "convnext": lambda: models.ConvNeXt([models.convnext.CNBlockConfig(8, 16, 1), models.convnext.CNBlockConfig(16, None, 1)], num_classes=3),
+    "convnext": lambda: models.ConvNeXt([_convnext(8, 16), _convnext(16, None)], num_classes=3),
     "mobilenet_v3_small": lambda: models.mobilenet_v3_small(num_classes=3),
 }
 
@@ -525,5 +545,5 @@ CONVOLUTIONAL = {
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_convolutional_networks_with_attention_are_not(name: str) -> None:
     torch.manual_seed(0)
-    network: Network = prepare(CONVOLUTIONAL[name]().eval(), SIDE)
+    network: Network = prepare(CONVOLUTIONAL[name]().eval(), SIDE)  # type: ignore[no-untyped-call]
     assert len(network.layers) > 1

@@ -27,10 +27,10 @@ def asserting() -> nn.Module:
 
     class Asserting(Wrapped):
         def forward(self, x: Tensor) -> Tensor:
-            assert not bool(torch.isinf(x).any()), f"infinite: {x}"  # noqa: S101 - is what is tried
-            assert (x.abs() < 1e9).all()  # noqa: S101
-            assert x.shape[1] == 3  # noqa: S101
-            assert isinstance(x, Tensor)  # noqa: S101
+            assert not bool(torch.isinf(x).any()), f"infinite: {x}"
+            assert (x.abs() < 1e9).all()
+            assert x.shape[1] == 3
+            assert isinstance(x, Tensor)
             if not torch.isfinite(x).all().item() or x.numel() == 0:
                 raise ValueError(f"not finite: {x.max()}")
             logits: Tensor = self.net(x)

@@ -138,8 +138,9 @@ def test_network_that_is_another_on_one_call(call: int) -> None:
     try:
         first = prepare(model, tiny.SIDE, LAYERS)
     except ModelError as error:
-        assert "another answer each time" in str(error) or "mixes" in str(error)
-        return
+        if any(why in str(error) for why in ("another answer each time", "mixes", "was not reached")):
+            return
+        raise
     assert_same_edges(first, prepare(nn.Sequential(*parts), tiny.SIDE, LAYERS), pixels)
 
 
