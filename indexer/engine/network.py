@@ -75,6 +75,7 @@ def prepare(model: nn.Module, size: int, layers: Sequence[str] | None = None) ->
     with frozen(model):
         logits = picked(model, output)
         check_logits(logits, 1)
+        _check_finite(model, logits)
         check_steady(model, pixels, logits)
         with torch.no_grad():
             beside = model(_beside(pixels))
@@ -162,6 +163,19 @@ def _run_once(model: nn.Module, pixels: Tensor) -> Any:
         raise ModelError(
             f"{type(model).__name__} cannot run on an input of {tuple(pixels.shape)}: {reason[:200]}; set --crop"
         ) from error
+
+
+def _check_finite(model: nn.Module, logits: Tensor) -> None:
+    """Raise ModelError where weights that are not finite make the logits so."""
+    if logits.isfinite().all():
+        return
+    for name, value in [*model.named_parameters(), *model.named_buffers()]:
+        if value.is_floating_point() and not value.isfinite().all():
+            count = int((~value.isfinite()).sum())
+            raise ModelError(
+                f"the weights of {type(model).__name__} are not finite: {count} of {value.numel()} values of {name} "
+                "are NaN or infinite, and so are its logits; give other --weights"
+            )
 
 
 def _check_images_apart(name: str, beside: Tensor, logits: Tensor) -> None:

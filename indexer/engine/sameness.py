@@ -7,6 +7,7 @@ whatever it is. A difference is named by the first module whose output differs, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,9 @@ _ROUNDED = 64
 """Times the smallest step of the type, of the largest logit: what sums in another order come to when logits hardly
 differ between classes."""
 _STEADY = 1e-5
-"""Of the largest logit: above what the same operations on the same values may differ by."""
+"""Of the largest logit: above what the same operations on the same values may differ by on a CPU.
+
+On a GPU sums may run in another order each time; there it is what any other order may make of them."""
 _SLOPE = 1e-2
 """Of a gradient's length: far above what the same operations on the same values may differ by."""
 
@@ -52,8 +55,12 @@ def _step(value: Tensor) -> float:
 
 def departs(logits: Any, own: Tensor) -> float:
     """By how much logits differ from the network's own, (batch, classes); 0 where they are the same up to rounding."""
-    difference = float((own.detach() - logits.detach()).abs().max()) if own.numel() else 0.0
-    return 0.0 if difference <= allowed(own) else difference
+    own, logits = own.detach(), logits.detach()
+    alike = (own == logits) | (own.isnan() & logits.isnan())
+    difference = (
+        float(torch.where(alike, 0.0, (own - logits).abs()).nan_to_num(torch.inf).amax()) if own.numel() else 0.0
+    )
+    return 0.0 if not difference or difference <= allowed(own) else difference
 
 
 def check_steady(model: nn.Module, pixels: Tensor, first: Tensor) -> None:
@@ -67,9 +74,10 @@ def check_steady(model: nn.Module, pixels: Tensor, first: Tensor) -> None:
     with torch.no_grad():
         second = model(pixels.clone())
     difference, largest = float((first - second).abs().max()), float(first.abs().max())
-    if not difference > _STEADY * largest:
+    slack = max(_STEADY, _step(first) ** 0.5) if first.is_cuda else _STEADY
+    if not difference > slack * largest:
         return
-    path = _first_difference(_outputs(model, pixels), _outputs(model, pixels), _STEADY)
+    path = _first_difference(_outputs(model, pixels), _outputs(model, pixels), slack)
     where = f", first at module {path} ({type(model.get_submodule(path.split()[0])).__name__})" if path else ""
     raise ModelError(
         f"{type(model).__name__} gives another answer each time for the same input{where}: logits differ by "
@@ -134,8 +142,10 @@ def _differ(one: Tensor | None, other: Tensor | None) -> bool:
     if one is None or other is None:
         given = other if one is None else one
         return given is not None and bool(given.any())
-    slack = max(_SLOPE, 3 * _step(one) ** 0.5) * float(one.float().norm())
-    return not float((one.float() - other.float()).norm()) <= slack
+    length, apart = float(one.float().norm()), float((one.float() - other.float()).norm())
+    if not math.isfinite(apart):  # as of weights that are not
+        return math.isfinite(length) or bool(other.isfinite().all())
+    return apart > max(_SLOPE, 3 * _step(one) ** 0.5) * length
 
 
 class SampleCheck:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -165,7 +166,9 @@ def differentiable(
         return None if new is None else new[1]
 
     try:
-        with torch.enable_grad(), watched(model, begin):
+        with torch.enable_grad(), watched(model, begin), warnings.catch_warnings():
+            # Networks look at values, of which torch warns where there is a gradient.
+            warnings.filterwarnings("ignore", "Converting a tensor with requires_grad=True")
             # A copy, since the network may write into its input.
             return leaves, model(leaves[0].clone())
     except RuntimeError as error:

@@ -143,7 +143,7 @@ class BatchIndexer:
         logits = torch.zeros(len(ids), self.network.class_count, device=pixels.device)
         if any(len(classes) > 1 for classes in right):
             with torch.no_grad():
-                logits = self.network.model(pixels.to(self.arithmetic.dtype)).float()
+                logits = self.network.model(pixels.to(self.arithmetic.dtype, copy=True)).float()
         return self.attacker.attack(pixels, ids, settle_labels(right, logits), self.arithmetic.dtype)
 
     def _right_classes(self, batch: Batch) -> list[tuple[int, ...]]:

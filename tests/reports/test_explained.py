@@ -577,3 +577,50 @@ def test_small_and_large_logits_are_the_networks(scale: float) -> None:
         model.head.weight.mul_(scale)
         model.head.bias.mul_(scale).add_(1000 * scale)
     assert_explained(model.float().double())
+
+
+def _poisoned(name: str) -> nn.Module:
+    model = tiny.network()
+    with torch.no_grad():
+        model.get_parameter(name).view(-1)[0] = torch.nan
+    return model
+
+
+@pytest.mark.parametrize("name", ["0.weight", "6.bias", "10.weight"])
+def test_weights_that_are_not_finite_are_named(name: str) -> None:
+    with pytest.raises(ModelError, match=rf"weights of Sequential are not finite: 1 of \d+ values of {name}"):
+        prepare(_poisoned(name), tiny.SIDE)
+
+
+def test_a_network_that_writes_into_its_input_leaves_the_images() -> None:
+    class Normalising(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = tiny.network()
+
+        def forward(self, x: Tensor) -> Tensor:
+            x.sub_(0.5).div_(0.25)
+            logits: Tensor = self.network(x)
+            return logits
+
+    for network in (prepare(Normalising(), tiny.SIDE), prepare(Reversing(), tiny.SIDE)):
+        pixels = torch.randn(2, 3, tiny.SIDE, tiny.SIDE)
+        given = pixels.clone()
+        with frozen(network.model):
+            record = network.recorder.record(pixels)
+            SampleCheck(network.model, network.recorder).compare(pixels, record)
+            network.recorder.features_at(0, pixels)
+            network.recorder.logits_from(0, record.features[0], pixels)
+        assert torch.equal(pixels, given)
+
+
+class Reversing(nn.Module):
+    """Writes into its input, and cannot be traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = tiny.network()
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.network(Reverse.apply(x.sub_(0.5)))
+        return logits

@@ -103,9 +103,8 @@ def compiled() -> nn.Module:
 
 
 def compiled_within() -> nn.Module:
-    network: Any = Lightning()
-    network.net = _compiled(network.net)
-    assert isinstance(network, nn.Module)
+    network = Lightning()
+    network.add_module("net", _compiled(network.net))
     return network
 
 
