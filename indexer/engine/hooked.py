@@ -106,12 +106,13 @@ class HookedRecorder:
         ]
         return Record([features[level] for level in levels], logits.detach(), segments)
 
-    def check_ways(self, pixels: Tensor) -> None:
-        """Raise ModelError where no gradient runs from a layer, or the logits, to the layer below."""
-        segments = self.record(pixels).segments
-        for layer, segment in zip(self._layers, segments, strict=True):
+    def checked(self, pixels: Tensor) -> Record:
+        """A record of a batch; ModelError where no gradient runs from a layer, or the logits, to the one below."""
+        record = self.record(pixels)
+        for layer, segment in zip(self._layers, record.segments, strict=True):
             if isinstance(segment, AutogradSegment) and segment.gradient(torch.ones_like(segment.target)) is None:
                 raise no_gradient(layer.module)
+        return record
 
     def features_at(self, level: int, pixels: Tensor) -> Tensor:
         layer = self._layers[level]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from evigraph.indexer.engine.hooked import HookedRecorder, no_gradient
-from evigraph.indexer.engine.sameness import check_steady, gradient_departure, trace_departure
+from evigraph.indexer.engine.sameness import check_steady, departs, gradient_departure, trace_departure
 from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.record import Recorder
 from evigraph.indexer.model.graph import Graph, frozen, trace
@@ -134,9 +134,16 @@ class _Search:
         return Network(self.model, chosen, self.logits.shape[1], recorder, recorder.fallbacks, graph.notes), None
 
     def _hooked(self, why: str) -> Network:
-        chosen = self._chosen(observed_maps(self.seen, self.logits))
+        chosen = self._chosen(observed_maps(self.seen, self.model, self.logits))
         recorder = HookedRecorder(self.model, chosen)
-        recorder.check_ways(self.pixels)
+        record = recorder.checked(self.pixels)
+        difference = departs(record.logits, self.logits)
+        if difference:
+            raise ModelError(
+                f"{type(self.model).__name__} is another network where gradients are needed: logits differ by "
+                f"{difference:.2g} of {float(self.logits.abs().max()):.2g}; its forward asks torch.is_grad_enabled or "
+                "keeps a state: give a network that does not"
+            )
         return Network(self.model, chosen, self.logits.shape[1], recorder, [why] * len(chosen))
 
     def _chosen(self, maps: Sequence[FeatureMap]) -> list[FeatureMap]:

@@ -144,8 +144,9 @@ def _differ(one: Tensor | None, other: Tensor | None) -> bool:
         return given is not None and bool(given.any())
     length, apart = float(one.float().norm()), float((one.float() - other.float()).norm())
     if not math.isfinite(apart):  # as of weights that are not
-        return math.isfinite(length) or bool(other.isfinite().all())
-    return apart > max(_SLOPE, 3 * _step(one) ** 0.5) * length
+        return math.isfinite(length) or math.isfinite(float(other.float().norm()))
+    slack: float = max(_SLOPE, 3 * _step(one) ** 0.5)
+    return apart > slack * length
 
 
 class SampleCheck:

@@ -24,7 +24,7 @@ from torch import Tensor, fx, nn
 
 from evigraph.indexer.model.geometry import INPUT, NCHW, NHWC, Geometry, Places
 from evigraph.indexer.model.graph import Graph, cuts, frozen, is_input, reachable_from
-from evigraph.indexer.model.naming import family_names
+from evigraph.indexer.model.naming import family_names, residual_names
 from evigraph.indexer.model.observing import Observation, Output
 from evigraph.indexer.model.places import places_of, turns_channels_last
 from evigraph.indexer.model.registry import Call, Source
@@ -103,11 +103,11 @@ def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[Feature
         logits = graph.execute(pixels, survey.visit)
     check_logits(logits, 1)
     names, passed_by_all = family_names(model, graph), cuts(graph.nodes)
+    wrapping = graph.outputs.get(graph.nodes[-1].all_input_nodes[0], ())
     maps = []
     for node, value in survey.maps.items():
         paths = graph.outputs.get(node, ()) or (graph.names[node],)
-        # The whole block rather than its last operation, but not all of `features`.
-        path = next((path for path in reversed(paths) if "." in path), paths[0])
+        path = _block(paths, wrapping)
         maps.append(
             FeatureMap(
                 module=path,
@@ -126,14 +126,17 @@ def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[Feature
     return maps
 
 
-def observed_maps(seen: Observation, logits: Tensor) -> list[FeatureMap]:
+def observed_maps(seen: Observation, model: nn.Module, logits: Tensor) -> list[FeatureMap]:
     """Every output of a module that may be a layer of a network that could not be traced, lowest first.
 
     Args:
         seen: of one image.
+        model: that was seen; its class tells how the field names its layers.
         logits: (1, classes), of the same image.
     """
     calls = Counter(output.path for output in seen.outputs)
+    family = residual_names(model)
+    wrapping = [output.path for output in seen.outputs if output.edge and output.edge.node is seen.nodes[-1]]
     # Modules whose outputs are one value: the last operation, the block that ends with it.
     alike: dict[Any, list[Output]] = {}
     for output in seen.outputs:
@@ -141,17 +144,15 @@ def observed_maps(seen: Observation, logits: Tensor) -> list[FeatureMap]:
             alike.setdefault((output.edge.node, output.edge.output_nr), []).append(output)
     maps = []
     for (operation, _), outputs in alike.items():
-        once = [output for output in outputs if calls[output.path] == 1]
-        # The whole block rather than its last operation, but not all of `features`.
-        chosen = next((one for one in reversed(once) if "." in one.path), (once or outputs)[0])
-        names = tuple(
-            one.path if calls[one.path] == 1 else f"{one.path}_{one.call}".removesuffix("_0") for one in outputs
-        )
+        once = {output.path: output for output in outputs if calls[output.path] == 1}
+        chosen = once[_block(tuple(once), wrapping)] if once else outputs[0]
+        names = tuple(one.path if one.call == 0 else f"{one.path}_{one.call}" for one in outputs)
         name = names[outputs.index(chosen)]
+        called = next((family[path] for path in names if path in family), name)
         maps.append(
             FeatureMap(
                 module=name,
-                name=name,
+                name=called,
                 aliases=names,
                 channels=chosen.shape[1],
                 height=chosen.shape[2],
@@ -257,6 +258,16 @@ def check_logits(logits: Any, batch: int) -> None:
             f"the network's output is {got}; evigraph needs logits of shape (batch, classes): "
             "wrap it in a module that returns them and give that as package.module:factory"
         )
+
+
+def _block(paths: Sequence[str], wrapping: Sequence[str]) -> str:
+    """Of modules whose output is one map, the innermost first: the whole block, but not all of `features`.
+
+    `wrapping` are modules whose output is that of the network; a network that one of them holds counts as if alone.
+    """
+    within = [max((len(one) + 1 for one in wrapping if path.startswith(f"{one}.")), default=0) for path in paths]
+    whole = [path for path, begin in zip(paths, within, strict=True) if "." in path[begin:]]
+    return whole[-1] if whole else paths[0]
 
 
 def _is_class_map(value: Tensor, logits: Tensor) -> bool:

@@ -41,9 +41,19 @@ def family_names(model: nn.Module, graph: Graph) -> Names:
         outputs={
             node: tuple(one.removeprefix(f"{path}.") for one in paths if one.startswith(f"{path}."))
             for node, paths in graph.outputs.items()
+            if any(one.startswith(f"{path}.") for one in paths)
         },
     )
     return names(within)
+
+
+def residual_names(model: nn.Module) -> dict[str, str]:
+    """What ResNet's stages and stem are called, by path of the module: for a network that was not traced."""
+    found = [path for path, module in model.named_modules() if isinstance(module, models.ResNet)]
+    if len(found) != 1:
+        return {}
+    within = f"{found[0]}." if found[0] else ""
+    return {f"{within}relu": "stem"} | {f"{within}layer{stage}": f"layer{stage}" for stage in range(1, 5)}
 
 
 def _vgg(graph: Graph) -> Names:

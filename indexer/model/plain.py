@@ -120,7 +120,7 @@ def traceable(model: nn.Module, tracer: fx.Tracer) -> Iterator[None]:
         for name in _MAKERS:
             patches.enter_context(patch.object(torch, name, making(getattr(torch, name))))
         for names in _namespaces(model):
-            patches.enter_context(patch.dict(names, {"isinstance": is_one_of, "len": length}))
+            patches.enter_context(_defined(names, {"isinstance": is_one_of, "len": length}))
         try:
             yield
         finally:
@@ -129,6 +129,18 @@ def traceable(model: nn.Module, tracer: fx.Tracer) -> Iterator[None]:
                     for name in now.keys() - before.keys():
                         del now[name]
                     now.update(before)
+
+
+@contextmanager
+def _defined(names: dict[str, Any], values: dict[str, Any]) -> Iterator[None]:
+    """Within the block these names stand for these values, but for those that already stand for others."""
+    new = {name: value for name, value in values.items() if name not in names}
+    names.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            names.pop(name, None)
 
 
 def _namespaces(model: nn.Module) -> list[dict[str, Any]]:

@@ -624,3 +624,13 @@ class Reversing(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.network(Reverse.apply(x.sub_(0.5)))
         return logits
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_network_that_is_another_with_a_gradient_is_refused(traced: bool) -> None:
+    def between(_: Stages, x: Tensor) -> Tensor:
+        x = x if traced else SAME(x)
+        return x * 2 if torch.is_grad_enabled() else x * 3
+
+    with pytest.raises(ModelError, match=r"is another network where gradients are needed.*is_grad_enabled"):
+        prepare(stages(between), SIDE)
