@@ -92,28 +92,27 @@ def parallel() -> nn.Module:
     return nn.DataParallel(resnet())
 
 
-def _compiled(model: nn.Module) -> nn.Module:
-    made: Any = vars(torch)["compile"](model)
-    return nn.ModuleList([made])[0]
+def _compiled(model: nn.Module) -> Any:
+    return torch.compile(model)
 
 
-def compiled() -> nn.Module:
+def compiled() -> Any:
     return _compiled(resnet())
 
 
-def compiled_within() -> nn.Module:
+def compiled_within() -> Any:
     network = Lightning()
     network.add_module("net", _compiled(network.net))
     return network
 
 
-def compiled_in_place() -> nn.Module:
+def compiled_in_place() -> Any:
     network = resnet()
     network.compile()
     return network
 
 
-WRAPPINGS = [
+WRAPPINGS: list[Any] = [
     pytest.param(Guarded, marks=report("pytorch/pytorch#54602", "a check of values is left out, and said")),
     wrappings.asserting,
     pytest.param(Keywords, marks=report("pytorch/vision#6817", "arguments are left at their defaults")),
