@@ -48,6 +48,9 @@ The layers are the default ones; sizes are of the lower layer's map and of the w
 the window is the whole map). Written by `python -m benchmarks.networks_table > docs/networks.md`; do not edit.
 
 The same is tested against float64 autograd in `tests/indexer/engine/test_families.py`.
+
+What else a network may do (write in place, have a backward pass of its own, lie in a wrapping, answer with an object),
+and what becomes of it, is in [explained.md](explained.md).
 """
 
 

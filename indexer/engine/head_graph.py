@@ -26,7 +26,7 @@ def trace_logits(model: nn.Module, pixels: Tensor) -> Graph:
     Raises:
         ModelError: it cannot be traced, or what its output comes out of is not found in the trace.
     """
-    graph = trace(model)
+    graph = trace(model, pixels)
     return _cut(graph, model, pixels) if isinstance(model, LogitNetwork) else graph
 
 

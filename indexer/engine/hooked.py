@@ -1,22 +1,23 @@
-"""Recording a network that torch.fx cannot trace, by hooks at the modules whose outputs its layers are.
+"""Recording a network that torch.fx cannot trace: it runs as it is, and hooks look at the outputs of modules.
 
-At each layer the map is cut off, and what follows sees a copy that begins a new autograd graph, so that a gradient
-never runs further down than the layer below.
+Nothing is changed in its forward pass, so that whatever it does with gradients counts: a backward pass of its own,
+hooks on gradients, what it detaches. A gradient from one layer to the next is taken between the two places in
+autograd's graph, which stay what they were when something later writes over a map.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from evigraph.indexer.evidence.decisions import ActivationMaps, Decisions, WholeMaps, occurrences
 from evigraph.indexer.evidence.record import Box, Record
-from evigraph.indexer.model.geometry import gradient_boxes
 from evigraph.indexer.model.layers import FeatureMap, check_logits
+from evigraph.indexer.model.observing import CUT_OFF, differentiable, watched
 from evigraph.schema.errors import ModelError
 
 
@@ -26,19 +27,30 @@ class AutogradSegment:
     One pass carries one decision of every image of the batch, since in evaluation mode images do not mix.
     """
 
-    def __init__(self, source: Tensor, target: Tensor) -> None:
+    def __init__(self, source: Tensor, target: Tensor, ends: tuple[Any, Any] | None = None) -> None:
         """Keep the ends of a segment.
 
         Args:
-            source: (batch, channels, height, width), the leaf that the segment begins with.
+            source: (batch, channels, height, width), the values that the segment begins with.
             target: (batch, channels', height', width') or (batch, classes), computed from it.
+            ends: where the gradient arrives and where it starts; None where `source` is a leaf, and `target` computed
+                from it.
         """
         self.source = source
         self.target = target if target.ndim == 4 else target[:, :, None, None]
+        self._shape = target.shape
+        self._ends = ends
 
     def held(self) -> tuple[Tensor, ...]:
         """The ends of the segment; autograd keeps about as much again of what lies between."""
         return self.source, self.target
+
+    def gradient(self, seed: Tensor) -> Tensor | None:
+        """Of the target, times `seed` of its shape in 4 dimensions, over the source; None where there is no way."""
+        begin, end = self._ends or (self.source, self.target)
+        seed = seed.reshape(self._shape) if self._ends else seed
+        (gradient,) = torch.autograd.grad(end, begin, seed, retain_graph=True, allow_unused=True)
+        return gradient
 
     def activation_maps(self, decisions: Decisions) -> Iterator[ActivationMaps]:
         features = self.source.detach()
@@ -46,10 +58,11 @@ class AutogradSegment:
         for current in range(int(turn.max()) + 1 if len(turn) else 0):
             rows = torch.nonzero(turn == current)[:, 0]
             d = decisions.at(rows)
-            seed = torch.zeros_like(self.target)
+            seed = torch.zeros_like(self.target, requires_grad=False)
             seed[d.image, d.channel, d.y, d.x] = d.sign.to(seed.dtype)
-            (gradient,) = torch.autograd.grad(self.target, self.source, seed, retain_graph=True, materialize_grads=True)
-            maps = gradient.mul_(features)
+            gradient = self.gradient(seed)
+            # Not in place: the gradient may be a tensor that a backward pass of the user's own keeps.
+            maps = torch.zeros_like(features) if gradient is None else gradient.detach() * features
             yield WholeMaps(rows, maps if len(rows) == len(maps) else maps[d.image])
 
 
@@ -58,55 +71,77 @@ class HookedRecorder:
 
     def __init__(self, model: nn.Module, layers: Sequence[FeatureMap]) -> None:
         self.model, self._layers = model, layers
-        self._level = {layer.module: level for level, layer in enumerate(layers)}
+        self._level = {layer.call: level for level, layer in enumerate(layers)}
 
     def record(self, pixels: Tensor) -> Record:
-        targets: dict[int, Tensor] = {}
-        sources: dict[int, Tensor] = {}
-        with ExitStack() as hooks, torch.enable_grad():
-            for path, level in self._level.items():
+        """Record a batch (batch, channels, height, width).
 
-                def cut(_module: nn.Module, _args: Any, output: Tensor, level: int = level) -> Tensor:
-                    targets[level] = output
-                    sources[level] = output.detach().requires_grad_()
-                    # A copy goes on, since code between modules may write into it.
-                    return sources[level].clone()
+        Raises:
+            ModelError: a layer was not reached, or no gradient runs through it.
+        """
+        features: dict[int, Tensor] = {}
+        edges: dict[int, GradientEdge] = {}
 
-                hooks.callback(self.model.get_submodule(path).register_forward_hook(cut).remove)
-            logits = self.model(pixels)
+        def keep(path: str, call: int, _module: nn.Module, output: Any) -> None:
+            level = self._level.get((path, call))
+            if level is not None:
+                if not output.requires_grad:
+                    raise no_gradient(self._layers[level].module)
+                # A copy, since code between modules may write into it.
+                features[level] = output.detach().clone()
+                edges[level] = get_gradient_edge(output)
+
+        _, logits = differentiable(self.model, pixels, keep)
         check_logits(logits, len(pixels))
-        for path, level in self._level.items():
-            if level not in sources:
-                raise _not_reached(path)
-        levels = range(len(self._level))
-        uppers = [*(targets[level] for level in levels[1:]), logits]
-        segments = [AutogradSegment(sources[level], upper) for level, upper in zip(levels, uppers, strict=True)]
-        return Record([sources[level].detach() for level in levels], logits.detach(), segments)
+        for level, layer in enumerate(self._layers):
+            if level not in features:
+                raise _not_reached(layer.module)
+        if not logits.requires_grad:
+            raise no_gradient(self._layers[-1].module)
+        levels = range(len(self._layers))
+        uppers = [*((features[level], edges[level]) for level in levels[1:]), (logits.detach(), logits)]
+        segments = [
+            AutogradSegment(features[level], upper, (edges[level], end))
+            for level, (upper, end) in zip(levels, uppers, strict=True)
+        ]
+        return Record([features[level] for level in levels], logits.detach(), segments)
+
+    def checked(self, pixels: Tensor) -> Record:
+        """A record of a batch; ModelError where no gradient runs from a layer, or the logits, to the one below."""
+        record = self.record(pixels)
+        for layer, segment in zip(self._layers, record.segments, strict=True):
+            if isinstance(segment, AutogradSegment) and segment.gradient(torch.ones_like(segment.target)) is None:
+                raise no_gradient(layer.module)
+        return record
 
     def features_at(self, level: int, pixels: Tensor) -> Tensor:
         layer = self._layers[level]
 
-        def stop(_module: nn.Module, _args: Any, output: Tensor) -> None:
-            raise _Reached(output)
+        def stop(path: str, call: int, _module: nn.Module, output: Tensor) -> None:
+            if (path, call) == layer.call:
+                raise _Reached(output)
 
-        handle = self.model.get_submodule(layer.module).register_forward_hook(stop)
         try:
-            self.model(pixels)
+            with watched(self.model, stop):
+                self.model(pixels.clone())
         except _Reached as reached:
             return reached.features
-        finally:
-            handle.remove()
         raise _not_reached(layer.module)
 
     def logits_from(self, level: int, maps: Tensor, pixels: Tensor) -> Tensor:
-        module = self.model.get_submodule(self._layers[level].module)
-        # A copy, since code between modules may write into it.
-        handle = module.register_forward_hook(lambda _module, _args, _output: maps.clone())
-        try:
-            with torch.no_grad():
-                logits: Tensor = self.model(pixels)
-        finally:
-            handle.remove()
+        place = self._layers[level].call
+
+        def put(path: str, call: int, _module: nn.Module, output: Tensor) -> Tensor | None:
+            if (path, call) != place:
+                return None
+            if output._base is not None or output.shape != maps.shape:
+                return maps.clone()
+            # Into the map itself, which others may have taken already; it is read again, under whatever name.
+            output.copy_(maps)
+            return None
+
+        with torch.no_grad(), watched(self.model, put):
+            logits: Tensor = self.model(pixels.clone())
         return logits
 
     def receptive_fields(
@@ -116,9 +151,20 @@ class HookedRecorder:
         boxes: list[Box] = []
         for start in range(0, len(image), len(pixels)):
             part = slice(start, start + len(pixels))
-            where = (channel[part], y[part], x[part])
-            boxes += gradient_boxes(self.model, self._layers[level].module, pixels[image[part]], *where)
+            leaf = pixels[image[part]].detach().requires_grad_()
+            with torch.enable_grad():
+                features = self.features_at(level, leaf)
+                rows = torch.arange(len(leaf), device=leaf.device)
+                chosen = features[rows, channel[part], y[part], x[part]].sum()
+                (gradient,) = torch.autograd.grad(chosen, leaf, materialize_grads=True)
+            boxes += [(*_span(one.any(1)), *_span(one.any(0))) for one in (gradient != 0).any(1).cpu()]
         return boxes
+
+
+def _span(flags: Tensor) -> tuple[int, int]:
+    """[begin, end) of the flags that are set; all of them where none is."""
+    places: Sequence[int] = torch.nonzero(flags)[:, 0].tolist()
+    return (places[0], places[-1] + 1) if places else (0, len(flags))
 
 
 class _Reached(Exception):  # noqa: N818 - nothing else ends the forward pass of a network that is not traced
@@ -128,3 +174,11 @@ class _Reached(Exception):  # noqa: N818 - nothing else ends the forward pass of
 
 def _not_reached(module: str) -> ModelError:
     return ModelError(f"layer {module} was not reached in this forward pass; leave it out of --layers")
+
+
+def no_gradient(module: str) -> ModelError:
+    """For a layer that nothing can be decomposed over."""
+    return ModelError(
+        f"no gradient runs through layer {module}: {CUT_OFF}; leave the layer out of --layers, or give a network "
+        "without"
+    )

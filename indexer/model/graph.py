@@ -1,30 +1,33 @@
-"""A network as a list of operations, traced once with torch.fx.
+"""A network as a list of operations, traced once with torch.fx (`model.tracing`).
 
 The traced copy shares every parameter and module with the user's network and changes none of them. Operations that
-write into their input are replaced in the copy by ones that do not, since a recorded feature map must stay as it was:
+write into their input are replaced in the copy by ones that do not, since a recorded feature map must stay as it was;
+whoever reads the input afterwards reads the new value, as in the network:
 
     nn.ReLU(inplace=True), F.relu(x, inplace=True)  ->  run with inplace=False
-    x.relu_(), x += y, x.add_(y)                    ->  x.relu(), x + y
+    x.relu_(), x += y, x.add_(y), x[:, 0] = 0       ->  x.relu(), x + y, a copy of which a part is set
 """
 
 from __future__ import annotations
 
-import inspect
 import math
 import operator
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torchvision
+import torch
 from torch import Tensor, fx, nn
-from torchvision.models.feature_extraction import NodePathTracer
 
 import evigraph.indexer.model.operations  # noqa: F401 - declares them
-from evigraph.indexer.model.registry import OUT_OF_PLACE, Call, Shapes, call_of
+from evigraph.indexer.model.plain import eager, traceable, without_checkpoints
+from evigraph.indexer.model.registry import Call, Shapes, call_of
+from evigraph.indexer.model.tracing import Tracer
 from evigraph.schema.errors import ModelError
+
+_BATCHES = (1, 2)
+"""Sizes of the batches that a network is traced with: what differs between them depends on the size of the batch."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,14 @@ class Graph:
         nodes: every operation, placeholders and the output included.
         names: node -> its path, as torchvision's `create_feature_extractor` names it ("layer1.0.add", "relu").
         outputs: node -> paths of the modules whose output it is and that run once, the innermost first.
+        notes: what was left out of the network's forward, a sentence each.
     """
 
     module: fx.GraphModule
     nodes: tuple[fx.Node, ...]
     names: dict[fx.Node, str]
     outputs: dict[fx.Node, tuple[str, ...]]
+    notes: tuple[str, ...] = ()
 
     def run(self, node: fx.Node, env: dict[fx.Node, Any]) -> Any:
         """The value of one operation, from the values of its inputs in `env`."""
@@ -55,8 +60,6 @@ class Graph:
             return getattr(args[0], str(node.target))(*args[1:], **kwargs)
         if node.op == "get_attr":
             return operator.attrgetter(str(node.target))(self.module)
-        if node.op == "placeholder":
-            return node.args[0]  # an argument of forward that is left at its default
         raise ModelError(f"operation {node.op!r} of node {node.name!r} cannot be run; report it as a bug")
 
     def call(self, node: fx.Node, shapes: Shapes | None = None) -> Call:
@@ -109,71 +112,70 @@ def _needed(nodes: Iterable[fx.Node], end: fx.Node, given: Mapping[fx.Node, Any]
     return [node for node in nodes if node in needed and node not in given]
 
 
-def trace(model: nn.Module) -> Graph:
+def trace(model: nn.Module, pixels: Tensor | None = None) -> Graph:
     """Trace a network into its operations.
+
+    Args:
+        model: any network of one input.
+        pixels: (batch, channels, height, width), an input of the run's size: what forward asks of sizes is answered
+            for it. None to trace for inputs of any size, which fewer networks allow.
 
     Raises:
         ModelError: torch.fx cannot follow its forward (control flow on values, say); the message says why.
     """
-    tracer = _Tracer()
+    inputs: tuple[Tensor, ...] = ()
+    if pixels is not None:
+        several = torch.cat([pixels[:1], pixels[:1].flip(3) * 2])
+        inputs = tuple(several[:count].detach().requires_grad_().clone() for count in _BATCHES)
+    tracer = Tracer(inputs)
     try:
-        traced = tracer.trace(model, concrete_args=_defaults(model))
-    except Exception as error:  # torch.fx raises whatever the user's forward raises on proxies
+        with traceable(model, tracer):
+            traced = tracer.trace(model)
+            module = fx.GraphModule(tracer.root, traced)
+    except Exception as error:  # torch.fx raises whatever the user's forward raises on stand-ins
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{type(model).__name__} cannot be traced: {reason}") from error
-    module = fx.GraphModule(tracer.root, traced)
-    inputs = [node for node in traced.nodes if is_input(node)]
-    if len(inputs) != 1:
-        raise ModelError(f"{type(model).__name__} takes {len(inputs)} inputs; evigraph decomposes networks of one")
-    for node in traced.nodes:
-        _make_out_of_place(node)
+        raise ModelError(f"{type(model).__name__} cannot be traced: {reason[:300]}") from error
+    for leaf, copy in tracer.leaves.items():
+        for path in [path for path, one in module.named_modules(remove_duplicate=False) if one is leaf]:
+            parent, _, name = path.rpartition(".")
+            setattr(module.get_submodule(parent), name, copy)
+    for node in reversed(list(traced.nodes)):
+        if not node.users and node.op not in {"placeholder", "output"}:
+            traced.erase_node(node)  # of sizes, most of them
+        else:
+            _make_plain(node, tracer)
     names = {node: tracer.node_to_qualname.get(node, node.name) for node in traced.nodes}
-    outputs = {node: tuple(path for path in paths if tracer.calls[path] == 1) for node, paths in tracer.outputs.items()}
-    return Graph(module, tuple(traced.nodes), names, outputs)
+    kept = set(traced.nodes)
+    outputs = {
+        node: tuple(path for path in paths if tracer.calls[path] == 1)
+        for node, paths in tracer.outputs.items()
+        if node in kept
+    }
+    notes: tuple[str, ...] = ()
+    if tracer.guards:
+        notes = ("What the network's forward checks of values, to raise an error, is left out of the run.",)
+    return Graph(module, tuple(traced.nodes), names, outputs, notes)
 
 
 def is_input(node: fx.Node) -> bool:
-    """Whether a node is the network's input rather than an argument of forward with a default."""
-    return node.op == "placeholder" and not node.args
+    """Whether a node is the network's input."""
+    return node.op == "placeholder"
 
 
-def _defaults(model: nn.Module) -> dict[str, Any]:
-    """The arguments of forward that have a default: traced at it, since `x is None` of a proxy is never true."""
-    parameters = inspect.signature(model.forward).parameters.values()
-    return {p.name: p.default for p in parameters if p.default is not p.empty}
+def _make_plain(node: fx.Node, tracer: Tracer) -> None:
+    """Spell alike what does the same: a map made one row an image; a view, which not every memory format allows."""
+    if (node.op, node.target) not in _RESHAPING or not isinstance(node.args[0], fx.Node):
+        return
+    before, after = tracer.shapes.get(node.args[0], ()), tracer.shapes.get(node, ())
+    if before and all(
+        len(old) > 1 and new == (old[0], math.prod(old[1:])) for old, new in zip(before, after, strict=True)
+    ):
+        node.op, node.target, node.args, node.kwargs = "call_function", torch.flatten, (node.args[0], 1), {}
 
 
-class _Tracer(NodePathTracer):  # type: ignore[misc]  # torchvision has no types
-    """torchvision's tracer, which also notes whose module's output each node is."""
-
-    def __init__(self) -> None:
-        super().__init__(autowrap_modules=(math, torchvision.ops), leaf_modules=[torchvision.ops.StochasticDepth])
-        self.outputs: dict[fx.Node, list[str]] = {}
-        self.calls: Counter[str] = Counter()
-
-    def call_module(
-        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        path = self.path_of_module(m)
-        self.calls[path] += 1
-        out = super().call_module(m, forward, args, kwargs)
-        if isinstance(out, fx.Proxy):
-            self.outputs.setdefault(out.node, []).append(path)
-        return out
-
-
-def _make_out_of_place(node: fx.Node) -> None:
-    if node.op == "call_function":
-        node.target = OUT_OF_PLACE.get(node.target, node.target)  # type: ignore[arg-type]
-        if node.kwargs.get("inplace"):
-            node.kwargs = {**node.kwargs, "inplace": False}
-    elif node.op == "call_method" and str(node.target).endswith("_") and not str(node.target).endswith("__"):
-        node.target = str(node.target).rstrip("_")
-
-
-def writing_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """The modules that write into their input, by path."""
-    return {path: module for path, module in model.named_modules() if getattr(module, "inplace", False) is True}
+_RESHAPING = {("call_method", name) for name in ("view", "reshape", "squeeze")} | {
+    ("call_function", function) for function in (torch.reshape, torch.squeeze)
+}
 
 
 @contextmanager
@@ -190,25 +192,14 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def out_of_place(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Within the block these modules, which write into their input, do not."""
-    writing = list(modules)
-    for module in writing:
-        module.inplace = False  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        for module in writing:
-            module.inplace = True  # type: ignore[assignment]
-
-
-@contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Within the block a network is in evaluation mode, needs no gradient of its parameters and no module writes into
-    its input; afterwards every module and parameter is as it was.
+    """Within the block a network is in evaluation mode and needs no gradient of its parameters; it runs as written, not
+    compiled and without checkpoints. Afterwards every module and parameter is as it was.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    with evaluating(model), out_of_place(writing_modules(model).values()):
+    with ExitStack() as stack:
+        for block in (evaluating(model), eager(model), without_checkpoints()):
+            stack.enter_context(block)
         for parameter in trained:
             parameter.requires_grad_(False)
         try:

@@ -14,6 +14,7 @@ that all information passes through is taken.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,13 +24,21 @@ from torch import Tensor, fx, nn
 
 from evigraph.indexer.model.geometry import INPUT, NCHW, NHWC, Geometry, Places
 from evigraph.indexer.model.graph import Graph, cuts, frozen, is_input, reachable_from
-from evigraph.indexer.model.naming import family_names
+from evigraph.indexer.model.naming import family_names, residual_names
+from evigraph.indexer.model.observing import Observation, Output
 from evigraph.indexer.model.places import places_of, turns_channels_last
 from evigraph.indexer.model.registry import Call, Source
 from evigraph.schema.errors import ModelError, NotFoundError, UsageError
 from evigraph.schema.pictures import LayerGeometry
 
 _SAME_STAGE = 1.25
+MOST_OFFERED = 12
+"""Maps that a message lists."""
+SUPPORTED = (
+    "evigraph decomposes convolutional networks, whose maps are (batch, channels, height, width): give one, or name "
+    "such maps with --layers"
+)
+"""What is decomposed, for messages about networks that are not."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,7 @@ class FeatureMap:
         post_activation: whether its values come out of an activation function.
         cut: whether all information from the input to the logits passes through it.
         class_map: whether its spatial mean or maximum is the logits.
+        call: the module and which of its calls gives the map, from 0; where the network could not be traced.
         node: the traced operation; None where the network could not be traced.
         geometry: where its places lie in the input; None likewise.
     """
@@ -57,6 +67,7 @@ class FeatureMap:
     post_activation: bool
     cut: bool
     class_map: bool = False
+    call: tuple[str, int] = ("", 0)
     node: fx.Node | None = field(default=None, compare=False)
     geometry: Geometry | None = None
 
@@ -93,11 +104,11 @@ def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[Feature
         logits = graph.execute(pixels, survey.visit)
     check_logits(logits, 1)
     names, passed_by_all = family_names(model, graph), cuts(graph.nodes)
+    wrapping = graph.outputs.get(graph.nodes[-1].all_input_nodes[0], ())
     maps = []
     for node, value in survey.maps.items():
         paths = graph.outputs.get(node, ()) or (graph.names[node],)
-        # The whole block rather than its last operation, but not all of `features`.
-        path = next((path for path in reversed(paths) if "." in path), paths[0])
+        path = _block(paths, wrapping)
         maps.append(
             FeatureMap(
                 module=path,
@@ -116,8 +127,52 @@ def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[Feature
     return maps
 
 
+def observed_maps(seen: Observation, model: nn.Module, logits: Tensor) -> list[FeatureMap]:
+    """Every output of a module that may be a layer of a network that could not be traced, lowest first.
+
+    Args:
+        seen: of one image.
+        model: that was seen; its class tells how the field names its layers.
+        logits: (1, classes), of the same image.
+    """
+    calls = Counter(output.path for output in seen.outputs)
+    family = residual_names(model)
+    wrapping = [output.path for output in seen.outputs if output.edge and output.edge.node is seen.nodes[-1]]
+    # Modules whose outputs are one value: the last operation, the block that ends with it.
+    alike: dict[Any, list[Output]] = {}
+    for output in seen.outputs:
+        if len(output.shape) == 4 and output.edge is not None:
+            alike.setdefault((output.edge.node, output.edge.output_nr), []).append(output)
+    maps = []
+    for (operation, _), outputs in alike.items():
+        once = {output.path: output for output in outputs if calls[output.path] == 1}
+        chosen = once[_block(tuple(once), wrapping)] if once else outputs[0]
+        names = tuple(one.path if one.call == 0 else f"{one.path}_{one.call}" for one in outputs)
+        name = names[outputs.index(chosen)]
+        called = next((family[path] for path in names if path in family), name)
+        maps.append(
+            FeatureMap(
+                module=name,
+                name=called,
+                aliases=names,
+                channels=chosen.shape[1],
+                height=chosen.shape[2],
+                width=chosen.shape[3],
+                post_activation=operation in seen.post_activation or outputs[0].activation,
+                cut=operation in seen.cuts,
+                class_map=chosen.pooled is not None and _are_logits(chosen.pooled, logits),
+                call=(chosen.path, chosen.call),
+            )
+        )
+    return maps
+
+
 def default_layers(maps: Sequence[FeatureMap]) -> list[FeatureMap]:
-    """The last post-activation map of each spatial resolution, lowest first."""
+    """The last post-activation map of each spatial resolution, lowest first.
+
+    Raises:
+        ModelError: there is none that all information passes through; lists what `--layers` may name.
+    """
     whole = [m for m in maps if m.cut and not m.class_map]
     candidates = [m for m in whole if m.post_activation] or [m for m in whole if m.height * m.width > 1]
     last: dict[tuple[int, int], int] = {}
@@ -129,9 +184,24 @@ def default_layers(maps: Sequence[FeatureMap]) -> list[FeatureMap]:
         if stages and stages[-1].height < _SAME_STAGE * layer.height and stages[-1].width < _SAME_STAGE * layer.width:
             stages.pop()
         stages.append(layer)
+    if not stages and maps:
+        offered = [m.name for m in maps if m.post_activation] or [m.name for m in maps]
+        some = ", ".join(offered[:MOST_OFFERED]) + (", ..." if len(offered) > MOST_OFFERED else "")
+        raise ModelError(
+            "there is no feature map that all evidence runs through, to be a layer by default; choose with --layers, "
+            f"lowest first, of {some}"
+        )
     if not stages:
-        raise ModelError("the network has no feature map of 4 dimensions; evigraph decomposes convolutional networks")
+        raise ModelError(f"the network has no feature map of 4 dimensions; {SUPPORTED}")
     return stages
+
+
+def check_convolutional(seen: Observation, name: str) -> None:
+    """Raise ModelError for a vision transformer or a mixer, whose only maps are those it begins with."""
+    if seen.is_of_tokens:
+        raise ModelError(
+            f"{name} is a vision transformer or a mixer: its evidence is in tokens, not in maps; {SUPPORTED}"
+        )
 
 
 def choose_layers(maps: Sequence[FeatureMap], names: Sequence[str]) -> list[FeatureMap]:
@@ -191,10 +261,26 @@ def check_logits(logits: Any, batch: int) -> None:
         )
 
 
+def _block(paths: Sequence[str], wrapping: Sequence[str]) -> str:
+    """Of modules whose output is one map, the innermost first: the whole block, but not all of `features`.
+
+    `wrapping` are modules whose output is that of the network; a network that one of them holds counts as if alone.
+    """
+    within = [max((len(one) + 1 for one in wrapping if path.startswith(f"{one}.")), default=0) for path in paths]
+    whole = [path for path, begin in zip(paths, within, strict=True) if "." in path[begin:]]
+    return whole[-1] if whole else paths[0]
+
+
 def _is_class_map(value: Tensor, logits: Tensor) -> bool:
     if value.shape[1] != logits.shape[1]:
         return False
-    pooled = (value.mean((2, 3)), value.amax((2, 3)))
+    return _are_logits((value.mean((2, 3)), value.amax((2, 3))), logits)
+
+
+def _are_logits(pooled: tuple[Tensor, Tensor], logits: Tensor) -> bool:
+    """Whether the means or the maxima of a map, (batch, channels) each, are the logits."""
+    if pooled[0].shape != logits.shape:
+        return False
     slack = 1e-4 * float(logits.abs().max())
     return any(torch.allclose(p, logits, rtol=1e-3, atol=slack) for p in pooled)
 

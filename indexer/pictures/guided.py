@@ -60,7 +60,8 @@ class _PositiveGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(_ctx: Any, value: Tensor) -> Tensor:
-        return value.view_as(value)
+        # No view, since the network may write into it.
+        return value.clone()
 
     @staticmethod
     def backward(_ctx: Any, *gradients: Any) -> Tensor:

@@ -95,7 +95,7 @@ class Attacker:
         if bool((labels >= 0).all()):
             return labels, 1
         with torch.no_grad():
-            predicted = self.model(inputs.to(dtype)).argmax(1)
+            predicted = self.model(inputs.to(dtype, copy=True)).argmax(1)
         return torch.where(labels >= 0, labels, predicted), 1
 
     def _gradient(self, pixels: Tensor, wanted: Tensor, dtype: torch.dtype) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from evigraph.indexer.data.loader import Batch
 from evigraph.indexer.data.samples import DataSource
 from evigraph.indexer.engine.network import Network
+from evigraph.indexer.engine.sameness import SampleCheck
 from evigraph.indexer.evidence.hierarchy import explain
 from evigraph.indexer.evidence.measurement import DecomposedBatch, Measurement, RecordedBatch
 from evigraph.indexer.evidence.method import Method
@@ -60,11 +62,15 @@ class BatchIndexer:
     node_count: int = 0
     barren_count: int = 0
 
+    @cached_property
+    def _same(self) -> SampleCheck:
+        return SampleCheck(self.network.model, self.network.recorder)
+
     def add(self, batch: Batch, rows: ShardRows) -> None:
         """Decompose a batch and add its rows. One that does not fit in memory is halved.
 
         Raises:
-            ModelError: not even one image fits in memory.
+            ModelError: not even one image fits in memory, or what is recorded is not the network.
         """
         rows.add(skipped_rows(self.source, batch.skipped))
         self._add_usable(batch, rows)
@@ -99,6 +105,7 @@ class BatchIndexer:
             self._add_usable(_part(batch, finite), rows)
             rows.add(skipped_rows(self.source, [(i, NOT_FINITE) for i in batch.image_ids[~finite].tolist()]))
             return
+        self._same.compare(inputs, record)
         recorded = self._recorded(batch, pixels, inputs, record)
         levels = explain(record, recorded.decided.roots, self.method, self._observers(recorded))
         decomposed = DecomposedBatch.of(recorded, levels)
@@ -138,7 +145,7 @@ class BatchIndexer:
         logits = torch.zeros(len(ids), self.network.class_count, device=pixels.device)
         if any(len(classes) > 1 for classes in right):
             with torch.no_grad():
-                logits = self.network.model(pixels.to(self.arithmetic.dtype)).float()
+                logits = self.network.model(pixels.to(self.arithmetic.dtype, copy=True)).float()
         return self.attacker.attack(pixels, ids, settle_labels(right, logits), self.arithmetic.dtype)
 
     def _right_classes(self, batch: Batch) -> list[tuple[int, ...]]:

@@ -61,7 +61,7 @@ class Disturber:
             for place, row in enumerate(rows.tolist()):
                 top, bottom, left, right = boxes[row] or (0, 0, 0, 0)
                 after[place, :, top:bottom, left:right] = cover[place, :, top:bottom, left:right]
-            outcomes.logits[rows] = self._network.model(after).float()
+            outcomes.logits[rows] = self._network.model(after.clone()).float()
             outcomes.disturbance[rows] = root_mean_square(after - before)
         return outcomes
 

@@ -64,7 +64,7 @@ def small(
 def recorder_of(network: nn.Module, pixels: Tensor, layers: Sequence[str] = LAYERS) -> WindowedRecorder:
     """The engine over these layers."""
     with frozen(network):
-        graph = trace(network)
+        graph = trace(network, pixels[:1])
         return WindowedRecorder(graph, choose_layers(feature_maps(graph, network, pixels[:1]), layers), pixels[:1])
 
 
