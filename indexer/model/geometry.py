@@ -165,8 +165,8 @@ class Geometry:
 
     @property
     def whole(self) -> bool:
-        """Whether each value depends on all of the input along an axis, which is not for want of size alone."""
-        return any(
+        """Whether each value depends on all of the input, which is not for want of size alone."""
+        return all(
             axis.whole and all(span == (0, side) for span in spans)
             for axis, spans, side in zip((self.rows, self.columns), self.spans, self.size, strict=True)
         )
@@ -179,7 +179,9 @@ class Geometry:
 
     @property
     def receptive_field(self) -> int:
-        """In pixels, down; the input's height where it is all of it."""
+        """In pixels, down; the input's width where it is all of that, and the height where it is all of that."""
+        if self.columns.whole and not self.rows.whole and all(span == (0, self.size[1]) for span in self.spans[1]):
+            return self.size[1]
         side, axis = self.size[0], self.rows
         # Of places that are not cut off by the border.
         inner = [end - begin for begin, end in self.spans[0] if begin > 0 and end < side]

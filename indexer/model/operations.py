@@ -37,7 +37,7 @@ def _activation(name: str, module: type[nn.Module], *functions: Any, guided: boo
 
 
 RELU6 = _activation("relu6", nn.ReLU6, F.relu6)
-PRELU = _activation("prelu", nn.PReLU, F.prelu)
+_activation("prelu", nn.PReLU, F.prelu)
 _activation("leaky relu", nn.LeakyReLU, F.leaky_relu)
 _activation("rrelu", nn.RReLU, F.rrelu)
 _activation("elu", nn.ELU, F.elu)

@@ -77,7 +77,7 @@ class Reach:
 
     def everything(self, rank: int) -> Reach:
         """Of values of `rank` dimensions each of which is made of all of these."""
-        return self.each(lambda part: part.flatten(1).amin(1).view(2, *(1,) * rank))
+        return self.each(lambda part: part.reshape(2, -1).amin(1).view(2, *(1,) * rank))
 
     def along(self, dim: int, taps: Tensor) -> Reach:
         """Of values each of which reads several places along a dimension.

@@ -62,8 +62,9 @@ def resized(count: int, out: int, mode: str, scale: float, *, corners: bool, ant
     """
     place = torch.arange(out, dtype=torch.float64)
     if mode.startswith("nearest"):
-        at = (place + (0.5 if mode == "nearest-exact" else 0.0)) * scale
-        return torch.stack([(at - _EXACT).floor(), (at + _EXACT).floor()], 1).clamp(0, count - 1).long()
+        at = place + (0.5 if mode == "nearest-exact" else 0.0)
+        single = (at.float() * torch.tensor(scale, dtype=torch.float32)).floor()
+        return torch.stack([(at * scale).floor(), single.double()], 1).clamp(0, count - 1).long()
     cubic = "cubic" in mode
     if antialias:
         support, middle = max(scale, 1.0) * (2 if cubic else 1), (place + 0.5) * scale
@@ -73,20 +74,18 @@ def resized(count: int, out: int, mode: str, scale: float, *, corners: bool, ant
         return torch.where(places < end[:, None], places, -1)
     if corners:
         scale = (count - 1) / (out - 1) if out > 1 else 0.0
-        at = place * scale
+        found = [place * scale, (place.float() * torch.tensor(scale, dtype=torch.float32)).double()]
     else:
-        at = (place + 0.5) * scale - 0.5
-    at = at if cubic else at.clamp(min=0)
+        found = [(place + 0.5) * scale - 0.5]
     # A place that is a whole one is read alone, where that is no matter of rounding.
-    slack = 0.0 if scale * _DYADIC == int(scale * _DYADIC) else _EXACT
+    slack = 0.0 if corners or scale * _DYADIC == int(scale * _DYADIC) else _EXACT
     before, after = (1, 2) if cubic else (0, 1)
-    first, last = (at - slack).floor() - before, (at + slack).floor() + after
-    alone = at == at.floor() if not slack else torch.zeros(out, dtype=torch.bool)
-    first, last = torch.where(alone, at, first), torch.where(alone, at, last)
+    firsts, lasts = [], []
+    for at in found:
+        alone = ((at == at.floor()) & (slack == 0)) | ((at < -_EXACT) & (not cubic))
+        at = at if cubic else at.clamp(min=0)
+        firsts.append(torch.where(alone, at, (at - slack).floor() - before))
+        lasts.append(torch.where(alone, at, (at + slack).floor() + after))
+    first, last = torch.stack(firsts).amin(0), torch.stack(lasts).amax(0)
     places = (first[:, None] + torch.arange(int((last - first).max()) + 1)).long()
     return torch.where(places <= last[:, None], places.clamp(0, count - 1), -1)
-
-
-def whole(count: int) -> Tensor:
-    """Of one place that reads all."""
-    return torch.arange(count)[None]

@@ -86,6 +86,8 @@ def test_normalisation() -> None:
         nn.Sigmoid(),
         nn.Tanh(),
         nn.LeakyReLU(0.1),
+        nn.PReLU(),
+        nn.PReLU(5, 0.1),
         nn.ELU(),
         nn.Hardtanh(-0.5, 0.5),
         nn.Softplus(),
@@ -300,10 +302,11 @@ def test_head(head: Callable[[], nn.Module]) -> None:
         lambda: nn.Conv2d(4, 4, 3, padding="same"),
         lambda: Function(lambda x: x + x),
         lambda: Function(lambda x: torch.cat([x, x], 2)),
-        lambda: nn.PReLU(4),
+        lambda: Function(lambda x, a: F.prelu(x, a.weight), nn.PReLU(4)),
+        lambda: Function(lambda x: F.pad(x, (0, 0, 0, 0, 1, 2))),
         lambda: nn.GroupNorm(2, 4),
     ],
-    ids=["border", "ceil", "divisor", "power", "gate", "reflect", "same", "twice", "rows", "prelu", "norm"],
+    ids=["border", "ceil", "divisor", "power", "gate", "reflect", "same", "twice", "rows", "prelu", "channels", "norm"],
 )
 def test_what_has_no_rule_is_exact_by_autograd(body: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)
