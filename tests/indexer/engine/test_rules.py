@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -104,6 +105,7 @@ def test_normalisation() -> None:
 def test_activation_function(function: nn.Module, last: bool) -> None:
     # Where it comes last, a negative value of the upper layer is decomposed with its sign turned.
     torch.manual_seed(0)
+    function = copy.deepcopy(function)
     steps = [conv(4, 5), function] if last else [conv(4, 5), function, conv(5, 3)]
     assert_exact(*small(nn.Sequential(*steps)))
 
