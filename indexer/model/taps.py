@@ -66,19 +66,23 @@ def resized(count: int, out: int, mode: str, scale: float, *, corners: bool, ant
         single = (at.float() * torch.tensor(scale, dtype=torch.float32)).floor()
         return torch.stack([(at * scale).floor(), single.double()], 1).clamp(0, count - 1).long()
     cubic = "cubic" in mode
+    dyadic = scale * _DYADIC == int(scale * _DYADIC)
     if antialias:
-        support, middle = max(scale, 1.0) * (2 if cubic else 1), (place + 0.5) * scale
-        begin = (middle - support + 0.5 - _EXACT).floor().clamp(min=0).long()
-        end = (middle + support + 0.5 + _EXACT).floor().clamp(max=count).long()
-        places = begin[:, None] + torch.arange(int((end - begin).max()))
-        return torch.where(places < end[:, None], places, -1)
+        # Weights fall to nothing so many places from the middle, in double or in single precision.
+        larger, lobe = max(scale, 1.0), 2.0 if cubic else 1.0
+        middle = ((place + 0.5) * scale)[:, None]
+        first = (middle - larger * lobe - 1).floor().clamp(min=0)
+        places = first + torch.arange(2 * int(larger * lobe) + 5)
+        single = (places.float() - (place[:, None].float() + 0.5) * torch.tensor(scale, dtype=torch.float32) + 0.5).abs()
+        seen = ((places - middle + 0.5).abs() * (1 / larger) < lobe) | (single.double() * (1 / larger) < lobe)
+        return torch.where(seen & (places < count), places, -1.0).long()
     if corners:
         scale = (count - 1) / (out - 1) if out > 1 else 0.0
         found = [place * scale, (place.float() * torch.tensor(scale, dtype=torch.float32)).double()]
     else:
         found = [(place + 0.5) * scale - 0.5]
     # A place that is a whole one is read alone, where that is no matter of rounding.
-    slack = 0.0 if corners or scale * _DYADIC == int(scale * _DYADIC) else _EXACT
+    slack = 0.0 if corners or dyadic else _EXACT
     before, after = (1, 2) if cubic else (0, 1)
     firsts, lasts = [], []
     for at in found:

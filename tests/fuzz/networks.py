@@ -245,7 +245,7 @@ class Draw:
             lambda x: x.chunk(2, 1), lambda x: torch.split(x, half, 1), lambda x: (x[:, :half], x[:, half:])
         )
         shuffle: Callable[[Tensor], Tensor] = self.one(
-            lambda x: torchvision.models.shufflenetv2.channel_shuffle(x, 2), lambda x: x, nn.ChannelShuffle(2)
+            lambda x: torchvision.models.shufflenetv2.channel_shuffle(x, 2), lambda x: x, lambda x: F.channel_shuffle(x, 2)
         )
 
         def run(x: Tensor, branch: nn.Module) -> Tensor:
@@ -310,9 +310,12 @@ class Draw:
             lambda: Fn(lambda x, f: f(F.avg_pool2d(x, x.size()[2:]).flatten(1)), nn.Linear(count, CLASSES)),
             lambda: nn.Sequential(nn.Flatten(), nn.Linear(size, 6), nn.ReLU(True), nn.Dropout(), nn.Linear(6, CLASSES)),
             lambda: nn.Sequential(nn.Conv2d(count, CLASSES, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
-            lambda: nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(count, CLASSES)),
-            lambda: Fn(lambda x, f: f(x.amax((2, 3))), nn.Linear(count, CLASSES)),
         ]
+        if not self.linear:
+            kinds += [
+                lambda: nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(count, CLASSES)),
+                lambda: Fn(lambda x, f: f(x.amax((2, 3))), nn.Linear(count, CLASSES)),
+            ]
         return self.one(*kinds)()
 
     def block(self) -> nn.Module:
@@ -335,7 +338,7 @@ def draw(seed: int, *, linear: bool = False) -> tuple[nn.Module, int]:
     drawn = Draw(seed, linear=linear)
     side = drawn.between(9, 27)
     body: list[nn.Module] = []
-    value = torch.rand(1, 3, side, side, dtype=torch.float64)
+    value = torch.rand(2, 3, side, side, dtype=torch.float64)
     cut = drawn.between(0, 5)
     if drawn.chance(0.5):  # maps that are not square
         body.append(Fn(lambda x: x[:, :, : x.shape[2] - cut]))
@@ -348,9 +351,19 @@ def draw(seed: int, *, linear: bool = False) -> tuple[nn.Module, int]:
         if made is not None:
             body.append(step)
             value, drawn.shape = made, made.shape
-    network = nn.Sequential(*body, drawn.head()).double()
+    while (head := drawn.head().double().eval()) and not _runs(head, value):
+        pass
+    network = nn.Sequential(*body, head)
     _weigh(network, linear=linear)
     return network.eval(), side
+
+
+def _runs(head: nn.Module, value: Tensor) -> bool:
+    try:
+        head(value)
+    except RuntimeError:  # a view of memory that does not lie so
+        return False
+    return True
 
 
 def _tried(step: nn.Module, value: Tensor) -> Tensor | None:
@@ -362,7 +375,7 @@ def _tried(step: nn.Module, value: Tensor) -> Tensor | None:
         return None
     batch, channels, height, width = made.shape
     fits = SMALLEST <= min(height, width) and max(height, width) <= LARGEST and channels <= WIDEST
-    return made if fits and batch == 1 else None
+    return made if fits and batch == len(value) else None
 
 
 def _weigh(network: nn.Module, *, linear: bool) -> None:
