@@ -22,7 +22,9 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -266,17 +268,27 @@ def gradient_boxes(
         (top, bottom, left, right) of each; the whole image where no pixel matters.
     """
     caught: list[Tensor] = []
-    handle = model.get_submodule(module).register_forward_hook(lambda _m, _a, output: caught.append(output))
+
+    def stop(_module: nn.Module, _args: Any, output: Tensor) -> None:
+        caught.append(output)
+        raise _Caught  # what runs afterwards may write into it
+
+    handle = model.get_submodule(module).register_forward_hook(stop)
     try:
         with torch.enable_grad():
             leaf = pixels.detach().requires_grad_()
-            model(leaf)
+            with suppress(_Caught):
+                model(leaf.clone())  # a copy, since the network may write into its input
             rows = torch.arange(len(pixels), device=pixels.device)
             (gradient,) = torch.autograd.grad(caught[0][rows, channel, y, x].sum(), leaf, materialize_grads=True)
     finally:
         handle.remove()
     reached = (gradient != 0).any(1).cpu()
     return [(*_span(pixels_of.any(1)), *_span(pixels_of.any(0))) for pixels_of in reached]
+
+
+class _Caught(Exception):  # noqa: N818 - ends a forward pass that has come far enough
+    pass
 
 
 def _span(flags: Tensor) -> tuple[int, int]:

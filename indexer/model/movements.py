@@ -63,7 +63,8 @@ def _windowed(call: Call, sources: Sequence[Source], shape: Shape, _run: Run) ->
     if reach is None:
         return None
     mode = str(getattr(call.module, "padding_mode", "zeros")).replace("zeros", "constant")
-    reach = reach.over([1]) if "weight" in call.operation.parameters else reach
+    if "groups" in call.operation.parameters:
+        reach = reach.by_groups(call["groups"], shape[1])
     for axis, dim in enumerate((-2, -1)):
         sizes = (window.kernel[axis], window.stride[axis], window.padding[axis], window.dilation[axis])
         reach = reach.along(dim, taps.window(sources[0].shape[dim], shape[dim], *sizes, mode))
@@ -74,7 +75,7 @@ def _unwindowed(call: Call, sources: Sequence[Source], shape: Shape, _run: Run) 
     reach, window = _map(call, sources, shape), call.window
     if reach is None:
         return None
-    reach = reach.over([1])
+    reach = reach.by_groups(call["groups"], shape[1])
     for axis, dim in enumerate((-2, -1)):
         sizes = (window.kernel[axis], window.stride[axis], window.padding[axis], window.dilation[axis])
         reach = reach.along(dim, taps.transposed(sources[0].shape[dim], shape[dim], *sizes))

@@ -75,6 +75,16 @@ class Reach:
         over = [dim % self.rank + 1 for dim in dims]
         return self.each(lambda part: part.amin(over, keepdim=keep)) if over else self
 
+    def by_groups(self, groups: int, count: int) -> Reach:
+        """Of a map of `count` channels each of which is made of all those of its group."""
+
+        def gather(part: Tensor) -> Tensor:
+            if part.shape[2] == 1:
+                return part
+            return part.unflatten(2, (groups, -1)).amin(3).repeat_interleave(count // groups, 2)
+
+        return self.each(gather)
+
     def everything(self, rank: int) -> Reach:
         """Of values of `rank` dimensions each of which is made of all of these."""
         return self.each(lambda part: part.reshape(2, -1).amin(1).view(2, *(1,) * rank))

@@ -39,6 +39,8 @@ class Draw:
     def __init__(self, seed: int, *, linear: bool) -> None:
         self.random = random.Random(seed)
         self.linear = linear
+        self.plain = self.chance(0.5) and not linear
+        """Whether it is made of what windows pass through, for the most part."""
         self.shape = torch.Size([1, 3, 1, 1])
 
     @property
@@ -64,10 +66,11 @@ class Draw:
         dilation = self.one(1, 1, 1, 2)
         options: dict[str, Any] = {"groups": groups, "bias": self.chance(0.7), "dilation": dilation}
         mode = self.one("zeros", "zeros", "zeros", "zeros", "reflect", "replicate", "circular")
+        mode = "zeros" if self.plain else mode
         if same:
             kernel = (2 * self.between(0, 1) + 1, 2 * self.between(0, 2) + 1)
             padding: Any = tuple((k - 1) * dilation // 2 for k in kernel)
-            if self.chance(0.1):
+            if self.chance(0.1) and not self.plain:
                 padding = "same"
         else:
             options["stride"] = self.one(1, 1, 1, 2, (2, 1), (1, 3))
@@ -75,8 +78,8 @@ class Draw:
         return nn.Conv2d(channels, out, kernel, padding=padding, padding_mode=mode, **options)
 
     def norm(self, channels: int) -> nn.Module:
-        if self.linear:
-            return self.one(nn.BatchNorm2d(channels), nn.Identity(), nn.Identity())
+        if self.linear or self.plain:
+            return self.one(nn.BatchNorm2d(channels), nn.Identity(), nn.BatchNorm2d(channels, affine=False))
         kinds: list[Callable[[], nn.Module]] = [lambda: nn.BatchNorm2d(channels)] * 5 + [
             lambda: nn.BatchNorm2d(channels, affine=False),
             lambda: nn.GroupNorm(self.one(*(g for g in (1, 2, channels) if channels % g == 0)), channels),
@@ -90,6 +93,8 @@ class Draw:
         if self.linear:
             return self.one(nn.ReLU(), nn.ReLU(inplace=True), Fn(F.relu), nn.PReLU(channels), nn.Identity())
         in_place = self.chance(0.5)
+        if self.plain and self.chance(0.8):
+            return nn.ReLU(in_place)
         kinds: list[Callable[[], nn.Module]] = [lambda: nn.ReLU(in_place)] * 8 + [
             lambda: nn.ReLU6(in_place),
             lambda: nn.SiLU(in_place),
@@ -133,6 +138,8 @@ class Draw:
         stride = self.one(None, 1, 2, 2, (2, 1))
         padding = tuple(self.between(0, k // 2) for k in kernel)
         ceil = self.chance(0.3)
+        if self.plain:
+            return self.one(nn.AvgPool2d(kernel, stride, padding), nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil))
         average = nn.AvgPool2d(
             kernel, stride, padding, ceil, count_include_pad=self.chance(0.6), divisor_override=self.one(None, None, 3)
         )
@@ -321,6 +328,9 @@ class Draw:
     def block(self) -> nn.Module:
         """Any block."""
         names = ["step", "step", "step", "pool", "residual", "downsampled", "branches", "dense", "split", "moved"]
+        if self.plain:
+            names = [name for name in names if name != "moved"] + ["pool", "dense", "branches"]
+            return getattr(self, self.one(*names))()  # type: ignore[no-any-return]
         names += ["resampled", "reused", "computed", "idle"] + ([] if self.linear else ["gate"])
         made: nn.Module = getattr(self, self.one(*names))()
         return made
