@@ -77,7 +77,7 @@ class Axis:
         """Of a transposed convolution's output, each value of which is made of all that it would be seen by."""
         reach = (kernel - 1) * dilation
         first, last = self.first + self.stride * (padding - reach) / step, self.last + self.stride * padding / step
-        return replace(self, stride=self.stride / step, first=first, last=last)
+        return replace(self, stride=self.stride / step, first=first, last=last, loose=self.loose or step > 1)
 
     def resized(self, before: int, after: int, margin: float) -> Axis:
         """Of a map of `after` values over the same as this one of `before`, which see so many values of it each way."""
@@ -184,12 +184,12 @@ class Geometry:
         """In pixels, down; the input's width where it is all of that, and the height where it is all of that."""
         if self.columns.whole and not self.rows.whole and all(span == (0, self.size[1]) for span in self.spans[1]):
             return self.size[1]
-        side, axis = self.size[0], self.rows
-        # Of places that are not cut off by the border.
-        inner = [end - begin for begin, end in self.spans[0] if begin > 0 and end < side]
-        if inner and (axis.whole or axis.vague or axis.loose):
-            return max(inner)
-        return side if axis.whole else max([round(axis.field), *inner])
+        spans, axis = self.spans[0], self.rows
+        # Of places that are not cut off by the border, if there are any.
+        inner = [end - begin for begin, end in spans if begin > 0 and end < self.size[0]]
+        if axis.whole or axis.vague or axis.loose:
+            return max(inner or [end - begin for begin, end in spans])
+        return max([round(axis.field), *inner])
 
     def crops(self) -> LayerGeometry:
         """The same for those who draw crops."""
@@ -244,10 +244,14 @@ def _listed(spans: Tensor, nominal: Axis, side: int) -> tuple[Span, ...]:
 
 
 def _step(spans: Sequence[Span], side: int) -> float | None:
-    """The distance of neighbouring spans that lie within the input, where most of them are as far apart."""
-    middles = [(begin + end) / 2 if begin > 0 and end < side else None for begin, end in spans]
-    steps = [abs(b - a) for a, b in itertools.pairwise(middles) if a is not None and b is not None]
-    step, count = Counter(steps).most_common(1)[0] if steps else (0.0, 0)
+    """The distance of neighbouring spans, as far as the border cuts off nothing, where most of them are as far apart."""
+    steps = [
+        abs(other - one)
+        for ends, border in zip(zip(*spans, strict=True), (0, side), strict=True)
+        for one, other in itertools.pairwise(ends)
+        if border not in {one, other}
+    ]
+    step, count = Counter(steps).most_common(1)[0] if steps else (0, 0)
     return step if step and 2 * count > len(steps) else None
 
 
