@@ -41,8 +41,8 @@ class Axis:
     """Along one axis: the first value covers the pixels first..last, the next ones those `stride` further on.
 
     `whole` says that each value depends on all pixels besides; then first and last say where its place lies. `vague`
-    says that it lies nowhere: the places are spread evenly over the input for want of anything better. `loose` says that
-    a value may depend on less, as where maps of several strides are added.
+    says that it lies nowhere: the places are spread evenly over the input for want of anything better. `loose` says
+    that a value may depend on less, as where maps of several strides are added.
     """
 
     stride: float
@@ -136,7 +136,7 @@ class Geometry:
     Attributes:
         rows, columns: as far from any border.
         size: (height, width) of the input.
-        spans: of each row of places the pixel rows that it depends on, and of each column the pixel columns; all of them
+        spans: of each row of places the pixel rows that it depends on, of each column the pixel columns; all of them
             where values of one row or column differ in that.
         turned: whether it is the other way round: the map's columns see pixel rows, and its rows pixel columns.
     """
@@ -205,7 +205,10 @@ class Geometry:
         if self.turned or self.size[0] != self.size[1]:
             return False
         places = max(len(spans) for spans in self.spans)
-        boxes = (even.box(min(at, len(self.spans[0]) - 1), min(at, len(self.spans[1]) - 1), self.size[0]) for at in range(places))
+        boxes = (
+            even.box(min(at, len(self.spans[0]) - 1), min(at, len(self.spans[1]) - 1), self.size[0])
+            for at in range(places)
+        )
         return all(
             ((box.top, box.bottom), (box.left, box.right))
             == (self.spans[0][min(at, len(self.spans[0]) - 1)], self.spans[1][min(at, len(self.spans[1]) - 1)])
@@ -226,14 +229,12 @@ def _held(spans: Tensor, axis: int) -> Tensor:
 def _listed(spans: Tensor, nominal: Axis, side: int) -> tuple[Span, ...]:
     """The spans as whole numbers; of a place that no pixel reaches, one where it would lie.
 
-    Where those that follow from the stride and the field hold the same, and less than a stride more, it is those: behind
+    Where those that follow from the stride and the field hold the same, and at most a stride more, it is those: behind
     windows that leave a rest of their map no pixel of that rest is reached.
     """
     begins, ends = spans.clamp(0, side).int().tolist()
     even = [nominal.span(place, side) for place in range(len(begins))]
-    own = [
-        (begin, end) if begin < end else other for begin, end, other in zip(begins, ends, even, strict=True)
-    ]
+    own = [(begin, end) if begin < end else other for begin, end, other in zip(begins, ends, even, strict=True)]
     if nominal.whole or nominal.vague or nominal.loose:
         return tuple(own)
     near = all(
@@ -244,7 +245,7 @@ def _listed(spans: Tensor, nominal: Axis, side: int) -> tuple[Span, ...]:
 
 
 def _step(spans: Sequence[Span], side: int) -> float | None:
-    """The distance of neighbouring spans, as far as the border cuts off nothing, where most of them are as far apart."""
+    """The distance of neighbouring spans, where the border cuts off nothing, if most of them are as far apart."""
     steps = [
         abs(other - one)
         for ends, border in zip(zip(*spans, strict=True), (0, side), strict=True)

@@ -155,13 +155,13 @@ def _reduced(call: Call, sources: Sequence[Source], shape: Shape, run: Run) -> F
     return reach.over(dims, keep=len(shape) == len(sources[0].shape))
 
 
-def _mixed(call: Call, sources: Sequence[Source], shape: Shape, run: Run) -> Found:
+def _mixed(call: Call, sources: Sequence[Source], shape: Shape, _run: Run) -> Found:
     dims = _dims(call)
     found = None if dims is None else _one(sources)
     return found.over(dims) if found is not None and dims is not None and len(shape) == len(sources[0].shape) else None
 
 
-def _trailing(call: Call, sources: Sequence[Source], shape: Shape, run: Run) -> Found:
+def _trailing(call: Call, sources: Sequence[Source], shape: Shape, _run: Run) -> Found:
     reach = _one(sources)
     if reach is None or len(shape) != len(sources[0].shape):
         return None
@@ -184,7 +184,7 @@ def _product(call: Call, sources: Sequence[Source], shape: Shape, _run: Run) -> 
     return Reach.hull(reaches)
 
 
-def _by_map(call: Call, sources: Sequence[Source], shape: Shape, run: Run) -> Found:
+def _by_map(call: Call, sources: Sequence[Source], shape: Shape, _run: Run) -> Found:
     """Each map by its own mean and deviation, unless running ones are used."""
     reach = _map(call, sources, shape)
     if reach is None:
@@ -218,7 +218,7 @@ def run_of(call: Call, of_pixels: Sequence[fx.Node], values: Mapping[fx.Node, An
             return call.module(*args, **kwargs)
         if isinstance(call.node.target, str):
             return getattr(args[0], call.node.target)(*args[1:], **kwargs)
-        return call.node.target(*args, **kwargs)  # type: ignore[operator]
+        return call.node.target(*args, **kwargs)
 
     return run
 

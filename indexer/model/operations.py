@@ -33,7 +33,9 @@ RELU = declare(
 
 
 def _activation(name: str, module: type[nn.Module], *functions: Any, guided: bool = True, **named: Any) -> Operation:
-    return declare(Operation(name, (module,), functions, **named, places=movements.LOCAL, activation=True, guided=guided))
+    return declare(
+        Operation(name, (module,), functions, **named, places=movements.LOCAL, activation=True, guided=guided)
+    )
 
 
 RELU6 = _activation("relu6", nn.ReLU6, F.relu6)
@@ -216,9 +218,7 @@ declare(
     )
 )
 declare(
-    Operation(
-        "response normalisation", (nn.LocalResponseNorm,), (F.local_response_norm,), places=movements.BY_PLACE
-    )
+    Operation("response normalisation", (nn.LocalResponseNorm,), (F.local_response_norm,), places=movements.BY_PLACE)
 )
 
 # What only moves values.
@@ -246,7 +246,9 @@ declare(Operation("split", functions=(torch.split,), methods=("split",), places=
 GETITEM = declare(Operation("getitem", functions=(operator.getitem,), places=movements.SLICED, rearranges=True))
 CONTIGUOUS = declare(Operation("contiguous", methods=("contiguous",), places=movements.LOCAL, rearranges=True))
 VIEW = declare(Operation("view", methods=("view",), places=movements.RESHAPED, rearranges=True))
-declare(Operation("reshape", functions=(torch.reshape,), methods=("reshape",), places=movements.RESHAPED, rearranges=True))
+declare(
+    Operation("reshape", functions=(torch.reshape,), methods=("reshape",), places=movements.RESHAPED, rearranges=True)
+)
 FLATTEN = declare(Operation("flatten", (nn.Flatten,), (torch.flatten,), ("flatten",), places=movements.RESHAPED))
 declare(
     Operation(
@@ -263,4 +265,6 @@ TRANSPOSE = declare(
     )
 )
 declare(Operation("permute", functions=(torch.permute,), methods=("permute",), places=movements.PERMUTED))
-declare(Operation("channel shuffle", (nn.ChannelShuffle,), (F.channel_shuffle,), places=movements.KEPT, rearranges=True))
+declare(
+    Operation("channel shuffle", (nn.ChannelShuffle,), (F.channel_shuffle,), places=movements.KEPT, rearranges=True)
+)

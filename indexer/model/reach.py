@@ -40,7 +40,9 @@ class Reach:
     def of_input(cls, shape: Shape) -> Reach:
         """Of (batch, channels, height, width) pixels themselves."""
         rows, columns = (torch.arange(float(count)) for count in shape[-2:])
-        return cls(torch.stack([rows, -rows]).view(2, 1, 1, -1, 1), torch.stack([columns, -columns]).view(2, 1, 1, 1, -1))
+        return cls(
+            torch.stack([rows, -rows]).view(2, 1, 1, -1, 1), torch.stack([columns, -columns]).view(2, 1, 1, 1, -1)
+        )
 
     @classmethod
     def of_nothing(cls) -> Reach:
@@ -53,7 +55,8 @@ class Reach:
         rank = max(one.rank for one in several)
         aligned = [one.aligned(rank) for one in several]
         return cls(
-            reduce(torch.minimum, (one.rows for one in aligned)), reduce(torch.minimum, (one.columns for one in aligned))
+            reduce(torch.minimum, (one.rows for one in aligned)),
+            reduce(torch.minimum, (one.columns for one in aligned)),
         )
 
     @property
@@ -81,7 +84,8 @@ class Reach:
         def gather(part: Tensor) -> Tensor:
             if part.shape[2] == 1:
                 return part
-            return part.unflatten(2, (groups, -1)).amin(3).repeat_interleave(count // groups, 2)
+            parts = part.reshape(*part.shape[:2], groups, -1, *part.shape[3:])
+            return parts.amin(3).repeat_interleave(count // groups, 2)
 
         return self.each(gather)
 
@@ -107,7 +111,7 @@ class Reach:
                 return part.index_fill_(at, torch.nonzero(missing)[:, 0], torch.inf)
             padded = torch.cat([part, torch.full_like(part.narrow(at, 0, 1), torch.inf)], at)
             read = padded.index_select(at, taps.flatten() % padded.shape[at])
-            return read.unflatten(at, tuple(taps.shape)).amin(at + 1)
+            return read.reshape(*part.shape[:at], *taps.shape, *part.shape[at + 1 :]).amin(at + 1)
 
         return self.each(take)
 

@@ -44,7 +44,18 @@ declare(
             *(torch.t, torch.ravel, torch.broadcast_to, torch.tril, torch.triu, F.unfold, getattr),
         ),
         (
-            *("rot90", "narrow", "select", "index_select", "take", "unbind", "tensor_split", "repeat", "tile", "movedim"),
+            *(
+                "rot90",
+                "narrow",
+                "select",
+                "index_select",
+                "take",
+                "unbind",
+                "tensor_split",
+                "repeat",
+                "tile",
+                "movedim",
+            ),
             *("swapaxes", "swapdims", "gather", "repeat_interleave", "diagonal", "unfold", "t", "ravel", "view_as"),
             *("reshape_as", "broadcast_to"),
         ),
@@ -72,9 +83,7 @@ declare(
         places=movements.MIXED,
     )
 )
-declare(
-    Operation("sorted", functions=(torch.sort,), methods=("sort",), parameters={"dim": -1}, places=movements.MIXED)
-)
+declare(Operation("sorted", functions=(torch.sort,), methods=("sort",), parameters={"dim": -1}, places=movements.MIXED))
 declare(
     Operation(
         "deviation",
@@ -108,8 +117,4 @@ declare(
         places=movements.BY_MAP,
     )
 )
-declare(
-    Operation(
-        "channel normalisation of a running mean", (nn.SyncBatchNorm,), places=movements.NORMALISED
-    )
-)
+declare(Operation("channel normalisation of a running mean", (nn.SyncBatchNorm,), places=movements.NORMALISED))

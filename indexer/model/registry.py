@@ -48,8 +48,8 @@ class Movement:
     """What a kind of operation does to places; the kinds are in `indexer.model.movements`.
 
     Attributes:
-        places: where the places of an output lie, from the call, its inputs and the output's shape; None for a kind that
-            has none, and where this function cannot say.
+        places: where the places of an output lie, from the call, its inputs and the output's shape; None for a kind
+            that has none, and where this function cannot say.
         reach: the pixels that its values depend on, from the same and from the call as a function; None where each
             depends on all of the inputs.
     """

@@ -16,7 +16,7 @@ _DYADIC = 256
 
 
 def window(count: int, out: int, kernel: int, step: int, padding: int, dilation: int, mode: str = "constant") -> Tensor:
-    """Of a convolution or pooling: `out` windows of `kernel` places over `count`, from `padding` before the first on."""
+    """Of a convolution or pooling: `out` windows of `kernel` places over `count`, the first `padding` before."""
     places = torch.arange(out)[:, None] * step - padding + torch.arange(kernel) * dilation
     return within(places, count, mode)
 
@@ -73,7 +73,9 @@ def resized(count: int, out: int, mode: str, scale: float, *, corners: bool, ant
         middle = ((place + 0.5) * scale)[:, None]
         first = (middle - larger * lobe - 1).floor().clamp(min=0)
         places = first + torch.arange(2 * int(larger * lobe) + 5)
-        single = (places.float() - (place[:, None].float() + 0.5) * torch.tensor(scale, dtype=torch.float32) + 0.5).abs()
+        single = (
+            places.float() - (place[:, None].float() + 0.5) * torch.tensor(scale, dtype=torch.float32) + 0.5
+        ).abs()
         seen = ((places - middle + 0.5).abs() * (1 / larger) < lobe) | (single.double() * (1 / larger) < lobe)
         return torch.where(seen & (places < count), places, -1.0).long()
     if corners:

@@ -42,7 +42,7 @@ class Tracker:
         turn = turns_channels_last(call)
         if turn or (turn is None and any(source in self._channels_last for source in node.all_input_nodes)):
             self._channels_last.add(node)
-        parts = [part for part in _tensors(value)]
+        parts = _tensors(value)
         if parts:
             self._shapes[node] = tuple(parts[0].shape)  # chunks of a map lie over the same places
         else:

@@ -54,10 +54,11 @@ def prepared(network: nn.Module, side: int, seed: int) -> Network | None:
     try:
         return prepare(network, side, layers)
     except EvidenceError as error:
-        assert "\n" not in str(error)
-        assert "unexpected" not in str(error)
-        _OUTCOMES[f"refused: {' '.join(str(error).split()[-6:])}"] += 1
-        return None
+        message = str(error)
+    assert "\n" not in message
+    assert "unexpected" not in message
+    _OUTCOMES[f"refused: {' '.join(message.split()[-6:])}"] += 1
+    return None
 
 
 def drawn_layers(network: nn.Module, side: int, seed: int) -> list[str] | None:
@@ -148,7 +149,7 @@ def some(value: Tensor, seed: int) -> Decisions:
     whole = value if value.ndim == 4 else value[:, :, None, None]
     generator = torch.Generator().manual_seed(seed)
     flat = torch.randint(whole.numel(), (DECISIONS,), generator=generator)
-    flat = torch.cat([flat, torch.tensor([0, whole.shape[3] - 1, whole.numel() - 1])]).unique()
+    flat = torch.tensor(sorted({*flat.tolist(), 0, whole.shape[3] - 1, whole.numel() - 1}))
     image, channel, y, x = torch.unravel_index(flat, whole.shape)
     sign = torch.where((whole.flatten()[flat] < 0) & (value.ndim == 4), -1, 1)
     return Decisions(image, channel, y, x, sign)

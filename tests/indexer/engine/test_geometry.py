@@ -167,7 +167,9 @@ def weighed(x: Tensor, conv: nn.Conv2d) -> Tensor:
 def blurred(x: Tensor) -> Tensor:
     """Anti-aliased downsampling by a fixed kernel."""
     kernel = torch.tensor([1.0, 2.0, 1.0], dtype=x.dtype)
-    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), (kernel[:, None] * kernel).expand(4, 1, 3, 3), None, 2, 0, 1, 4)
+    return F.conv2d(
+        F.pad(x, (1, 1, 1, 1), mode="reflect"), (kernel[:, None] * kernel).expand(4, 1, 3, 3), None, 2, 0, 1, 4
+    )
 
 
 def shifted(x: Tensor) -> Tensor:
@@ -193,7 +195,9 @@ def windows(x: Tensor) -> Tensor:
     """Means over windows of 4 x 4, by cutting the map into them."""
     batch, channels, height, width = x.shape
     cut = x.view(batch, channels, height // 4, 4, width // 4, 4).permute(0, 1, 2, 4, 3, 5)
-    return cut.mean((4, 5), keepdim=True).expand_as(cut).permute(0, 1, 2, 4, 3, 5).reshape(batch, channels, height, width)
+    return (
+        cut.mean((4, 5), keepdim=True).expand_as(cut).permute(0, 1, 2, 4, 3, 5).reshape(batch, channels, height, width)
+    )
 
 
 def kept(function: Callable[..., Tensor], *modules: nn.Module) -> nn.Module:
