@@ -119,8 +119,10 @@ class Places:
     axes: tuple[Axis, Axis]
 
 
-NCHW, NHWC = (-2, -1), (-3, -2)
-"""The dimensions of places in (batch, channels, height, width), and where the channels come last."""
+NCHW, NHWC, TURNED = (-2, -1), (-3, -2), (-1, -2)
+"""The dimensions of places in (batch, channels, height, width), where the channels come last, and where rows of pixels
+lie along the width.
+"""
 INPUT = Places(NCHW, (Axis(1.0, 0.0, 0.0), Axis(1.0, 0.0, 0.0)))
 """The places of the input itself."""
 

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from evigraph.indexer.model.geometry import NCHW, Geometry
+from evigraph.indexer.model.geometry import NCHW, TURNED, Geometry
 from evigraph.indexer.model.graph import Graph, cuts, frozen, is_input, reachable_from
 from evigraph.indexer.model.naming import family_names
 from evigraph.indexer.model.tracking import Tracker
@@ -29,6 +29,7 @@ from evigraph.schema.errors import ModelError, NotFoundError, UsageError
 from evigraph.schema.pictures import LayerGeometry
 
 _SAME_STAGE = 1.25
+_OF_MAPS = (NCHW, TURNED)
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ class _Survey:
             self._settled.add(node)
         self.tracker.see(call, value)
         places = self.tracker.places.get(node)
-        if isinstance(value, Tensor) and value.ndim == 4 and places and places.dims == NCHW and not is_input(node):
+        if isinstance(value, Tensor) and value.ndim == 4 and places and places.dims in _OF_MAPS and not is_input(node):
             self.maps[node] = value
             if node in self._settled:
                 self.post_activation.add(node)

@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from evigraph.indexer.model.geometry import NCHW, Axis, Places
+from evigraph.indexer.model.geometry import NCHW, TURNED, Axis, Places
 from evigraph.indexer.model.registry import Call, Pair, Source, known
 
 Shape = tuple[int, ...]
@@ -88,11 +88,20 @@ def local(_call: Call, sources: Sequence[Source], shape: Shape) -> Places | None
 
 
 def _map(sources: Sequence[Source], shape: Shape) -> tuple[Axis, Axis] | None:
-    """The axes of the one (batch, channels, height, width) map that an operation makes another of; None for others."""
+    """Of the one (batch, channels, height, width) map that an operation makes another of, the axes along its height and
+    its width; None for others.
+    """
     (source, *others) = sources
-    if others or source.places is None or source.places.dims != NCHW or len(source.shape) != 4 or len(shape) != 4:
+    if others or source.places is None or len(source.shape) != 4 or len(shape) != 4:
         return None
-    return source.places.axes
+    places = source.places
+    return places.axes if places.dims == NCHW else places.axes[::-1] if places.dims == TURNED else None
+
+
+def _made(sources: Sequence[Source], along: Sequence[Axis]) -> Places:
+    """The places of that other map, from the axes along its height and its width."""
+    turned = sources[0].places is not None and sources[0].places.dims == TURNED
+    return Places(TURNED, (along[1], along[0])) if turned else Places(NCHW, (along[0], along[1]))
 
 
 def windowed(call: Call, sources: Sequence[Source], shape: Shape) -> Places | None:
@@ -105,7 +114,7 @@ def windowed(call: Call, sources: Sequence[Source], shape: Shape) -> Places | No
         axis.windowed(*sizes)
         for axis, *sizes in zip(axes, window.kernel, window.stride, window.dilation, window.padding, strict=True)
     ]
-    return Places(NCHW, (made[0], made[1]))
+    return _made(sources, made)
 
 
 def unwindowed(call: Call, sources: Sequence[Source], shape: Shape) -> Places | None:
@@ -118,7 +127,7 @@ def unwindowed(call: Call, sources: Sequence[Source], shape: Shape) -> Places | 
         axis.unwindowed(*sizes)
         for axis, *sizes in zip(axes, window.kernel, window.stride, window.dilation, window.padding, strict=True)
     ]
-    return Places(NCHW, (made[0], made[1]))
+    return _made(sources, made)
 
 
 _PAD_MODES = {nn.ReflectionPad2d: "reflect", nn.ReplicationPad2d: "replicate", nn.CircularPad2d: "circular"}
@@ -152,7 +161,7 @@ def padded(call: Call, sources: Sequence[Source], shape: Shape) -> Places | None
     if axes is None or padding is None:
         return None
     left, _, top, _ = [*padding[1], 0, 0][:4]
-    return Places(NCHW, (axes[0].windowed(1, 1, 1, top), axes[1].windowed(1, 1, 1, left)))
+    return _made(sources, (axes[0].windowed(1, 1, 1, top), axes[1].windowed(1, 1, 1, left)))
 
 
 def pooled(_call: Call, sources: Sequence[Source], shape: Shape) -> Places | None:
@@ -166,7 +175,7 @@ def pooled(_call: Call, sources: Sequence[Source], shape: Shape) -> Places | Non
             made.append(axis.windowed(before // after, before // after, 1, 0))
         else:
             made.append(axis.resized(before, after, (before / after - 1) / 2 + 1 - 1 / after))
-    return Places(NCHW, (made[0], made[1]))
+    return _made(sources, made)
 
 
 def resized(call: Call, sources: Sequence[Source], shape: Shape) -> Places | None:
@@ -192,7 +201,7 @@ def resized(call: Call, sources: Sequence[Source], shape: Shape) -> Places | Non
             continue
         reach = {"bicubic": 2.0, "nearest": (larger + 1) / 2}.get(call["mode"], 1.0)
         made.append(axis.resized(before, after, moved + reach * (larger if call["antialias"] else 1)))
-    return Places(NCHW, (made[0], made[1]))
+    return _made(sources, made)
 
 
 def reduced(call: Call, sources: Sequence[Source], shape: Shape) -> Places | None:
@@ -286,7 +295,7 @@ def shuffled(_call: Call, sources: Sequence[Source], shape: Shape) -> Places | N
         return None
     before, after = sources[0].shape[-2:], shape[-2:]
     made = [axis.shuffled(b, a) for axis, b, a in zip(axes, before, after, strict=True)]
-    return Places(NCHW, (made[0], made[1]))
+    return _made(sources, made)
 
 
 def sliced(call: Call, sources: Sequence[Source], shape: Shape) -> Places | None:

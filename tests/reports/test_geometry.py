@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +14,10 @@ from torch import Tensor, nn
 
 from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.model.layers import FeatureMap
+from evigraph.schema.database import open_read_only
+from tests.conftest import Cli
 from tests.reports.table import report
+from tests.support import tiny
 
 SIDE = 48
 
@@ -231,6 +236,43 @@ def test_where_nothing_says_where_a_place_lies_the_stride_is_null() -> None:
     _, _, layer = layer_of(stem(), mixed, conv())
     assert layer.stride is None
     assert layer.receptive_field == SIDE
+
+
+def gated(num_classes: int = 4) -> nn.Module:
+    """A network of many gates, a map that is turned, and a map that a fully connected layer makes."""
+    made = Of(lambda x, lin: lin(x.flatten(1)).view(-1, 4, 3, 3), nn.Linear(4 * 8 * 8, 36))
+    steps = [
+        stem(),
+        nn.ReLU(),
+        Of(lambda x: x.roll(3, 2).transpose(2, 3)),
+        conv(2),
+        nn.ReLU(),
+        *(gate() for _ in range(9)),
+    ]
+    return nn.Sequential(
+        *steps, nn.ReLU(), made, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, num_classes)
+    )
+
+
+def test_published_strides_and_fields(cli: Cli, tmp_path: Path) -> None:
+    """`publish` refused a run whose gates had multiplied the stride to 4,194,304."""
+    images, run, database = tiny.draw_images(tmp_path / "images", 4), tmp_path / "run", tmp_path / "db.duckdb"
+    words = ["--model", f"{__name__}:gated", "--weights", "random", "--data", f"imagefolder:{images}", *tiny.INPUT]
+    more = ["--workers", "0", "--verify", "all", "--thumbnails", "32", "--guided", "1"]
+    indexed = cli("index", *words, *more, "--layers", "1,4,14,16", "--run", run)
+    assert indexed.code == 0, indexed.stderr
+    published = cli("publish", run, "--db", database)
+    assert published.code == 0, published.stderr
+    answer = json.loads(cli("query", "--db", database, "{ run { layers { stride receptiveField } } }").stdout)
+    layers = [(row["stride"], row["receptiveField"]) for row in answer["data"]["run"]["layers"]]
+    # Of the map that a fully connected layer makes nothing says where its places lie.
+    assert layers == [(2, 3), (4, 7), (4, 32), (None, 32), (32, 32)]
+    with open_read_only(database).connect() as connection:
+        asked = "SELECT source_layer, min(area), max(area) FROM verification GROUP BY ALL"
+        areas = connection.exec_driver_sql(asked).fetchall()
+    assert {layer: (low, high) for layer, low, high in areas if layer > 1} == {2: (1, 1), 3: (1, 1)}
+    # Windows across the seam of what was rolled see all rows.
+    assert all(high <= (9, 32 * 7)[layer] / 32**2 for layer, _, high in areas if layer < 2)
 
 
 @report("nashory/DeLF-pytorch#22", "ResNet-18: 211 pixels at a stride of 16 behind layer3, 435 at 32 behind layer4")
