@@ -32,6 +32,8 @@ from torch import Tensor, nn
 from evigraph.indexer.model.reach import Reach
 from evigraph.schema.pictures import LayerGeometry
 
+Span = tuple[int, int]
+"""Of pixels: [begin, end)."""
 _ROUNDING = 1e-6
 """Of a pixel: what sums of fractions may be off by."""
 
@@ -91,6 +93,17 @@ class Axis:
         ratio = before / after
         return replace(self, stride=self.stride * ratio, last=self.last + self.stride * max(0.0, ratio - 1))
 
+    @classmethod
+    def found(cls, spans: Sequence[Span], side: int) -> Axis | None:
+        """From the spans of all places; None where they do not lie evenly, or the border cuts off all of them."""
+        step = _step(spans, side)
+        inner = [(place, span) for place, span in enumerate(spans) if span[0] > 0 and span[1] < side]
+        if step is None or not inner:
+            return None
+        place, (begin, end) = inner[0]
+        axis = cls(step, begin - step * place, end - 1 - step * place)
+        return axis if all(axis.span(at, side) == span for at, span in enumerate(spans)) else None
+
     @property
     def field(self) -> float:
         """Length of a receptive field."""
@@ -125,10 +138,6 @@ lie along the width.
 """
 INPUT = Places(NCHW, (Axis(1.0, 0.0, 0.0), Axis(1.0, 0.0, 0.0)))
 """The places of the input itself."""
-
-
-Span = tuple[int, int]
-"""Of pixels: [begin, end)."""
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, fx
 
-from evigraph.indexer.model.geometry import INPUT, NCHW, NHWC, Geometry, Places
+from evigraph.indexer.model.geometry import INPUT, NCHW, NHWC, Axis, Geometry, Places
 from evigraph.indexer.model.graph import Graph, is_input
 from evigraph.indexer.model.movements import run_of
 from evigraph.indexer.model.places import places_of, turns_channels_last
@@ -63,7 +64,18 @@ class Tracker:
             dims = NHWC if node in self._channels_last else NCHW
             places = places_of(call, inputs, self._shapes[node], self.size, dims)
             if places is not None:
-                self.places[node] = places
+                self.places[node] = self._settled(node, places)
+
+    def _settled(self, node: fx.Node, places: Places) -> Places:
+        """Where nothing declared says where the places of a map lie, they lie where its values are from."""
+        reach = self._reach[node]
+        if places.dims != NCHW or isinstance(reach, list) or not any(axis.vague for axis in places.axes):
+            return places
+        geometry = Geometry.of(places, reach, self._shapes[node], self.size)
+        if geometry.turned:
+            return places
+        found = [Axis.found(spans, side) for spans, side in zip(geometry.spans, self.size, strict=True)]
+        return replace(places, axes=tuple(own or before for own, before in zip(found, places.axes, strict=True)))
 
     def geometry(self, node: fx.Node) -> Geometry:
         """Of a (batch, channels, height, width) map that has places."""

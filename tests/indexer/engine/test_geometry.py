@@ -293,7 +293,7 @@ def test_boxes_hold_what_the_gradient_reaches_and_less_than_a_stride_more(kind: 
 WHOLE = {
     "gate": Function(lambda x, conv: x * conv(x.mean((2, 3), keepdim=True)).sigmoid(), nn.Conv2d(4, 4, 1)),
     "gate first": Function(lambda x, conv: torch.sigmoid(conv(F.adaptive_avg_pool2d(x, 1))) * x, nn.Conv2d(4, 4, 1)),
-    "flat gate": Function(lambda x, lin: x * lin(x.mean((2, 3))).view(1, 4, 1, 1), nn.Linear(4, 4)),
+    "flat gate": Function(lambda x, lin: x * lin(x.mean((2, 3))).view(-1, 4, 1, 1), nn.Linear(4, 4)),
     "expanded gate": Function(
         lambda x, lin: x * lin(F.adaptive_avg_pool2d(x, 1).view(x.size(0), -1)).view(-1, 4, 1, 1).expand_as(x),
         nn.Linear(4, 4),
@@ -314,7 +314,7 @@ WHOLE = {
     "frequencies": Function(lambda x: torch.fft.irfft2(torch.fft.rfft2(x, norm="ortho"), s=(36, 36), norm="ortho")),
     "sampled": Function(
         lambda x, lin: F.grid_sample(
-            x, F.affine_grid(lin(x.mean((2, 3))).view(-1, 2, 3), [1, 4, 36, 36], align_corners=False),
+            x, F.affine_grid(lin(x.mean((2, 3))).view(-1, 2, 3), [x.size(0), 4, 36, 36], align_corners=False),
             align_corners=False,
         ),
         nn.Linear(4, 6),
@@ -337,6 +337,21 @@ def test_what_sees_all_of_a_map_is_whole_and_keeps_its_stride(kind: str) -> None
     assert layer.receptive_field == SIDE
     assert layer.stride in {4, None}
     assert layer.crops(SIDE).box(1, 1, SIDE) == (0, 0, SIDE, SIDE)
+
+
+def test_what_views_make_of_a_map_has_the_stride_of_its_values() -> None:
+    """Space to depth by views, as TResNet begins; a gate behind it knows the stride."""
+
+    def to_depth(x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        cut = x.view(batch, channels, height // 4, 4, width // 4, 4).permute(0, 3, 5, 1, 2, 4)
+        return cut.reshape(batch, channels * 16, height // 4, width // 4)
+
+    gate = Function(lambda x, conv: x * conv(x.mean((2, 3), keepdim=True)), nn.Conv2d(4, 4, 1))
+    network = Network(Function(to_depth), nn.Conv2d(48, 4, 3, 1, 1), gate, nn.Conv2d(4, 4, 3, 2, 1))
+    layer = map_of(network.double())
+    assert (layer.stride, layer.receptive_field) == (8, SIDE)
+    assert geometry_of(layer).rows.centre == 2
 
 
 def test_gates_over_gates_leave_stride_and_field_alone() -> None:
