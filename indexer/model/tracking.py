@@ -74,8 +74,8 @@ class Tracker:
         geometry = Geometry.of(places, reach, self._shapes[node], self.size)
         if geometry.turned:
             return places
-        found = [Axis.found(spans, side) for spans, side in zip(geometry.spans, self.size, strict=True)]
-        return replace(places, axes=tuple(own or before for own, before in zip(found, places.axes, strict=True)))
+        rows, columns = (Axis.found(spans, side) for spans, side in zip(geometry.spans, self.size, strict=True))
+        return replace(places, axes=(rows or places.axes[0], columns or places.axes[1]))
 
     def geometry(self, node: fx.Node) -> Geometry:
         """Of a (batch, channels, height, width) map that has places."""

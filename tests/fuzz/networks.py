@@ -240,7 +240,7 @@ def _weigh(network: nn.Module, *, linear: bool) -> None:
 
 def _with_context(x: Tensor, conv: nn.Module) -> Tensor:
     """A map and what attention to its places gives (GCNet)."""
-    weight = conv(x).flatten(2).softmax(2)
+    weight: Tensor = conv(x).flatten(2).softmax(2)
     return x + (x.flatten(2) @ weight.transpose(1, 2)).unsqueeze(-1)
 
 
