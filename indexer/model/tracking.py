@@ -68,10 +68,11 @@ class Tracker:
 
     def _settled(self, node: fx.Node, places: Places) -> Places:
         """Where nothing declared says where the places of a map lie, they lie where its values are from."""
-        reach = self._reach[node]
-        if places.dims != NCHW or isinstance(reach, list) or not any(axis.vague for axis in places.axes):
+        reach, shape = self._reach[node], self._shapes[node]
+        is_map = len(shape) == 4 and places.dims == NCHW
+        if not is_map or isinstance(reach, list) or not any(axis.vague for axis in places.axes):
             return places
-        geometry = Geometry.of(places, reach, self._shapes[node], self.size)
+        geometry = Geometry.of(places, reach, shape, self.size)
         if geometry.turned:
             return places
         rows, columns = (Axis.found(spans, side) for spans, side in zip(geometry.spans, self.size, strict=True))
