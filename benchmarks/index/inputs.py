@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from evigraph.indexer.model.loading import load_model
+from evigraph.indexer.weights.loading import load_model
 
 
 def pictures(count: int, side: int, seed: int = 0) -> Tensor:

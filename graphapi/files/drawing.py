@@ -93,8 +93,16 @@ def _spread(
     values: NDArray[np.float32], geometry: LayerGeometry, side: tuple[int, int], size: tuple[int, int]
 ) -> NDArray[np.float32]:
     """Bilinear interpolation of a layer's map at the middle of every pixel of a picture of the input."""
+    values = values.T if geometry.turned else values
     for axis, (length, centre, stride) in enumerate(zip(size, geometry.centre, geometry.stride, strict=True)):
-        at = ((np.arange(length) + 0.5) * side[axis] / length - centre) / stride
+        pixels = (np.arange(length) + 0.5) * side[axis] / length
+        if geometry.spans is None:
+            at = (pixels - centre) / stride
+        else:
+            middles = np.mean(geometry.spans[axis], axis=1)
+            order = np.argsort(middles, kind="stable")
+            values = values.take(order, axis)
+            at = np.interp(pixels, middles[order], np.arange(len(order)))
         at = np.clip(at, 0, values.shape[axis] - 1)
         lower = np.floor(at).astype(np.intp)
         upper = np.minimum(lower + 1, values.shape[axis] - 1)

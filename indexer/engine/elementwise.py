@@ -17,7 +17,7 @@ from torch import Tensor, fx
 from evigraph.indexer.engine.folding import affine
 from evigraph.indexer.engine.rules import OneChannel, Rule, RuleContext, Values, rule_of
 from evigraph.indexer.engine.windows import Frame, Windows
-from evigraph.indexer.model.operations import BATCH_NORM, PRELU, RELU, RELU6, SUM
+from evigraph.indexer.model.operations import BATCH_NORM, RELU, RELU6, SUM
 from evigraph.indexer.model.registry import OPERATIONS, Call
 
 
@@ -125,7 +125,7 @@ class Pointwise(Rule):
         return pulled
 
 
-@rule_of(*(operation for operation in OPERATIONS if operation.activation and operation not in {*_BOUNDS, PRELU}))
+@rule_of(*(operation for operation in OPERATIONS if operation.activation and operation not in _BOUNDS))
 def _pointwise(context: RuleContext, call: Call, sources: list[fx.Node]) -> list[Rule]:
     function = call.of_its_input()
     if function is None:

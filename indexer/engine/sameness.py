@@ -107,7 +107,11 @@ def gradient_departure(graph: Graph, model: nn.Module, pixels: Tensor) -> str | 
     leaves, logits = differentiable(model, pixels, see)
     seed = torch.randn(logits.shape, generator=torch.Generator().manual_seed(1)).to(logits)
     ends: list[Any] = [leaves[0], *edges.values()]
-    own = torch.autograd.grad(logits, ends, seed, allow_unused=True)
+    try:
+        own = torch.autograd.grad(logits, ends, seed, allow_unused=True)
+    except RuntimeError:
+        # It writes over what autograd kept, so it has no gradient; the trace, which does not write, has one.
+        return None
     values: dict[Any, Tensor] = {}
 
     def keep(node: Any, value: Any) -> Any:

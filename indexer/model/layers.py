@@ -22,12 +22,11 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from evigraph.indexer.model.geometry import INPUT, NCHW, NHWC, Geometry, Places
+from evigraph.indexer.model.geometry import NCHW, TURNED, Geometry
 from evigraph.indexer.model.graph import Graph, cuts, frozen, is_input, reachable_from
 from evigraph.indexer.model.naming import family_names, residual_names
 from evigraph.indexer.model.observing import Observation, Output
-from evigraph.indexer.model.places import places_of, turns_channels_last
-from evigraph.indexer.model.registry import Call, Source
+from evigraph.indexer.model.tracking import Tracker
 from evigraph.schema.errors import ModelError, NotFoundError, UsageError
 from evigraph.schema.pictures import LayerGeometry
 
@@ -39,6 +38,7 @@ SUPPORTED = (
     "such maps with --layers"
 )
 """What is decomposed, for messages about networks that are not."""
+_OF_MAPS = (NCHW, TURNED)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[Feature
                 cut=node in passed_by_all,
                 class_map=_is_class_map(value, logits),
                 node=node,
-                geometry=Geometry(*survey.places[node].axes, survey.size),
+                geometry=survey.tracker.geometry(node),
             )
         )
     return maps
@@ -289,47 +289,21 @@ class _Survey:
     """Watches one run of a traced network: its NCHW maps, which are post-activation, and where their places lie."""
 
     def __init__(self, graph: Graph, size: tuple[int, int]) -> None:
-        self.graph, self.size = graph, size
+        self.graph = graph
+        self.tracker = Tracker(graph, size)
         self.maps: dict[fx.Node, Tensor] = {}
         self.post_activation: set[fx.Node] = set()
-        self.places: dict[fx.Node, Places] = {}
-        self._shapes: dict[fx.Node, tuple[int, ...]] = {}
-        self._channels_last: set[fx.Node] = set()
-        self._of_pixels: set[fx.Node] = set()
-        """What depends on the input, with or without places."""
         self._settled: set[fx.Node] = set()
 
     def visit(self, node: fx.Node, value: Any) -> Any:
-        call = self.graph.call(node, self._shapes)
-        operation, turn = call.operation, turns_channels_last(call)
-        if turn or (turn is None and any(source in self._channels_last for source in node.all_input_nodes)):
-            self._channels_last.add(node)
+        call = self.graph.call(node, self.tracker.shapes)
         settled = any(source in self._settled for source in node.all_input_nodes)
-        if operation.activation or (operation.rearranges and settled):
+        if call.operation.activation or (call.operation.rearranges and settled):
             self._settled.add(node)
-        several = isinstance(value, (list, tuple)) and value and isinstance(value[0], Tensor)
-        first = value[0] if several else value
-        if not isinstance(first, Tensor):
-            return value  # a size, say
-        self._shapes[node] = tuple(first.shape)  # chunks of a map lie over the same places
-        places = self._places(node, call)
-        if places is not None:
-            self.places[node] = places
-        if isinstance(value, Tensor) and value.ndim == 4 and places and places.dims == NCHW and not is_input(node):
+        self.tracker.see(call, value)
+        places = self.tracker.places.get(node)
+        if isinstance(value, Tensor) and value.ndim == 4 and places and places.dims in _OF_MAPS and not is_input(node):
             self.maps[node] = value
             if node in self._settled:
                 self.post_activation.add(node)
         return value
-
-    def _places(self, node: fx.Node, call: Call) -> Places | None:
-        """Where the places of a value lie; None where it has none."""
-        if is_input(node):
-            self._of_pixels.add(node)
-            return INPUT
-        sources = [source for source in node.all_input_nodes if source in self._of_pixels]
-        if not sources:
-            return None  # a parameter or a constant
-        self._of_pixels.add(node)
-        inputs = [Source(self._shapes[source], self.places.get(source)) for source in sources]
-        dims = NHWC if node in self._channels_last else NCHW
-        return places_of(call, inputs, self._shapes[node], self.size, dims)

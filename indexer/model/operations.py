@@ -14,7 +14,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from evigraph.indexer.model import places
+from evigraph.indexer.model import movements, rearranging  # noqa: F401 - the latter declares
 from evigraph.indexer.model.registry import Operation, declare
 
 # Activation functions. Those that have a side where nothing passes are guided; as gates, sigmoid and tanh have no such.
@@ -25,7 +25,7 @@ RELU = declare(
         (F.relu, torch.relu),
         ("relu",),
         in_place={torch.relu_: torch.relu},
-        places=places.local,
+        places=movements.LOCAL,
         activation=True,
         guided=True,
     )
@@ -33,11 +33,13 @@ RELU = declare(
 
 
 def _activation(name: str, module: type[nn.Module], *functions: Any, guided: bool = True, **named: Any) -> Operation:
-    return declare(Operation(name, (module,), functions, **named, places=places.local, activation=True, guided=guided))
+    return declare(
+        Operation(name, (module,), functions, **named, places=movements.LOCAL, activation=True, guided=guided)
+    )
 
 
 RELU6 = _activation("relu6", nn.ReLU6, F.relu6)
-PRELU = _activation("prelu", nn.PReLU, F.prelu)
+_activation("prelu", nn.PReLU, F.prelu)
 _activation("leaky relu", nn.LeakyReLU, F.leaky_relu)
 _activation("rrelu", nn.RReLU, F.rrelu)
 _activation("elu", nn.ELU, F.elu)
@@ -68,7 +70,7 @@ CONVOLUTION = declare(
         (nn.Conv2d,),
         (F.conv2d,),
         parameters=_CONVOLUTION | {"dilation": 1, "groups": 1},
-        places=places.windowed,
+        places=movements.WINDOWED,
         fresh=True,
     )
 )
@@ -78,11 +80,11 @@ declare(
         (nn.ConvTranspose2d,),
         (F.conv_transpose2d,),
         parameters=_CONVOLUTION | {"output_padding": 0, "groups": 1, "dilation": 1},
-        places=places.unwindowed,
+        places=movements.UNWINDOWED,
         fresh=True,
     )
 )
-LINEAR = declare(Operation("linear", (nn.Linear,), (F.linear,), places=places.trailing, fresh=True))
+LINEAR = declare(Operation("linear", (nn.Linear,), (F.linear,), places=movements.TRAILING, fresh=True))
 
 _POOLING: dict[str, Any] = {"kernel_size": None, "stride": None, "padding": 0}
 MAX_POOL = declare(
@@ -91,7 +93,7 @@ MAX_POOL = declare(
         (nn.MaxPool2d,),
         (F.max_pool2d, torch.max_pool2d),
         parameters=_POOLING | {"dilation": 1, "ceil_mode": False, "return_indices": False},
-        places=places.windowed,
+        places=movements.WINDOWED,
     )
 )
 AVERAGE_POOL = declare(
@@ -100,7 +102,7 @@ AVERAGE_POOL = declare(
         (nn.AvgPool2d,),
         (F.avg_pool2d,),
         parameters=_POOLING | {"ceil_mode": False, "count_include_pad": True, "divisor_override": None},
-        places=places.windowed,
+        places=movements.WINDOWED,
     )
 )
 declare(
@@ -109,24 +111,27 @@ declare(
         (nn.LPPool2d,),
         (),
         parameters={"kernel_size": None, "stride": None, "padding": 0},
-        places=places.windowed,
+        places=movements.WINDOWED,
     )
 )
 ADAPTIVE_AVERAGE_POOL = declare(
-    Operation("adaptive average pooling", (nn.AdaptiveAvgPool2d,), (F.adaptive_avg_pool2d,), places=places.pooled)
+    Operation("adaptive average pooling", (nn.AdaptiveAvgPool2d,), (F.adaptive_avg_pool2d,), places=movements.POOLED)
 )
-declare(Operation("adaptive max-pooling", (nn.AdaptiveMaxPool2d,), (F.adaptive_max_pool2d,), places=places.pooled))
+declare(Operation("adaptive max-pooling", (nn.AdaptiveMaxPool2d,), (F.adaptive_max_pool2d,), places=movements.POOLED))
 _REDUCTION: dict[str, Any] = {"dim": None, "keepdim": False}
 MEAN = declare(
-    Operation("mean", functions=(torch.mean,), methods=("mean",), parameters=_REDUCTION, places=places.reduced)
+    Operation("mean", functions=(torch.mean,), methods=("mean",), parameters=_REDUCTION, places=movements.REDUCED)
 )
 declare(
     Operation(
         "reduction",
-        functions=(torch.sum, torch.amax, torch.amin),
-        methods=("sum", "amax", "amin"),
+        functions=(
+            *(torch.sum, torch.amax, torch.amin, torch.max, torch.min, torch.prod, torch.argmax, torch.argmin),
+            *(torch.logsumexp, torch.median),
+        ),
+        methods=("sum", "amax", "amin", "max", "min", "prod", "argmax", "argmin", "logsumexp", "median"),
         parameters=_REDUCTION,
-        places=places.reduced,
+        places=movements.REDUCED,
     )
 )
 declare(
@@ -138,7 +143,7 @@ declare(
             **{"size": None, "scale_factor": None, "mode": "nearest", "align_corners": None},
             **{"recompute_scale_factor": None, "antialias": False},
         },
-        places=places.resized,
+        places=movements.RESIZED,
     )
 )
 PADDING = declare(
@@ -147,13 +152,13 @@ PADDING = declare(
         (nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d),
         (F.pad,),
         parameters={"pad": None, "mode": "constant", "value": None},
-        places=places.padded,
+        places=movements.PADDED,
     )
 )
 
 # What keeps to its place.
 BATCH_NORM = declare(
-    Operation("batch normalisation", (nn.BatchNorm2d,), (F.batch_norm,), places=places.local, fresh=True)
+    Operation("batch normalisation", (nn.BatchNorm2d,), (F.batch_norm,), places=movements.NORMALISED, fresh=True)
 )
 declare(
     Operation(
@@ -161,7 +166,7 @@ declare(
         (nn.LayerNorm,),
         (F.layer_norm,),
         parameters={"normalized_shape": ()},
-        places=places.trailing,
+        places=movements.TRAILING,
     )
 )
 IDLE = declare(
@@ -170,7 +175,7 @@ IDLE = declare(
         (nn.Dropout, nn.Dropout2d, nn.Identity, torchvision.ops.StochasticDepth),
         (F.dropout,),
         parameters={"p": 0.5, "training": True},
-        places=places.local,
+        places=movements.LOCAL,
     )
 )
 SUM = declare(
@@ -179,7 +184,7 @@ SUM = declare(
         functions=(operator.add, torch.add),
         methods=("add",),
         in_place={operator.iadd: operator.add},
-        places=places.local,
+        places=movements.LOCAL,
         fresh=True,
     )
 )
@@ -191,11 +196,17 @@ declare(
             *(operator.sub, operator.mul, operator.truediv, operator.neg, operator.pow, operator.floordiv),
             *(torch.sub, torch.mul, torch.div, torch.neg, torch.pow, torch.square, torch.sqrt, torch.rsqrt, torch.exp),
             *(torch.log, torch.abs, torch.clamp, torch.minimum, torch.maximum, torch.where, torch.addcmul),
-            *(F.hardsigmoid, F.softsign, F.logsigmoid, F.local_response_norm),
+            *(F.hardsigmoid, F.softsign, F.logsigmoid, F.hardshrink, F.softshrink, F.tanhshrink, F.threshold),
+            *(torch.sin, torch.cos, torch.log1p, torch.expm1, torch.log2, torch.erf, torch.reciprocal, torch.sign),
+            *(torch.floor, torch.ceil, torch.round, torch.lerp, torch.clip, torch.nan_to_num, torch.addcdiv),
+            *(torch.clone, torch.detach, operator.gt, operator.lt, operator.ge, operator.le, operator.eq, operator.ne),
         ),
         (
             *("sub", "mul", "div", "neg", "pow", "square", "sqrt", "rsqrt", "exp", "log", "abs", "clamp", "type_as"),
             *("to", "float", "half", "double", "type", "detach", "clone", "expand", "expand_as", "hardsigmoid"),
+            *("sin", "cos", "log1p", "expm1", "erf", "reciprocal", "sign", "floor", "ceil", "round", "lerp", "clip"),
+            *("masked_fill", "where", "minimum", "maximum", "addcmul", "addcdiv", "gt", "lt", "ge", "le", "eq", "ne"),
+            *("bfloat16", "cpu", "cuda", "nan_to_num", "__add__", "__mul__", "__sub__"),
         ),
         in_place={
             operator.isub: operator.sub,
@@ -203,10 +214,12 @@ declare(
             operator.itruediv: operator.truediv,
             torch.clamp_: torch.clamp,
         },
-        places=places.local,
+        places=movements.LOCAL,
     )
 )
-declare(Operation("response normalisation", (nn.LocalResponseNorm,), places=places.local))
+declare(
+    Operation("response normalisation", (nn.LocalResponseNorm,), (F.local_response_norm,), places=movements.BY_PLACE)
+)
 
 # What only moves values.
 CONCATENATION = declare(
@@ -214,7 +227,7 @@ CONCATENATION = declare(
         "concatenation",
         functions=(torch.cat,),
         parameters={"dim": 0},
-        places=places.local,
+        places=movements.KEPT,
         rearranges=True,
         fresh=True,
     )
@@ -225,29 +238,33 @@ CHUNK = declare(
         functions=(torch.chunk,),
         methods=("chunk",),
         parameters={"chunks": None, "dim": 0},
-        places=places.local,
+        places=movements.KEPT,
         rearranges=True,
     )
 )
-declare(Operation("split", functions=(torch.split,), methods=("split",), places=places.local, rearranges=True))
-GETITEM = declare(Operation("getitem", functions=(operator.getitem,), places=places.sliced, rearranges=True))
-CONTIGUOUS = declare(Operation("contiguous", methods=("contiguous",), places=places.local, rearranges=True))
-VIEW = declare(Operation("view", methods=("view",), places=places.reshaped, rearranges=True))
-declare(Operation("reshape", functions=(torch.reshape,), methods=("reshape",), places=places.reshaped, rearranges=True))
-FLATTEN = declare(Operation("flatten", (nn.Flatten,), (torch.flatten,), ("flatten",), places=places.reshaped))
+declare(Operation("split", functions=(torch.split,), methods=("split",), places=movements.KEPT, rearranges=True))
+GETITEM = declare(Operation("getitem", functions=(operator.getitem,), places=movements.SLICED, rearranges=True))
+CONTIGUOUS = declare(Operation("contiguous", methods=("contiguous",), places=movements.LOCAL, rearranges=True))
+VIEW = declare(Operation("view", methods=("view",), places=movements.RESHAPED, rearranges=True))
+declare(
+    Operation("reshape", functions=(torch.reshape,), methods=("reshape",), places=movements.RESHAPED, rearranges=True)
+)
+FLATTEN = declare(Operation("flatten", (nn.Flatten,), (torch.flatten,), ("flatten",), places=movements.RESHAPED))
 declare(
     Operation(
         "dimensions cut or put together",
         (nn.Unflatten,),
         (torch.unflatten, torch.squeeze, torch.unsqueeze),
         ("unflatten", "squeeze", "unsqueeze"),
-        places=places.reshaped,
+        places=movements.RESHAPED,
     )
 )
 TRANSPOSE = declare(
     Operation(
-        "transpose", functions=(torch.transpose,), methods=("transpose",), places=places.permuted, rearranges=True
+        "transpose", functions=(torch.transpose,), methods=("transpose",), places=movements.PERMUTED, rearranges=True
     )
 )
-declare(Operation("permute", functions=(torch.permute,), methods=("permute",), places=places.permuted))
-declare(Operation("channel shuffle", (nn.ChannelShuffle,), places=places.local, rearranges=True))
+declare(Operation("permute", functions=(torch.permute,), methods=("permute",), places=movements.PERMUTED))
+declare(
+    Operation("channel shuffle", (nn.ChannelShuffle,), (F.channel_shuffle,), places=movements.KEPT, rearranges=True)
+)

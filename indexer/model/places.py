@@ -19,8 +19,8 @@ from dataclasses import replace
 
 from torch import nn
 
-from evigraph.indexer.model.geometry import NCHW, Axis, Places
-from evigraph.indexer.model.registry import Call, Pair, Source
+from evigraph.indexer.model.geometry import NCHW, TURNED, Axis, Places
+from evigraph.indexer.model.registry import Call, Pair, Source, known
 
 Shape = tuple[int, ...]
 
@@ -37,7 +37,8 @@ def places_of(
         size: (height, width) of the network's input.
         dims: that run over places in a value of 4 dimensions of which nothing else is known.
     """
-    declared = call.operation.places
+    movement = call.operation.places
+    declared = None if movement is None else movement.places
     places = None if declared is None else declared(call, sources, shape)
     return everywhere(sources, shape, size, dims) if places is None else places
 
@@ -87,31 +88,33 @@ def local(_call: Call, sources: Sequence[Source], shape: Shape) -> Places | None
 
 
 def _map(sources: Sequence[Source], shape: Shape) -> tuple[Axis, Axis] | None:
-    """The axes of the one (batch, channels, height, width) map that an operation makes another of; None for others."""
+    """Of the one (batch, channels, height, width) map that an operation makes another of, the axes along its height and
+    its width; None for others.
+    """
     (source, *others) = sources
-    if others or source.places is None or source.places.dims != NCHW or len(source.shape) != 4 or len(shape) != 4:
+    if others or source.places is None or len(source.shape) != 4 or len(shape) != 4:
         return None
-    return source.places.axes
+    places = source.places
+    return places.axes if places.dims == NCHW else places.axes[::-1] if places.dims == TURNED else None
+
+
+def _made(sources: Sequence[Source], along: Sequence[Axis]) -> Places:
+    """The places of that other map, from the axes along its height and its width."""
+    turned = sources[0].places is not None and sources[0].places.dims == TURNED
+    return Places(TURNED, (along[1], along[0])) if turned else Places(NCHW, (along[0], along[1]))
 
 
 def windowed(call: Call, sources: Sequence[Source], shape: Shape) -> Places | None:
     """A convolution or pooling."""
-    axes, mode = _map(sources, shape), getattr(call.module, "padding_mode", "zeros")
-    if axes is None or mode == "circular":
+    axes = _map(sources, shape)
+    if axes is None:
         return None
     window = call.window
-    made = []
-    for axis, kernel, step, dilation, padding in zip(
-        axes, window.kernel, window.stride, window.dilation, window.padding, strict=True
-    ):
-        beyond = _mirrored(mode, padding, (kernel - 1) * dilation)
-        made.append(axis.windowed(kernel, step, dilation, padding).widened(beyond / step))
-    return Places(NCHW, (made[0], made[1]))
-
-
-def _mirrored(mode: str, padding: int, reach: int) -> int:
-    """By how much the border's values, shown again in the padding, lie beyond the window there."""
-    return max(0, {"reflect": 2, "replicate": 1}.get(mode, 0) * padding - reach)
+    made = [
+        axis.windowed(*sizes)
+        for axis, *sizes in zip(axes, window.kernel, window.stride, window.dilation, window.padding, strict=True)
+    ]
+    return _made(sources, made)
 
 
 def unwindowed(call: Call, sources: Sequence[Source], shape: Shape) -> Places | None:
@@ -124,36 +127,41 @@ def unwindowed(call: Call, sources: Sequence[Source], shape: Shape) -> Places | 
         axis.unwindowed(*sizes)
         for axis, *sizes in zip(axes, window.kernel, window.stride, window.dilation, window.padding, strict=True)
     ]
-    return Places(NCHW, (made[0], made[1]))
+    return _made(sources, made)
 
 
 _PAD_MODES = {nn.ReflectionPad2d: "reflect", nn.ReplicationPad2d: "replicate", nn.CircularPad2d: "circular"}
 
 
-def padding_of(call: Call) -> tuple[str, Pair, Pair] | None:
-    """How a call pads: the mode, and the counts (before, after) down and across; None where they are computed."""
+def padding_counts(call: Call) -> tuple[str, list[int]] | None:
+    """How a call pads: the mode, and the counts before and after each dimension, the last one first; None where they
+    are not numbers.
+    """
     if call.module is None:
         pad, mode = call["pad"], call["mode"]
     else:
         pad, mode = call.module.padding, _PAD_MODES.get(type(call.module), "constant")
     if not isinstance(pad, (list, tuple)) or not all(isinstance(count, int) for count in pad):
         return None
-    counts: list[int] = [*pad, 0, 0]
-    left, right, top, bottom = counts[:4]
-    return str(mode), (top, bottom), (left, right)
+    return str(mode), list(pad)
+
+
+def padding_of(call: Call) -> tuple[str, Pair, Pair] | None:
+    """How a call pads a map: the mode, and the counts (before, after) down and across; None where it does other."""
+    padding = padding_counts(call)
+    if padding is None or any(padding[1][4:]):
+        return None
+    left, right, top, bottom = [*padding[1], 0, 0][:4]
+    return padding[0], (top, bottom), (left, right)
 
 
 def padded(call: Call, sources: Sequence[Source], shape: Shape) -> Places | None:
     """Places added before and after, or cut off."""
-    axes, padding = _map(sources, shape), padding_of(call)
-    if axes is None or padding is None or padding[0] == "circular":
+    axes, padding = _map(sources, shape), padding_counts(call)
+    if axes is None or padding is None:
         return None
-    mode, *counts = padding
-    made = [
-        axis.windowed(1, 1, 1, before).widened(_mirrored(mode, max(before, after), 0))
-        for axis, (before, after) in zip(axes, counts, strict=True)
-    ]
-    return Places(NCHW, (made[0], made[1]))
+    left, _, top, _ = [*padding[1], 0, 0][:4]
+    return _made(sources, (axes[0].windowed(1, 1, 1, top), axes[1].windowed(1, 1, 1, left)))
 
 
 def pooled(_call: Call, sources: Sequence[Source], shape: Shape) -> Places | None:
@@ -167,7 +175,7 @@ def pooled(_call: Call, sources: Sequence[Source], shape: Shape) -> Places | Non
             made.append(axis.windowed(before // after, before // after, 1, 0))
         else:
             made.append(axis.resized(before, after, (before / after - 1) / 2 + 1 - 1 / after))
-    return Places(NCHW, (made[0], made[1]))
+    return _made(sources, made)
 
 
 def resized(call: Call, sources: Sequence[Source], shape: Shape) -> Places | None:
@@ -193,7 +201,7 @@ def resized(call: Call, sources: Sequence[Source], shape: Shape) -> Places | Non
             continue
         reach = {"bicubic": 2.0, "nearest": (larger + 1) / 2}.get(call["mode"], 1.0)
         made.append(axis.resized(before, after, moved + reach * (larger if call["antialias"] else 1)))
-    return Places(NCHW, (made[0], made[1]))
+    return _made(sources, made)
 
 
 def reduced(call: Call, sources: Sequence[Source], shape: Shape) -> Places | None:
@@ -253,20 +261,60 @@ def permuted(call: Call, sources: Sequence[Source], shape: Shape) -> Places | No
     return Places((down, across), source.places.axes)
 
 
+def trailing_count(call: Call) -> int:
+    """How many of the last dimensions a call mixes: a fully connected layer one, a normalisation those it names."""
+    if "normalized_shape" not in call.operation.parameters:
+        return 1
+    named = call["normalized_shape"]
+    return 1 if isinstance(named, int) else len(named)
+
+
 def trailing(call: Call, sources: Sequence[Source], shape: Shape) -> Places | None:
-    """What mixes the last dimensions alone: of a fully connected layer one, of a normalisation those it names."""
-    count = len(call["normalized_shape"]) if "normalized_shape" in call.operation.parameters else 1
+    """What mixes the last dimensions alone."""
+    count = trailing_count(call)
     places = sources[0].places
     if places is None or any(dim >= -count for dim in places.dims):
         return None
     return local(call, sources, shape)
 
 
+def mixed(call: Call, sources: Sequence[Source], shape: Shape) -> Places | None:
+    """What mixes all along dimensions, one or several."""
+    given, places = call["dim"], sources[0].places
+    dims = [given] if isinstance(given, int) else given
+    if places is None or not isinstance(dims, (list, tuple)) or not all(isinstance(dim, int) for dim in dims):
+        return None
+    over = {dim if dim < 0 else dim - len(sources[0].shape) for dim in dims}
+    return None if over & set(places.dims) else local(call, sources, shape)
+
+
+def shuffled(_call: Call, sources: Sequence[Source], shape: Shape) -> Places | None:
+    """Places made of channels, or the other way round."""
+    axes = _map(sources, shape)
+    if axes is None:
+        return None
+    before, after = sources[0].shape[-2:], shape[-2:]
+    made = [axis.shuffled(b, a) for axis, b, a in zip(axes, before, after, strict=True)]
+    return _made(sources, made)
+
+
 def sliced(call: Call, sources: Sequence[Source], shape: Shape) -> Places | None:
-    """One of several maps, or the part of a map that keeps all places."""
-    index = call.node.args[1]
+    """One of several maps, or a part of a map."""
+    index, source = known(call.node.args[1]), sources[0]
     if isinstance(index, int):
-        return local(call, sources, shape) if len(shape) == len(sources[0].shape) else None
+        return local(call, sources, shape) if len(shape) == len(source.shape) else None
     parts = index if isinstance(index, tuple) else (index,)
-    # Where a slice leaves as many places, they are the same ones.
-    return local(call, sources, shape) if all(part is Ellipsis or isinstance(part, slice) for part in parts) else None
+    if source.places is None or not all(part is Ellipsis or isinstance(part, slice) for part in parts):
+        return None
+    if Ellipsis in parts:
+        at = parts.index(Ellipsis)
+        parts = (*parts[:at], *[slice(None)] * (len(source.shape) - len(parts) + 1), *parts[at + 1 :])
+    axes = []
+    for axis, dim in zip(source.places.axes, source.places.dims, strict=True):
+        place = dim + len(source.shape)
+        part = parts[place] if place < len(parts) else slice(None)
+        if not all(end is None or isinstance(end, int) for end in (part.start, part.stop, part.step)):
+            return None
+        begin, _, step = part.indices(source.shape[dim])
+        axes.append(axis.windowed(1, step, 1, -begin))
+    return Places(source.places.dims, (axes[0], axes[1]))

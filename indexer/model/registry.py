@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from evigraph.indexer.model.geometry import Places
+from evigraph.indexer.model.reach import Reach
 
 Pair = tuple[int, int]
 """Of a height and a width."""
@@ -22,10 +23,39 @@ Shapes = Mapping[fx.Node, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Source:
-    """An input of an operation that depends on the pixels: its shape, and where its places lie; None for no places."""
+    """An input of an operation that depends on the pixels.
+
+    Attributes:
+        shape: of the tensor, or of the first of several.
+        places: where its places lie; None for no places.
+        reach: the pixels that its values depend on; a list for several tensors.
+        node: that makes it.
+    """
 
     shape: tuple[int, ...]
     places: Places | None
+    reach: Reach | list[Reach]
+    node: fx.Node
+
+
+Found = Reach | list[Reach] | None
+Run = Callable[[Sequence[Tensor]], Any]
+"""A call as a function of its inputs that depend on the pixels."""
+
+
+@dataclass(frozen=True)
+class Movement:
+    """What a kind of operation does to places; the kinds are in `indexer.model.movements`.
+
+    Attributes:
+        places: where the places of an output lie, from the call, its inputs and the output's shape; None for a kind
+            that has none, and where this function cannot say.
+        reach: the pixels that its values depend on, from the same and from the call as a function; None where each
+            depends on all of the inputs.
+    """
+
+    places: Callable[[Call, Sequence[Source], tuple[int, ...]], Places | None] | None
+    reach: Callable[[Call, Sequence[Source], tuple[int, ...], Run], Found]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +70,7 @@ class Operation:
         in_place: each function that writes into its input, and the one that does the same without.
         parameters: name and default of what a function takes after its input, in order; modules have them as
             attributes.
-        places: where the places of its output lie, from the call, its inputs and its output's shape; None where each
-            depends on all of the input, and where this function cannot say.
+        places: what it does to places; None where each value depends on all of the inputs.
         activation: whether it is an activation function, which makes a map post-activation.
         guided: whether guided backpropagation lets only positive gradients back through it.
         rearranges: whether it only moves values, so that a post-activation map stays one.
@@ -54,7 +83,7 @@ class Operation:
     methods: tuple[str, ...] = ()
     in_place: Mapping[Callable[..., Any], Callable[..., Any]] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    places: Callable[[Call, Sequence[Source], tuple[int, ...]], Places | None] | None = None
+    places: Movement | None = None
     activation: bool = False
     guided: bool = False
     rearranges: bool = False
@@ -62,6 +91,7 @@ class Operation:
 
 
 UNKNOWN = Operation("unknown")
+_VALUE = "evigraph_value"
 
 OPERATIONS: list[Operation] = []
 _BY_KEY: dict[Any, Operation] = {}
@@ -130,12 +160,13 @@ class Call:
         if self.module is not None:
             return getattr(self.module, name, default)
         place = list(self.operation.parameters).index(name) + 1
-        return self.node.args[place] if place < len(self.node.args) else self.node.kwargs.get(name, default)
+        given = self.node.args[place] if place < len(self.node.args) else self.node.kwargs.get(name, default)
+        return known(given)
 
     @property
     def rest(self) -> Sequence[Any]:
         """The arguments after the input, which may be given one by one or as one sequence: x.permute(0, 2, 1)."""
-        rest = self.node.args[1:] or tuple(self.node.kwargs.values())
+        rest: Any = known(self.node.args[1:] or tuple(self.node.kwargs.values()))
         return rest[0] if len(rest) == 1 and isinstance(rest[0], (list, tuple)) else rest
 
     @property
@@ -170,6 +201,16 @@ class Call:
             return lambda value: getattr(value, name)(*rest, **kwargs)
         target = node.target
         return lambda value: target(value, *rest, **kwargs)
+
+
+def remember(node: fx.Node, value: Any) -> None:
+    """Keep what a node gives where it is no tensor, as a size is, so that calls which take it can be read."""
+    node.meta[_VALUE] = value
+
+
+def known(argument: Any) -> Any:
+    """An argument of a call, where values that are no tensors (a size) have the place of the nodes that give them."""
+    return fx.map_arg(argument, lambda node: node.meta.get(_VALUE, node))
 
 
 def call_of(node: fx.Node, root: nn.Module, shapes: Shapes | None = None) -> Call:

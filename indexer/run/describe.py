@@ -7,10 +7,10 @@ from importlib.metadata import version
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.samples import DataSource
 from evigraph.indexer.engine.network import Network
-from evigraph.indexer.model.loading import LoadedModel
 from evigraph.indexer.pictures.thumbnails import picture_settings
 from evigraph.indexer.run.settings import IndexSettings
 from evigraph.indexer.shards.folder import ClassRow, ContextLabelRow, LayerRow, RunDescription
+from evigraph.indexer.weights.loading import LoadedModel
 
 
 def describe(

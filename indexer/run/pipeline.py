@@ -23,7 +23,6 @@ from evigraph.indexer.data.loader import default_workers, iterate_chunks, unname
 from evigraph.indexer.data.sources import open_source
 from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.model.graph import frozen
-from evigraph.indexer.model.loading import LoadedModel, importable_here, load_model
 from evigraph.indexer.pictures.guided import make_guided
 from evigraph.indexer.run.attack import Attacker
 from evigraph.indexer.run.batch import NOT_FINITE, PRECISIONS, Arithmetic, BatchIndexer, precision
@@ -34,6 +33,7 @@ from evigraph.indexer.run.report import IndexReport, report_of, with_accuracy_no
 from evigraph.indexer.run.rows import ShardRows
 from evigraph.indexer.run.settings import IndexSettings
 from evigraph.indexer.shards.folder import RunDescription, RunFolder
+from evigraph.indexer.weights.loading import LoadedModel, importable_here, load_model
 from evigraph.schema.errors import DataError, ModelError
 
 ONE_LOGIT = ("negative", "positive")

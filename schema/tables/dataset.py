@@ -41,7 +41,8 @@ class Run(Base):
 class Layer(Base):
     """A feature map that was decomposed: 0 is the lowest, the highest id is `logits`.
 
-    stride and receptive_field are in input pixels; null where the network could not be traced.
+    stride and receptive_field are in input pixels; null where the network could not be traced. Where values depend on
+    all of the input the field is that, and the stride null if nothing says where a place lies.
     """
 
     __tablename__ = "layer"

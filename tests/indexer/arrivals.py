@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -34,3 +38,49 @@ def reach(arrivals: Arrivals, y: int, x: int) -> tuple[int, int, int, int]:
         lines = torch.nonzero(arrived[:, y, x])[:, 0]
         box += [int(lines[0]), int(lines[-1]) + 1]
     return box[0], box[1], box[2], box[3]
+
+
+def gradient_boxes(
+    model: nn.Module, module: str, pixels: Tensor, channel: Tensor, y: Tensor, x: Tensor
+) -> list[tuple[int, int, int, int]]:
+    """The box of the pixels that each value's gradient reaches, in these very images.
+
+    Args:
+        model: any network.
+        module: path of the module whose output the map is.
+        pixels: (values, 3, height, width), the image of each value.
+        channel: (values,) int64, the values' channels.
+        y: (values,) int64, their places in the map.
+        x: (values,) int64.
+
+    Returns:
+        (top, bottom, left, right) of each; the whole image where no pixel matters.
+    """
+    caught: list[Tensor] = []
+
+    def stop(_module: nn.Module, _args: Any, output: Tensor) -> None:
+        caught.append(output)
+        raise _Caught  # what runs afterwards may write into it
+
+    handle = model.get_submodule(module).register_forward_hook(stop)
+    try:
+        with torch.enable_grad():
+            leaf = pixels.detach().requires_grad_()
+            with suppress(_Caught):
+                model(leaf.clone())  # a copy, since the network may write into its input
+            rows = torch.arange(len(pixels), device=pixels.device)
+            (gradient,) = torch.autograd.grad(caught[0][rows, channel, y, x].sum(), leaf, materialize_grads=True)
+    finally:
+        handle.remove()
+    reached = (gradient != 0).any(1).cpu()
+    return [(*_span(pixels_of.any(1)), *_span(pixels_of.any(0))) for pixels_of in reached]
+
+
+class _Caught(Exception):  # noqa: N818 - ends a forward pass that has come far enough
+    pass
+
+
+def _span(flags: Tensor) -> tuple[int, int]:
+    """[begin, end) of the flags that are set; all of them where none is."""
+    places: Sequence[int] = torch.nonzero(flags)[:, 0].tolist()
+    return (places[0], places[-1] + 1) if places else (0, len(flags))

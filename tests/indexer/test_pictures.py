@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,17 @@ def test_boxes_stay_within_the_input() -> None:
         assert 0 <= box.top < box.bottom <= 40
         assert 0 <= box.left < box.right <= 40
     assert LayerGeometry((8.0, 8.0), (16.0, 16.0), None).box(1, 1, 40) == (0, 0, 40, 40)
+
+
+def test_layers_that_are_turned_or_shifted_list_their_spans() -> None:
+    """Each row and column of places has a field of its own; crops are cut by them."""
+    spans = (((8, 12), (4, 8), (0, 4)), ((0, 6), (6, 12)))
+    flipped, turned = (LayerGeometry((2.0, 3.0), (4.0, 6.0), 6, spans, turned=turned) for turned in (False, True))
+    assert flipped.box(0, 1, 12) == (8, 6, 12, 12)
+    assert turned.box(1, 0, 12) == flipped.box(0, 1, 12)
+    even = LayerGeometry((1.0, 1.0), (2.0, 2.0), 3)
+    for settings in (PictureSettings(12, (flipped, turned)), PictureSettings(12, (even,))):
+        assert PictureSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
 
 
 def explained(count: int) -> tuple[nn.Module, Any, Roots, list[LevelEdges], dict[str, Any]]:

@@ -20,17 +20,16 @@ from evigraph.indexer.data.loader import Batch, iterate_batches
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.sources import open_source
 from evigraph.indexer.engine.network import prepare
-from evigraph.indexer.model.geometry import gradient_boxes
 from evigraph.indexer.model.graph import frozen
-from evigraph.indexer.model.loading import load_model
 from evigraph.indexer.run.pipeline import index
 from evigraph.indexer.run.settings import Execution, IndexSettings
 from evigraph.indexer.verify.disturb import blurred
 from evigraph.indexer.verify.means import sample_ids
 from evigraph.indexer.verify.settings import VerifySettings
+from evigraph.indexer.weights.loading import load_model
 from evigraph.schema.errors import NotFoundError, RunFolderError, UsageError
 from tests.indexer import networks
-from tests.indexer.arrivals import Arrivals, arrivals_at, reach
+from tests.indexer.arrivals import Arrivals, arrivals_at, gradient_boxes, reach
 from tests.support import PATIENCE_S, tiny
 
 SIDE = 65

@@ -19,7 +19,7 @@ import torchvision
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from evigraph.indexer.model.loading import LoadedModel, load_model
+from evigraph.indexer.weights.loading import LoadedModel, load_model
 from evigraph.schema.errors import ModelError, NotFoundError
 from tests.conftest import Cli
 from tests.reports.table import report

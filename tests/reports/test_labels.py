@@ -14,9 +14,9 @@ from PIL import Image
 from evigraph.indexer.data.classes import ClassEntry, ClassList, read_classes
 from evigraph.indexer.data.samples import DataSource
 from evigraph.indexer.data.sources import open_source
-from evigraph.indexer.model import loading
 from evigraph.indexer.run import pipeline
 from evigraph.indexer.run.report import accuracy_note
+from evigraph.indexer.weights import loading
 from evigraph.schema.errors import EvidenceError
 from tests.conftest import Cli
 from tests.reports.table import report

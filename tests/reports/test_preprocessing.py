@@ -15,8 +15,8 @@ from torch import nn
 from torchvision import models as zoo
 
 from evigraph.indexer.data.preprocess import IMAGENET, Preprocessing
-from evigraph.indexer.model import published
-from evigraph.indexer.model.loading import LoadedModel, load_model
+from evigraph.indexer.weights import published
+from evigraph.indexer.weights.loading import LoadedModel, load_model
 from tests.conftest import Cli
 from tests.reports.table import report
 from tests.support import tiny

@@ -129,6 +129,18 @@ def test_maps(client: TestClient, answer: dict[str, Any]) -> None:
                 assert heat[y : y + cell, x : x + cell, :3].sum(2).max() >= heat[..., :3].sum(2).max() * 0.6
 
 
+def test_heat_map_of_a_layer_that_is_upside_down() -> None:
+    """Where each row of places has a field of its own, a place is drawn where its own lies."""
+    spans = (((8, 12), (4, 8), (0, 4)), ((0, 6), (6, 12)))
+    values = np.array([[255, 0], [0, 0], [0, 0]], np.uint8)
+    stored = StoredMap(encoded_map(values), 0, 0, 3, 2, 3, 2)
+    geometry = LayerGeometry((2.0, 3.0), (4.0, 6.0), 6, spans)
+    with Image.open(io.BytesIO(heat_map(stored, geometry, (12, 12), None))) as picture:
+        opaque = np.asarray(picture)[..., 3]
+    assert opaque[11, 0] == opaque.max() > 0
+    assert opaque[0, 0] == opaque[11, 11] == 0
+
+
 def test_a_map_lies_where_its_fields_are() -> None:
     """One bright place of a layer of stride 8 is brightest at the middle of its field, and half as bright half way."""
     values = np.zeros((1, 1), np.uint8) + 255

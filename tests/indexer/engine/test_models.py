@@ -14,7 +14,7 @@ from torch import nn
 from torchvision import models
 
 from evigraph.indexer.data.preprocess import IMAGENET
-from evigraph.indexer.model.loading import digest_of, importable_here, load_model, read_state_dict
+from evigraph.indexer.weights.loading import digest_of, importable_here, load_model, read_state_dict
 from evigraph.schema.errors import ModelError, NotFoundError
 from tests.support import tiny
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -86,6 +87,8 @@ def test_normalisation() -> None:
         nn.Sigmoid(),
         nn.Tanh(),
         nn.LeakyReLU(0.1),
+        nn.PReLU(),
+        nn.PReLU(5, 0.1),
         nn.ELU(),
         nn.Hardtanh(-0.5, 0.5),
         nn.Softplus(),
@@ -102,6 +105,7 @@ def test_normalisation() -> None:
 def test_activation_function(function: nn.Module, last: bool) -> None:
     # Where it comes last, a negative value of the upper layer is decomposed with its sign turned.
     torch.manual_seed(0)
+    function = copy.deepcopy(function)
     steps = [conv(4, 5), function] if last else [conv(4, 5), function, conv(5, 3)]
     assert_exact(*small(nn.Sequential(*steps)))
 
@@ -300,10 +304,11 @@ def test_head(head: Callable[[], nn.Module]) -> None:
         lambda: nn.Conv2d(4, 4, 3, padding="same"),
         lambda: Function(lambda x: x + x),
         lambda: Function(lambda x: torch.cat([x, x], 2)),
-        lambda: nn.PReLU(4),
+        lambda: Function(lambda x, a: F.prelu(x, a.weight), nn.PReLU(4)),
+        lambda: Function(lambda x: F.pad(x, (0, 0, 0, 0, 1, 2))),
         lambda: nn.GroupNorm(2, 4),
     ],
-    ids=["border", "ceil", "divisor", "power", "gate", "reflect", "same", "twice", "rows", "prelu", "norm"],
+    ids=["border", "ceil", "divisor", "power", "gate", "reflect", "same", "twice", "rows", "prelu", "channels", "norm"],
 )
 def test_what_has_no_rule_is_exact_by_autograd(body: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)

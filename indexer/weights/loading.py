@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from torchvision import models as zoo
 
 from evigraph.indexer.data.preprocess import IMAGENET, Preprocessing
-from evigraph.indexer.model.checkpoints import StateDict, read_checkpoint, weights_file
-from evigraph.indexer.model.downloads import is_download_error, quick_to_fail
-from evigraph.indexer.model.fitting import fitted
-from evigraph.indexer.model.published import (
+from evigraph.indexer.weights.checkpoints import StateDict, read_checkpoint, weights_file
+from evigraph.indexer.weights.downloads import is_download_error, quick_to_fail
+from evigraph.indexer.weights.fitting import fitted
+from evigraph.indexer.weights.published import (
     build_options,
     categories_of,
     described,
@@ -34,7 +34,7 @@ from evigraph.indexer.model.published import (
     origin_of,
     preprocessing_of,
 )
-from evigraph.indexer.model.usable import check_finite, check_module
+from evigraph.indexer.weights.usable import check_finite, check_module
 from evigraph.schema.errors import ModelError, NotFoundError, UsageError
 
 

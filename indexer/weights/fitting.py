@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from evigraph.indexer.model.checkpoints import Checkpoint, Held, StateDict
-from evigraph.indexer.model.prefixes import WRAPPERS, beginning, prefixes_of, under, without_wrappers
-from evigraph.indexer.model.usable import check_finite
-from evigraph.indexer.model.versions import adapt, with_present_names
+from evigraph.indexer.weights.checkpoints import Checkpoint, Held, StateDict
+from evigraph.indexer.weights.prefixes import WRAPPERS, beginning, prefixes_of, under, without_wrappers
+from evigraph.indexer.weights.usable import check_finite
+from evigraph.indexer.weights.versions import adapt, with_present_names
 from evigraph.schema.errors import ModelError
 
 _COUNTERS = frozenset({"total_ops", "total_params", "n_averaged"})

@@ -19,7 +19,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from evigraph.indexer.model.unpickling import Placeholder, load_pickled
+from evigraph.indexer.weights.unpickling import Placeholder, load_pickled
 from evigraph.schema.errors import ModelError, NotFoundError
 
 StateDict = dict[str, Tensor]
