@@ -20,7 +20,6 @@ import argparse
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -67,9 +66,9 @@ class Agreement:
             self.examples.append(f"{node}: {why}")
 
 
-def by_autograd(model: nn.Module, size: int, layers: Sequence[str] | None = None) -> Network:
+def by_autograd(model: nn.Module, *arguments: Any) -> Network:
     """A network whose every segment is decomposed by autograd, over the layers that windows would take."""
-    network = prepare(model, size, layers)
+    network = prepare(model, *arguments)
     why: list[str | None] = ["autograd is what windows are compared with"] * len(network.layers)
     return replace(network, recorder=HookedRecorder(model, network.layers), fallbacks=why)
 

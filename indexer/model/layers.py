@@ -53,7 +53,7 @@ class FeatureMap:
         post_activation: whether its values come out of an activation function.
         cut: whether all information from the input to the logits passes through it.
         class_map: whether its spatial mean or maximum is the logits.
-        call: the module and which of its calls gives the map, from 0; where the network could not be traced.
+        call: the module and which of its calls gives the map, from 0; ("", 0) where none does.
         node: the traced operation; None where the network could not be traced.
         geometry: where its places lie in the input; None likewise.
     """
@@ -120,6 +120,7 @@ def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[Feature
                 post_activation=node in survey.post_activation,
                 cut=node in passed_by_all,
                 class_map=_is_class_map(value, logits),
+                call=(path, 0) if graph.outputs.get(node) else ("", 0),
                 node=node,
                 geometry=survey.tracker.geometry(node),
             )
@@ -302,7 +303,8 @@ class _Survey:
             self._settled.add(node)
         self.tracker.see(call, value)
         places = self.tracker.places.get(node)
-        if isinstance(value, Tensor) and value.ndim == 4 and places and places.dims in _OF_MAPS and not is_input(node):
+        is_map = isinstance(value, Tensor) and value.ndim == 4 and len(value) == 1  # not some images of a batch
+        if is_map and places and places.dims in _OF_MAPS and not is_input(node):
             self.maps[node] = value
             if node in self._settled:
                 self.post_activation.add(node)
