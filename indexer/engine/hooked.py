@@ -81,15 +81,18 @@ class HookedRecorder:
         """
         features: dict[int, Tensor] = {}
         edges: dict[int, GradientEdge] = {}
+        copies: dict[int, Tensor] = {}
 
         def keep(path: str, call: int, _module: nn.Module, output: Any) -> None:
             level = self._level.get((path, call))
             if level is not None:
                 if not output.requires_grad:
                     raise no_gradient(self._layers[level].module)
-                # A copy, since code between modules may write into it.
-                features[level] = output.detach().clone()
                 edges[level] = get_gradient_edge(output)
+                # A copy, since code between modules may write into it; a gradient starts there as it would at the map.
+                with torch.enable_grad():
+                    copies[level] = output.clone()
+                features[level] = copies[level].detach()
 
         _, logits = differentiable(self.model, pixels, keep)
         check_logits(logits, len(pixels))
@@ -99,7 +102,7 @@ class HookedRecorder:
         if not logits.requires_grad:
             raise no_gradient(self._layers[-1].module)
         levels = range(len(self._layers))
-        uppers = [*((features[level], edges[level]) for level in levels[1:]), (logits.detach(), logits)]
+        uppers = [*((features[level], copies[level]) for level in levels[1:]), (logits.detach(), logits)]
         segments = [
             AutogradSegment(features[level], upper, (edges[level], end))
             for level, (upper, end) in zip(levels, uppers, strict=True)

@@ -13,7 +13,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -210,14 +210,14 @@ def observe(model: nn.Module, pixels: Tensor, class_count: int) -> Observation:
     leaves, logits = differentiable(model, pixels, see)
     nodes: list[Any] = []
     if logits.requires_grad:
-        nodes = next((found for leaf in leaves if (found := _between(logits, leaf))), [])
+        leaf, nodes = next(((leaf, found) for leaf in leaves if (found := _between(logits, leaf))), (leaves[0], []))
     if not nodes:
         where = f"; module {blocked[0]} is the first whose output has none" if blocked else ""
         raise ModelError(
             f"no gradient runs from the logits of {type(model).__name__} to its maps{where}: {CUT_OFF}, and evidence "
             "is made of gradients; give a network without"
         )
-    return _read(outputs, nodes)
+    return _read(outputs, nodes, _shapes(nodes, logits, leaf))
 
 
 def _between(logits: Tensor, leaf: Tensor) -> list[Any]:
@@ -241,7 +241,7 @@ def _between(logits: Tensor, leaf: Tensor) -> list[Any]:
     return [node for node in order if node in above] if source in seen else []
 
 
-def _read(outputs: list[Output], nodes: list[Any]) -> Observation:
+def _read(outputs: list[Output], nodes: list[Any], shapes: dict[Any, tuple[int, ...]]) -> Observation:
     position = {node: place for place, node in enumerate(nodes)}
     furthest_user = list(range(len(nodes)))
     ways: dict[Any, set[int]] = {}
@@ -266,7 +266,7 @@ def _read(outputs: list[Output], nodes: list[Any]) -> Observation:
     # Before the first convolution there is the input, as it is or normalised.
     start = next((place for place, node in enumerate(nodes) if "onvolution" in node.name()), 0)
     for place, node in enumerate(nodes):
-        shape = _shape(node)
+        shape = shapes.get(node, ())
         if node not in cuts or place < start:
             continue
         if len(shape) == 4 and node not in channels_last:
@@ -294,10 +294,31 @@ def _order(node: Any) -> tuple[int, ...]:
     return tuple(dim % 2**64 if dim < 2**63 else (dim - 2**64) % len(dims) for dim in dims)
 
 
-def _shape(node: Any) -> tuple[int, ...]:
-    """Of an operation's first output."""
-    found = getattr(node, "_input_metadata", None)
+def _shapes(nodes: list[Any], logits: Tensor, leaf: Tensor) -> dict[Any, tuple[int, ...]]:
+    """Of each operation's first output."""
+    if all(hasattr(node, "_input_metadata") for node in nodes):
+        return {node: _stated_shape(node) for node in nodes}
+    # Before torch 2.5 only the gradients that arrive tell.
+    shapes: dict[Any, tuple[int, ...]] = {}
+
+    def see(node: Any) -> Callable[..., None]:
+        def note(gradients: Sequence[Tensor | None]) -> None:
+            shapes[node] = () if gradients[0] is None else tuple(gradients[0].shape)
+
+        return note
+
+    handles = [node.register_prehook(see(node)) for node in nodes]
     try:
-        return tuple(found[0].shape) if found else ()
-    except (RuntimeError, AttributeError):
+        with suppress(RuntimeError):  # it writes over what autograd kept
+            torch.autograd.grad(logits.sum(), leaf, retain_graph=True, allow_unused=True)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return shapes
+
+
+def _stated_shape(node: Any) -> tuple[int, ...]:
+    try:
+        return tuple(node._input_metadata[0].shape)
+    except (RuntimeError, AttributeError, IndexError):
         return ()

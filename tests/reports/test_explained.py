@@ -77,9 +77,7 @@ def assert_explained(model: nn.Module, layers: Sequence[str] = LAYERS, network: 
     places: dict[str, tuple[Any, Tensor]] = {}
     handles = [
         model.get_submodule(path).register_forward_hook(
-            lambda _m, _a, output, path=path: places.__setitem__(
-                path, (get_gradient_edge(output), output.detach().clone())
-            )
+            lambda _m, _a, output, path=path: places.__setitem__(path, (get_gradient_edge(output), output.clone()))
         )
         for path in layers
     ]
@@ -88,23 +86,23 @@ def assert_explained(model: nn.Module, layers: Sequence[str] = LAYERS, network: 
     for handle in handles:
         handle.remove()
     torch.testing.assert_close(record.logits, logits.detach())
-    uppers = [*(places[path] for path in layers[1:]), (logits, logits.detach())]
-    for path, (edge, upper), maps, segment_features in zip(layers, uppers, found, record.features, strict=True):
+    uppers = [*(places[path][1] for path in layers[1:]), logits]
+    for path, upper, maps, segment_features in zip(layers, uppers, found, record.features, strict=True):
         begin, lower = places[path]
-        torch.testing.assert_close(segment_features, lower)
-        torch.testing.assert_close(maps, own_maps(begin, lower, edge, upper, everywhere(upper)))
+        torch.testing.assert_close(segment_features, lower.detach())
+        torch.testing.assert_close(maps, own_maps(begin, lower.detach(), upper, everywhere(upper.detach())))
     return network
 
 
-def own_maps(begin: Any, lower: Tensor, end: Any, upper: Tensor, decisions: Decisions) -> Tensor:
+def own_maps(begin: Any, lower: Tensor, upper: Tensor, decisions: Decisions) -> Tensor:
     """Gradient times feature by the network's own backward pass, one decision at a time."""
     maps = []
     whole = upper if upper.ndim == 4 else upper[:, :, None, None]
     for row in range(len(decisions)):
         d = decisions.at(torch.tensor([row]))
-        seed = torch.zeros_like(whole)
+        seed = torch.zeros_like(whole, requires_grad=False)
         seed[d.image, d.channel, d.y, d.x] = d.sign.to(seed.dtype)
-        (gradient,) = torch.autograd.grad(end, begin, seed.view_as(upper), retain_graph=True)
+        (gradient,) = torch.autograd.grad(upper, begin, seed.view_as(upper), retain_graph=True)
         maps.append((gradient * lower)[d.image[0]])
     return torch.stack(maps)
 
@@ -263,7 +261,7 @@ ROUND = Round.apply
 SAME = Same.apply
 
 
-@torch.library.custom_op("evigraph_tests::doubled", mutates_args=())
+@torch.library.custom_op("evigraph_tests::doubled", mutates_args=(), schema="(Tensor x) -> Tensor")
 def doubled(x: Tensor) -> Tensor:
     """Twice the input; its backward pass says thrice."""
     return x * 2

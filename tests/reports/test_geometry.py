@@ -16,6 +16,7 @@ from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.model.layers import FeatureMap
 from evigraph.schema.database import open_read_only
 from tests.conftest import Cli
+from tests.indexer.engine.test_geometry import channels_shuffle
 from tests.reports.table import report
 from tests.support import tiny
 
@@ -173,7 +174,7 @@ MOVED: dict[str, Callable[[], nn.Module]] = {
     "shift of channels": lambda: Of(lambda x: torch.cat([x[:, :2].roll(1, 3), x[:, 2:].roll(-1, 3)], 1)),
     "every other pixel": lambda: Of(lambda x: x[:, :, 1::2, ::2]),
     "wrapped padding": lambda: conv(padding_mode="circular"),
-    "channels shuffled": lambda: nn.ChannelShuffle(2),
+    **({"channels shuffled": lambda: nn.ChannelShuffle(2)} if channels_shuffle() else {}),
     "windows by views": lambda: Of(lambda x: x.unflatten(2, (4, -1)).unflatten(4, (4, -1)).mean((3, 5))),
 }
 
