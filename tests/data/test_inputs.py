@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 from timm.data.transforms_factory import create_transform
@@ -86,6 +87,9 @@ def test_channels_of_an_array_take_the_way_of_grey_images() -> None:
 )
 def test_timm_configurations(config: dict[str, Any], interpolation: str) -> None:
     """As timm's own transform for evaluation."""
+    height, width = config["input_size"][1:]
+    if interpolation == "bicubic" and height != width and "crop_mode" not in config and timm.__version__ < "1":
+        pytest.skip("timm before 1.0 resizes to such inputs by bilinear interpolation whatever is asked for")
     whole = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4), "interpolation": interpolation} | config
     own = create_transform(**whole, is_training=False)
     settings = Preprocessing.from_timm(whole)

@@ -10,6 +10,7 @@ import unicodedata
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,9 +83,8 @@ class TestTypes:
     def test_what_pillow_reads_is_indexed(self, tmp_path: Path, name: str, kind: str) -> None:
         if kind not in Image.SAVE:
             pytest.skip(f"this Pillow has no {kind}")
-        noise().save(
-            tmp_path / name, format=kind, **{"WEBP": {"lossless": True}, "ICO": {"sizes": [(SIDE, SIDE)]}}.get(kind, {})
-        )
+        options: dict[str, dict[str, Any]] = {"WEBP": {"lossless": True}, "ICO": {"sizes": [(SIDE, SIDE)]}}
+        noise().save(tmp_path / name, format=kind, **options.get(kind, {}))
         source = open_source(f"folder:{tmp_path}", None, 3)
         assert uris(source) == [name]
         with Image.open(tmp_path / name) as stored:

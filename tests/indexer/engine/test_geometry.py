@@ -44,7 +44,7 @@ def channels_shuffle() -> bool:
 
 def map_of(network: Network, side: int = SIDE) -> FeatureMap:
     pixels = torch.randn(1, 3, side, side, dtype=torch.float64)
-    maps = feature_maps(trace(network, pixels), network, pixels)
+    maps = feature_maps(trace(network), network, pixels)
     return next(m for m in maps if "body" in m.aliases)
 
 
@@ -175,7 +175,7 @@ def weighed(x: Tensor, conv: nn.Conv2d) -> Tensor:
 
 def blurred(x: Tensor) -> Tensor:
     """Anti-aliased downsampling by a fixed kernel."""
-    kernel = torch.tensor([1.0, 2.0, 1.0], dtype=x.dtype)
+    kernel = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64)
     return F.conv2d(
         F.pad(x, (1, 1, 1, 1), mode="reflect"), (kernel[:, None] * kernel).expand(4, 1, 3, 3), None, 2, 0, 1, 4
     )
