@@ -37,7 +37,7 @@ test: check-style  ## style, types and every test; no network is used (JOBS=2 pr
 	$(PYTEST)
 
 # Both ends of every range, in environments of their own (6 GB each, of which torch is most).
-AT_THE_ENDS := tests/indexer tests/data tests/demo tests/database tests/graphapi
+AT_THE_ENDS := tests/indexer tests/data tests/demo tests/database tests/graphapi tests/reports tests/fuzz
 
 test-oldest: .venv-oldest/.installed  ## numerics, database and service on the oldest supported versions
 	.venv-oldest/bin/python -m pytest -W default $(AT_THE_ENDS)  # old libraries warn of newer ones beside them

@@ -17,12 +17,13 @@ from torch import Tensor, fx, nn
 
 from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.engine.windowed import WindowedRecorder
-from evigraph.indexer.evidence.decisions import Decisions, Segment
+from evigraph.indexer.evidence.decisions import Decisions
 from evigraph.indexer.evidence.record import Record
 from evigraph.indexer.model.graph import frozen, trace
 from evigraph.indexer.model.layers import choose_layers, feature_maps
 from evigraph.schema.errors import EvidenceError
 from tests.fuzz.networks import draw
+from tests.indexer.exactness import engine_maps
 from tests.support import FUZZ
 
 DECISIONS, PLACES, INPUTS = 24, 5, 3
@@ -116,7 +117,7 @@ def check_maps(recorder: WindowedRecorder, record: Record, pixels: Tensor, seed:
         (source, target), other = ((sources[level], targets[level]) for sources, targets in lies)
         close(record.features[level], source.detach())
         decisions = some(target.detach(), seed)
-        found = maps_of(segment, decisions, source)
+        found = engine_maps(segment, decisions, source.shape, of_sums=1e-5)
         try:
             close(found, by_autograd(source, target, decisions))
         except AssertionError:
@@ -153,29 +154,6 @@ def some(value: Tensor, seed: int) -> Decisions:
     image, channel, y, x = torch.unravel_index(flat, whole.shape)
     sign = torch.where((whole.flatten()[flat] < 0) & (value.ndim == 4), -1, 1)
     return Decisions(image, channel, y, x, sign)
-
-
-def maps_of(segment: Segment, decisions: Decisions, source: Tensor) -> Tensor:
-    """The engine's activation maps, put into whole maps: (decisions, channels, height, width)."""
-    _, channels, height, width = source.shape
-    found = torch.zeros(len(decisions), channels, height, width, dtype=torch.float64)
-    for part in segment.activation_maps(decisions):
-        row = torch.arange(len(part.rows)).repeat_interleave(channels)
-        channel = torch.arange(channels).repeat(len(part.rows))
-        maps, top, left = part.of(row, channel)
-        y = (top[:, None] + torch.arange(maps.shape[1]))[:, :, None].expand(maps.shape)
-        x = (left[:, None] + torch.arange(maps.shape[2]))[:, None, :].expand(maps.shape)
-        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        assert not maps[~inside].any()
-        edge = torch.arange(len(row))[:, None, None].expand(maps.shape)
-        flat = torch.zeros(len(row), height, width, dtype=torch.float64)
-        flat[edge[inside], y[inside], x[inside]] = maps[inside].double()
-        found[part.rows] = flat.view(-1, channels, height, width)
-        sums = found[part.rows].sum((2, 3))
-        # The engine adds up in single precision.
-        slack = 1e-5 * float(found[part.rows].abs().sum((2, 3)).max()) + 1e-12
-        torch.testing.assert_close(part.sums.double(), sums, rtol=1e-5, atol=slack)
-    return found
 
 
 def by_autograd(source: Tensor, target: Tensor, decisions: Decisions) -> Tensor:
