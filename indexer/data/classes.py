@@ -88,7 +88,8 @@ class ClassList:
     def match_loosely(self, text: str) -> int | None:
         """As `match`, else the class of that name without regard to case, spaces, hyphens, underscores, dots, slashes.
 
-        Of a class's name such as "tench, Tinca tinca" each part counts where no whole name fits; of `text` the first.
+        Of a class's name such as "tench, Tinca tinca" each part counts where no whole name fits; of `text` the first,
+        unless another is the name of another class.
 
         Raises:
             AmbiguousError: several classes have that name.
@@ -96,10 +97,19 @@ class ClassList:
         index = self.match(text)
         if index is not None:
             return index
-        for form in (plain(text), plain(text.partition(",")[0])):
-            for of in self._by_plain:
-                if form and form in of:
-                    return self._only(text, sorted(of[form]))
+        index = self._loosely(text, plain(text))
+        if index is not None or "," not in text:
+            return index
+        first, *others = (plain(part) for part in text.split(","))
+        index = self._loosely(text, first)
+        named = [{at for of in self._by_plain for at in of.get(form, ())} for form in others]
+        return None if any(classes and index not in classes for classes in named) else index
+
+    def _loosely(self, text: str, form: str) -> int | None:
+        """The class of a plain form, which is one of `text`."""
+        for of in self._by_plain:
+            if form and form in of:
+                return self._only(text, sorted(of[form]))
         return None
 
     def match_only(self, text: str) -> int | None:
@@ -203,8 +213,11 @@ def check_class_count(classes: ClassList, class_count: int) -> None:
         hint = ""
         if class_count == len(classes) + 1:
             hint = "; where the first output is a background, name it before the others"
+        if class_count == len(classes) - 1 and classes.path:
+            hint = f"; the first of it is {classes.entries[0].name!r}: if that is a header, remove it"
+        counted = f"{len(classes)} class{'' if len(classes) == 1 else 'es'}"
         raise DataError(
-            f"{where} {len(classes)} classes, but the network has {class_count} outputs; "
+            f"{where} {counted}, but the network has {class_count} output{'' if class_count == 1 else 's'}; "
             f"give the classes of this network with --classes FILE{hint}"
         )
 

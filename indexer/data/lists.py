@@ -20,13 +20,12 @@ from pathlib import Path, PurePosixPath
 from evigraph.indexer.data.context_labels import labels_of_folder
 from evigraph.indexer.data.formats import LeftOut, image_suffix, suffix_of
 from evigraph.indexer.data.labels import BACKGROUND_OUTPUTS
-from evigraph.indexer.data.listing import FileNames, image_uris, some_image_uris
+from evigraph.indexer.data.listing import FileNames, ListPaths, image_uris, some_image_uris
 from evigraph.indexer.data.request import DataRequest
 from evigraph.indexer.data.samples import DataSource, Sample, sorted_samples, split_tags
 from evigraph.indexer.data.sources import layout
 from evigraph.indexer.data.tables import (
     DELIMITERS,
-    ListPaths,
     Row,
     Table,
     parse_table,
