@@ -88,8 +88,7 @@ class ClassList:
     def match_loosely(self, text: str) -> int | None:
         """As `match`, else the class of that name without regard to case, spaces, hyphens, underscores, dots, slashes.
 
-        Of a class's name such as "tench, Tinca tinca" each part counts where no whole name fits; of `text` the first,
-        unless another is the name of another class.
+        Of a class's name such as "tench, Tinca tinca" each part counts where no whole name fits; of `text` the first.
 
         Raises:
             AmbiguousError: several classes have that name.
@@ -97,20 +96,18 @@ class ClassList:
         index = self.match(text)
         if index is not None:
             return index
-        index = self._loosely(text, plain(text))
-        if index is not None or "," not in text:
-            return index
-        first, *others = (plain(part) for part in text.split(","))
-        index = self._loosely(text, first)
-        named = [{at for of in self._by_plain for at in of.get(form, ())} for form in others]
-        return None if any(classes and index not in classes for classes in named) else index
-
-    def _loosely(self, text: str, form: str) -> int | None:
-        """The class of a plain form, which is one of `text`."""
-        for of in self._by_plain:
-            if form and form in of:
-                return self._only(text, sorted(of[form]))
+        for form in (plain(text), plain(text.partition(",")[0])):
+            for of in self._by_plain:
+                if form and form in of:
+                    return self._only(text, sorted(of[form]))
         return None
+
+    def are_several(self, text: str) -> bool:
+        """Whether `text` is not one class's name, but those of several with commas between."""
+        if any(plain(text) in of for of in self._by_plain):
+            return False
+        parts = [{at for of in self._by_plain for at in of.get(plain(part), ())} for part in text.split(",")]
+        return all(parts) and not set.intersection(*parts)
 
     def match_only(self, text: str) -> int | None:
         """As `match_loosely`; None too where several classes have that name."""

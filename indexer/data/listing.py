@@ -255,6 +255,13 @@ class ListPaths:
             raise self._table.error(row, f"uri {given!r} lies outside {where!r}; give a path relative to it")
         return self._listed(uri) if self._inside is not None else self._found(uri)
 
+    def exists(self, uri: str) -> bool:
+        """Whether there is anything at a uri."""
+        try:
+            return os.path.lexists(self.root / uri)
+        except ValueError:  # a NUL
+            return False
+
     def notes(self) -> tuple[str, ...]:
         """How paths were read other than as they are written, a sentence each."""
         told = []
@@ -296,10 +303,7 @@ class ListPaths:
 
     def _found(self, uri: str) -> str:
         """As the file is called; a uri without a file is kept, to be skipped with that reason."""
-        try:
-            if os.path.lexists(self.root / uri):
-                return uri
-        except ValueError:  # a NUL
+        if self.exists(uri) or "\0" in uri:
             return uri
         found = ""
         for part in uri.split("/"):
