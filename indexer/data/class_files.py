@@ -13,16 +13,24 @@ Where numbers and lines disagree, or a number is missing, the file is refused: a
 
 from __future__ import annotations
 
-import ast
+import csv
 import hashlib
-import json
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evigraph.indexer.data.tables import Table, parse_table, whole_number
+from evigraph.indexer.data.tables import (
+    DELIMITERS,
+    Pairs,
+    Table,
+    document_of,
+    parse_table,
+    unquoted,
+    whole_number,
+    yaml_names,
+)
 from evigraph.schema.errors import DataError
 
 NamedClass = tuple[str | None, str]
@@ -31,8 +39,17 @@ NamedClass = tuple[str | None, str]
 ID_COLUMNS = ("key", "wnid", "id", "synset", "folder")
 """Columns taken for the key where a class file has several beside index and name; else the first."""
 
-_WITHIN = ("id2label", "label2id", "class_to_idx", "idx_to_class", "names", "classes", "categories", "label_names")
+_WITHIN = (
+    *("id2label", "label2id", "class_to_idx", "idx_to_class", "names", "classes", "categories", "label_names"),
+    *("class_names", "labels", "idx_to_label", "idx2label", "label_to_idx"),
+)
 """Under which a larger document has its classes."""
+
+_COLUMNS = {
+    "index": ("idx", "class_idx", "class_index", "class_id", "label_id", "id", "label", "class", "target", ""),
+    "name": ("class_name", "label_name", "name", "class", "label", "category", "words", "description"),
+}
+"""What else the columns of a CSV are called, the likeliest first."""
 
 SHAPES = (
     "give one name a line in output order, a CSV with the columns index, wnid, name, or JSON such as "
@@ -50,8 +67,10 @@ def are_imagenet(wnids: Collection[str]) -> bool:
     return hashlib.sha256("\n".join(sorted(wnids)).encode()).hexdigest() == IMAGENET_WNIDS
 
 
-_INDEX_FIRST = re.compile(r"([0-9]+)(?:\s*[:;=,|]\s*|\s+[-–]\s+|\s+)(\S.*)")
-_INDEX_LAST = re.compile(r"(\S.*?)(?:\s*[:;=,|]\s*|\s+)([0-9]+)")
+_ARROW = r"\s*[-=]>\s*"
+_INDEX_FIRST = re.compile(rf"\(?([0-9]+)(?:{_ARROW}|\s*[:;=,|]\s*|\s+[-–]\s+|[.)]\s+|\s+)(\S.*)")
+_INDEX_LAST = re.compile(rf"(\S.*?)(?:{_ARROW}|\s*[:;=,|]\s*|\s+)([0-9]+)")
+_QUOTED = re.compile(r"(?P<mark>[\"'])[^\"']+(?P=mark),?")
 _WNID_FIRST = re.compile(rf"({WNID.pattern})(?:\s*[:;=,|]\s*|\s+)(\S.*)")
 
 
@@ -61,10 +80,6 @@ class ParsedClasses:
 
     classes: tuple[NamedClass, ...]
     notes: tuple[str, ...] = ()
-
-
-class _Pairs(list[tuple[Any, Any]]):
-    """A mapping as it is written, so that a key that is given twice is seen."""
 
 
 def parse_classes(path: Path, text: str) -> ParsedClasses:
@@ -81,11 +96,15 @@ def parse_classes(path: Path, text: str) -> ParsedClasses:
     if not parsed.classes:
         raise DataError(f"{path} names no class; {SHAPES}")
     keys = [key or name for key, name in parsed.classes]
-    if keys != sorted(keys) and are_imagenet(keys):
+    if keys != sorted(keys) and all(map(WNID.fullmatch, keys)):
         note = (
-            f"classes: {path} has ImageNet's ids in another order than the outputs of published networks, which are "
-            "sorted by id"
+            f"classes: {path} has its WordNet ids in another order than sorted, as torchvision's ImageFolder has them"
         )
+        if are_imagenet(keys):
+            note = (
+                f"classes: {path} has ImageNet's ids in another order than the outputs of published networks, which "
+                "are sorted by id"
+            )
         return replace(parsed, notes=(*parsed.notes, note))
     return parsed
 
@@ -93,19 +112,24 @@ def parse_classes(path: Path, text: str) -> ParsedClasses:
 def _parse(path: Path, text: str) -> ParsedClasses:
     header = {cell.strip().strip('"').casefold() for cell in re.split("[,;\t]", text.lstrip().split("\n", 1)[0])}
     suffix = path.suffix.lower()
+    rows = text.strip().split("\n")
+    if suffix in (".csv", ".tsv") and rows != [""] and not any(mark in text for mark in DELIMITERS):
+        titled = rows[0].strip().strip('"').casefold() in _COLUMNS["name"]
+        return _of_lines(path, "\n".join(rows[titled:]))
     if {"index", "name"} <= header or (suffix in (".csv", ".tsv") and not _is_headerless(text)):
-        return ParsedClasses(_of_table(parse_table(path, text, ("index", "name"))))
-    document = _document(path, text)
+        return ParsedClasses(_of_table(parse_table(path, text, ("index", "name"), _COLUMNS)))
+    document = document_of(path, text, SHAPES)
     if document is not None:
         return ParsedClasses(_of_document(path, document))
     if suffix in (".yaml", ".yml") or re.match(r"names\s*:\s*(#.*)?$", text.lstrip().split("\n", 1)[0]):
-        return ParsedClasses(_of_document(path, _yaml_names(path, text)))
+        return ParsedClasses(_of_document(path, yaml_names(path, text, SHAPES)))
     return _of_lines(path, text)
 
 
 def _is_headerless(text: str) -> bool:
     lines = [line for line in text.split("\n") if line.strip()]
-    return bool(lines) and all(re.match(r'"?[0-9]+"?\s*[,;\t]', line.strip()) for line in lines)
+    keyed = re.compile(rf'"?([0-9]+|{WNID.pattern})"?\s*[,;\t]')
+    return bool(lines) and all(keyed.match(line.strip()) for line in lines)
 
 
 def _of_table(table: Table) -> tuple[NamedClass, ...]:
@@ -139,16 +163,31 @@ def _of_lines(path: Path, text: str) -> ParsedClasses:
     lines = [line.strip() for line in text.rstrip().split("\n")]
     if "" in lines and lines != [""]:
         raise DataError(f"{path}, line {lines.index('') + 1}: blank; every line must name one class")
-    lines = [line for line in lines if line]
+    commented = [line for line in lines if re.match(r"#(\s|$)", line)]
+    lines = [line for line in lines if line and line not in commented]
+    notes: tuple[str, ...] = ()
+    if commented:
+        notes = (f"classes: lines of {path} that begin with # were left out ({commented[0]!r})",)
+    if len(lines) == 1 and (mark := next((mark for mark in ",;\t" if mark in lines[0]), None)):
+        lines = [
+            cell.strip() for cell in next(csv.reader(lines, delimiter=mark, skipinitialspace=True)) if cell.strip()
+        ]
+    if all(map(_QUOTED.fullmatch, lines)):
+        lines = [unquoted(line.rstrip(",")) for line in lines]
+    parsed = _of_bare_lines(path, lines)
+    return replace(parsed, notes=(*notes, *parsed.notes))
+
+
+def _of_bare_lines(path: Path, lines: Sequence[str]) -> ParsedClasses:
     if wnids := _all_match(_WNID_FIRST, lines):
         return ParsedClasses(_of_wnids(path, wnids))
     if pairs := _all_match(_INDEX_FIRST, lines):
-        unquoted = [_unquoted(name.rstrip(",")) if name[0] in "\"'" else name for _, name in pairs]
+        named = [unquoted(name.rstrip(",")) if name[0] in "\"'" else name for _, name in pairs]
         by_space = all(line[len(number)].isspace() for line, (number, _) in zip(lines, pairs, strict=True))
-        numbered = _numbered(path, [number for number, _ in pairs], unquoted)
+        numbered = _numbered(path, [number for number, _ in pairs], named)
         if numbered is not None:
             return numbered
-        if not by_space or "\t" in text:
+        if not by_space or any("\t" in line for line in lines):
             raise DataError(
                 f"{path} begins its lines with numbers that are not 0 to {len(lines) - 1}, each once; number the "
                 "classes by their output, or leave the numbers out"
@@ -185,12 +224,16 @@ def _numbered(path: Path, texts: Sequence[str], names: Sequence[str]) -> ParsedC
 
 def _of_wnids(path: Path, pairs: Sequence[tuple[str, str]]) -> tuple[NamedClass, ...]:
     """Of lines such as "n01440764 tench, Tinca tinca", in their order."""
-    if len(pairs) > 1 and all(re.match(r"[0-9]+\s", rest) for _, rest in pairs):
+    numbered = [match for _, rest in pairs if (match := re.fullmatch(r"([0-9]{1,9})\s+(\S.*)", rest))]
+    if len(pairs) > 1 and sorted(int(match[1]) for match in numbered) == list(range(len(pairs))):
+        rows = zip(pairs, numbered, strict=True)
+        return tuple((wnid, match[2]) for (wnid, _), match in sorted(rows, key=lambda row: int(row[1][1])))
+    if len(pairs) > 1 and len(numbered) == len(pairs):
         raise DataError(
             f"{path} has a number behind each WordNet id, as ImageNet's devkit numbers its classes, which is not "
             "the order of networks' outputs; give a CSV with the columns index, wnid, name"
         )
-    return tuple(pairs)
+    return tuple((wnid, unquoted(name)) for wnid, name in pairs)
 
 
 def _all_match(pattern: re.Pattern[str], lines: Sequence[str]) -> list[tuple[str, str]]:
@@ -204,54 +247,48 @@ def _without_letter(name: str) -> str:
     return re.sub(r"^/[a-z]/(?=.)", "", name)
 
 
-def _document(path: Path, text: str) -> Any:
-    """The JSON or Python value that a text is; None where it is neither."""
-    start = re.sub(r"^\s*[A-Za-z_]\w*\s*=\s*(?=[\[{])", "", text, count=1).strip()
-    if not start.startswith(("{", "[")):
-        return None
-    try:
-        return json.loads(start, object_pairs_hook=_Pairs)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return _literal(ast.parse(start.rstrip(";"), mode="eval").body)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        raise DataError(f"{path} begins as JSON or as a Python dict and is neither; {SHAPES}") from None
-
-
-def _literal(node: ast.expr) -> Any:
-    if isinstance(node, ast.Dict):
-        keys = [key for key in node.keys if key is not None]
-        if len(keys) != len(node.values):
-            raise ValueError("unpacking")
-        return _Pairs((_literal(key), _literal(value)) for key, value in zip(keys, node.values, strict=True))
-    if isinstance(node, ast.List | ast.Tuple):
-        return [_literal(value) for value in node.elts]
-    return ast.literal_eval(node)
-
-
 def _of_document(path: Path, document: Any) -> tuple[NamedClass, ...]:
-    if isinstance(document, _Pairs):
-        within = {key: value for key, value in document if isinstance(key, str) and isinstance(value, list)}
+    if isinstance(document, Pairs):
+        within = _named_values(document)
         for name in _WITHIN:
+            if len(within.get(name, ())) > 1:
+                raise DataError(f"{path} has {name!r} several times; give a file that has the classes alone")
             if name in within:
-                return _of_document(path, within[name])
+                return _of_document(path, within[name][0])
         return _of_pairs(path, document)
     if not isinstance(document, list):
         raise DataError(f"{path} holds no classes; {SHAPES}")
-    if document and all(isinstance(entry, _Pairs) for entry in document):
+    if document and all(isinstance(entry, Pairs) for entry in document):
         return _of_records(path, [{str(key): value for key, value in entry} for entry in document])
     return tuple(_named(path, entry) for entry in document)
 
 
-def _of_pairs(path: Path, pairs: _Pairs) -> tuple[NamedClass, ...]:
-    """Of {index: name} or {name: index}."""
+def _named_values(document: Pairs) -> dict[str, list[Any]]:
+    """Lists and mappings by their name, the outermost of each."""
+    named = {key: [value] for key, value in document if isinstance(key, str) and isinstance(value, list)}
+    deeper: dict[str, list[Any]] = {}
+    for (value,) in named.values():
+        for key, values in (_named_values(value) if isinstance(value, Pairs) else {}).items():
+            deeper.setdefault(key, []).extend(values)
+    return deeper | named
+
+
+def _of_pairs(path: Path, pairs: Pairs) -> tuple[NamedClass, ...]:
+    """Of {index: name}, {name: index}, or {WordNet id: name} in sorted order."""
+    keys = [key for key, _ in pairs]
+    names = all(isinstance(value, str) and whole_number(value) is None for _, value in pairs)
+    if pairs and names and all(WNID.fullmatch(str(key)) for key in keys) and keys == sorted({*keys}):
+        return tuple((key, value.strip()) for key, value in pairs)
+    if not any(_is_int(key) or whole_number(str(key)) is not None for key in keys):
+        texts = [value if isinstance(value, str) else "" for _, value in pairs]
+        if all(whole_number(text) is not None for text in texts):
+            pairs = Pairs((key, int(text)) for key, text in zip(keys, texts, strict=True))
     if pairs and all(_is_int(value) for _, value in pairs):
         if all(_is_int(key) for key, _ in pairs) and any(key != value for key, value in pairs):
             raise DataError(
                 f"{path} maps numbers to numbers, so which are outputs cannot be told; put names into quotes"
             )
-        pairs = _Pairs((value, str(key)) for key, value in pairs)
+        pairs = Pairs((value, str(key)) for key, value in pairs)
     classes: dict[int, NamedClass] = {}
     for key, value in pairs:
         index = key if _is_int(key) else whole_number(key) if isinstance(key, str) else None
@@ -266,13 +303,15 @@ def _of_pairs(path: Path, pairs: _Pairs) -> tuple[NamedClass, ...]:
 def _of_records(path: Path, records: Sequence[dict[str, Any]]) -> tuple[NamedClass, ...]:
     """Of [{"id": 0, "name": "tench"}, ...]."""
     column = next((c for c in ("index", "id", "class_id") if all(_is_int(r.get(c)) for r in records)), None)
+    if not any(_is_int(value) for record in records for value in record.values()):
+        records, column = [{"index": index, **record} for index, record in enumerate(records)], "index"
     if column is None or not all(isinstance(record.get("name"), str) for record in records):
         raise DataError(f"{path} lists records without an index and a name each; {SHAPES}")
     classes: dict[int, NamedClass] = {}
     for record in records:
         if record[column] in classes:
             raise DataError(f"{path} gives {column} {record[column]} twice; name each output once")
-        key = next((record[c] for c in ("wnid", "synset", "key") if isinstance(record.get(c), str)), None)
+        key = next((record[c] for c in ("wnid", "synset", "key", "id") if isinstance(record.get(c), str)), None)
         classes[record[column]] = (key, record["name"])
     return _in_order(path, classes)
 
@@ -281,7 +320,7 @@ def _named(path: Path, value: Any) -> NamedClass:
     """A class from its name, or from [key, name]."""
     if isinstance(value, str) and value.strip():
         return None, value.strip()
-    pair = isinstance(value, list) and len(value) == 2 and not isinstance(value, _Pairs)
+    pair = isinstance(value, list) and len(value) == 2 and not isinstance(value, Pairs)
     if pair and all(isinstance(part, str) and part.strip() for part in value):
         return value[0].strip(), value[1].strip()
     raise DataError(f"{path} holds {str(value)[:60]!r} where a class's name is expected; {SHAPES}")
@@ -289,46 +328,3 @@ def _named(path: Path, value: Any) -> NamedClass:
 
 def _is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _yaml_names(path: Path, text: str) -> Any:
-    """What lies under names:, as a list or as pairs; of YAML only what Ultralytics' data sets use."""
-    lines = text.split("\n")
-    at = next((i for i, line in enumerate(lines) if re.match(r"names\s*:", line)), None)
-    if at is None:
-        raise DataError(f"{path} has no names:, under which the classes of a YAML file are looked for; {SHAPES}")
-    rest = lines[at].partition(":")[2].strip()
-    if rest.startswith(("[", "{")):
-        return _yaml_flow(path, rest + "".join(lines[at + 1 :]))
-    block = []
-    for line in lines[at + 1 :]:
-        bare = re.sub(r"(^|\s)#.*$", "", line).rstrip()
-        if bare and not bare.startswith((" ", "\t", "-")):
-            break
-        if bare.strip():
-            block.append(bare.strip())
-    if block and all(line.startswith("- ") for line in block):
-        return [_unquoted(line[2:]) for line in block]
-    pairs = [re.fullmatch(r"[\"']?([0-9]+)[\"']?\s*:\s+(\S.*)", line) for line in block]
-    if not block or not all(pairs):
-        raise DataError(f"{path}: under names: stands neither a list nor lines such as '0: person'; {SHAPES}")
-    return _Pairs((match[1], _unquoted(match[2])) for match in pairs if match)
-
-
-def _yaml_flow(path: Path, text: str) -> Any:
-    """[a, 'b c'] or {0: a, 1: b}."""
-    close = text.find("]" if text[0] == "[" else "}")
-    parts = [part.strip() for part in re.findall(r"(?:'[^']*'|\"[^\"]*\"|[^,'\"])+", text[1:close])]
-    parts = [part for part in parts if part]
-    if close < 0 or not parts:
-        raise DataError(f"{path}: names: is not closed, or empty; {SHAPES}")
-    if text[0] == "[":
-        return [_unquoted(part) for part in parts]
-    split = [part.partition(":") for part in parts]
-    return _Pairs((_unquoted(key), _unquoted(name)) for key, _, name in split)
-
-
-def _unquoted(text: str) -> str:
-    text = text.strip()
-    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
-    return text[1:-1] if quoted else text

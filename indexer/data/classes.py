@@ -102,6 +102,13 @@ class ClassList:
                     return self._only(text, sorted(of[form]))
         return None
 
+    def are_several(self, text: str) -> bool:
+        """Whether `text` is not one class's name, but those of several with commas between."""
+        if any(plain(text) in of for of in self._by_plain):
+            return False
+        parts = [{at for of in self._by_plain for at in of.get(plain(part), ())} for part in text.split(",")]
+        return all(parts) and not set.intersection(*parts)
+
     def match_only(self, text: str) -> int | None:
         """As `match_loosely`; None too where several classes have that name."""
         try:
@@ -203,8 +210,11 @@ def check_class_count(classes: ClassList, class_count: int) -> None:
         hint = ""
         if class_count == len(classes) + 1:
             hint = "; where the first output is a background, name it before the others"
+        if class_count == len(classes) - 1 and classes.path:
+            hint = f"; the first of it is {classes.entries[0].name!r}: if that is a header, remove it"
+        counted = f"{len(classes)} class{'' if len(classes) == 1 else 'es'}"
         raise DataError(
-            f"{where} {len(classes)} classes, but the network has {class_count} outputs; "
+            f"{where} {counted}, but the network has {class_count} output{'' if class_count == 1 else 's'}; "
             f"give the classes of this network with --classes FILE{hint}"
         )
 

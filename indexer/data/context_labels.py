@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
-from evigraph.indexer.data.tables import read_table, read_text, whole_number
+from evigraph.indexer.data.tables import Table, read_table, read_text, whole_number
 from evigraph.schema.errors import DataError
 
 VOID = "void"
@@ -20,6 +20,9 @@ UNNAMED = frozenset({VOID, "unknown", "unlabeled"})
 
 MAX_MASK_VALUE = 65535
 """The largest that an indexed image holds."""
+
+_LISTS = ("classes.csv", "labelmap.txt", "class_dict.csv")
+"""What a folder's list of labels may be called, the first that is there."""
 
 _COLOUR_ENTRY = re.compile(r"([^:]*[^:\s][^:]*):\s*([0-9]{1,3}\s*,\s*[0-9]{1,3}\s*,\s*[0-9]{1,3})\s*(?::.*)?")
 
@@ -77,15 +80,19 @@ class ContextLabels:
         return cls(dict(sorted(by_id.items())), tuple(lookup), frozenset(voids))
 
 
+def has_labels(root: Path) -> bool:
+    """Whether a folder names its labels itself."""
+    return any((root / name).is_file() for name in _LISTS)
+
+
 def labels_of_folder(root: Path) -> ContextLabels:
-    """The labels that classes.csv in a folder names, or labelmap.txt where that alone is there.
+    """The labels that the first of classes.csv, labelmap.txt and class_dict.csv in a folder names.
 
     Raises:
-        DataError: neither is there, or it is malformed.
+        DataError: none is there, or it is malformed.
     """
-    if (root / "labelmap.txt").is_file() and not (root / "classes.csv").exists():
-        return read_labelmap(root / "labelmap.txt")
-    return read_class_file(root / "classes.csv")
+    name = next((name for name in _LISTS if (root / name).exists()), _LISTS[0])
+    return read_labelmap(root / name) if name == "labelmap.txt" else read_class_file(root / name)
 
 
 def read_labelmap(path: Path) -> ContextLabels:
@@ -94,9 +101,7 @@ def read_labelmap(path: Path) -> ContextLabels:
     Raises:
         DataError: a missing or malformed file; names the line.
     """
-    names: dict[int, str] = {}
-    colours: dict[int, int] = {}
-    voids = set()
+    entries: list[_Coloured] = []
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -104,25 +109,61 @@ def read_labelmap(path: Path) -> ContextLabels:
         channels = [int(channel) for channel in entry[2].split(",")] if entry else []
         if entry is None or max(channels) > 255:
             raise DataError(f"{path}, line {number}: {line.strip()!r} is no label; write lines such as 'cat:128,0,0::'")
-        name, colour = entry[1].strip(), channels[0] * 65536 + channels[1] * 256 + channels[2]
-        if colour in colours or colour in voids or name in names.values():
-            raise DataError(f"{path}, line {number}: {line.strip()!r} repeats a name or a colour; give each once")
-        if name.casefold() in UNNAMED:
+        entries.append(_Coloured(number, line.strip(), entry[1].strip(), channels))
+    return _of_colours(path, entries, "write lines such as 'cat:128,0,0::'")
+
+
+@dataclass(frozen=True)
+class _Coloured:
+    """A label's line in a list, its name and the three channels of its colour."""
+
+    number: int
+    line: str
+    name: str
+    channels: Sequence[int]
+
+
+def _of_colours(path: Path, entries: Collection[_Coloured], hint: str) -> ContextLabels:
+    names: dict[int, str] = {}
+    colours: dict[int, int] = {}
+    voids = set()
+    for entry in entries:
+        colour = entry.channels[0] * 65536 + entry.channels[1] * 256 + entry.channels[2]
+        if colour in colours or colour in voids or entry.name in names.values():
+            raise DataError(f"{path}, line {entry.number}: {entry.line!r} repeats a name or a colour; give each once")
+        if entry.name.casefold() in UNNAMED:
             voids.add(colour)
         else:
             colours[colour] = len(names) + 1
-            names[len(names) + 1] = name
+            names[len(names) + 1] = entry.name
     if not names:
-        raise DataError(f"{path} names no label; write lines such as 'cat:128,0,0::'")
+        raise DataError(f"{path} names no label; {hint}")
     return ContextLabels(names, (), frozenset(voids), colours)
+
+
+def _of_colour_table(table: Table) -> ContextLabels:
+    """Of the columns name, r, g, b, as CamVid's class_dict.csv has them."""
+    entries = []
+    for row in table.rows:
+        channels = [whole_number(row.cells[column]) for column in "rgb"]
+        if not row.cells["name"] or any(value is None or value > 255 for value in channels):
+            raise table.error(row, "not a name and r, g, b from 0 to 255")
+        shown = ",".join(row.cells[column] for column in ("name", *"rgb"))
+        entries.append(_Coloured(row.line, shown, row.cells["name"], [value or 0 for value in channels]))
+    return _of_colours(table.path, entries, "give name,r,g,b one a line")
 
 
 def read_class_file(path: Path) -> ContextLabels:
     """From a CSV with the columns mask_value and name; "void" is no label, and may be given to several values.
 
+    With the columns name, r, g, b instead it is of maps in colours.
+
     Raises:
         DataError: a missing or malformed file; names the line.
     """
+    table = read_table(path, ("name",))
+    if {"r", "g", "b"} <= {*table.columns} and "mask_value" not in table.columns:
+        return _of_colour_table(table)
     table = read_table(path, ("mask_value", "name"))
     names: dict[int, str] = {}
     for row in table.rows:
@@ -132,6 +173,8 @@ def read_class_file(path: Path) -> ContextLabels:
             raise table.error(row, f"mask_value {text!r} is not a whole number from 0 to {MAX_MASK_VALUE}")
         if value in names:
             raise table.error(row, f"mask_value {text} is given twice")
+        if name.casefold() == VOID:
+            name = VOID
         if not name or (name in names.values() and name != VOID):
             raise table.error(row, f"name {name!r} is {'given twice' if name else 'empty'}")
         names[value] = name

@@ -57,8 +57,9 @@ _SUFFIX_FORMATS = {
     suffix: name
     for suffix, name in Image.registered_extensions().items()
     if name in Image.OPEN and name not in _NO_PHOTOS
-}
-"""Pillow's format by suffix, in lower case with the dot. (Asking for it loads Pillow's decoders.)"""
+} | {".mpo": "JPEG"}
+"""Pillow's format by suffix, in lower case with the dot. (Asking for it loads Pillow's decoders.) Pillow opens MPO,
+JPEGs in a row, as JPEG."""
 
 IMAGE_SUFFIXES = frozenset(_SUFFIX_FORMATS)
 """What counts as an image, by its name without case; other files are passed over, and counted."""

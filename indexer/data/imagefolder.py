@@ -5,6 +5,8 @@ DIR/CLASS/**/IMAGE    the label is the class that the folder is matched to (`lab
 
 from __future__ import annotations
 
+import re
+
 from evigraph.indexer.data.formats import SUFFIXES_IN_WORDS, THUMBNAIL_FOLDERS, LeftOut
 from evigraph.indexer.data.labels import match_folders
 from evigraph.indexer.data.listing import image_uris, subfolders
@@ -13,8 +15,9 @@ from evigraph.indexer.data.samples import DataSource, Sample, sorted_samples
 from evigraph.indexer.data.sources import layout
 from evigraph.schema.errors import DataError
 
-SPLIT_FOLDERS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
-"""Folders, in lower case, that hold class folders rather than being some."""
+_BESIDE = r"(?:[\W\d_]|set|data|images?|imgs?|seg|split|folder|samples?)*"
+_SPLIT = re.compile(rf"{_BESIDE}(train|val|dev|eval|test)(?:ing|id|idation|uation)?{_BESIDE}")
+"""Folders, in lower case, that hold class folders rather than being some: "val", "training_set", "seg_test"."""
 
 
 @layout("imagefolder", "DIR")
@@ -29,10 +32,11 @@ def open_imagefolder(request: DataRequest) -> DataSource:
         lack = "no class folders" if not folders else f"no images in its {len(folders)} folders"
         found = "".join(f"; {note}" for note in left_out.notes())
         raise DataError(f"{str(root)!r} has {lack}; images ({SUFFIXES_IN_WORDS}) must lie in {root}/CLASS/{found}")
-    if all(folder.casefold() in SPLIT_FOLDERS for folder in used) and not _are_classes(request, used):
+    splits = {folder: match[1] for folder in used if (match := _SPLIT.fullmatch(folder.casefold()))}
+    if (len(splits) == len(used) or len({*splits.values()}) > 1) and not _are_classes(request, used):
         raise DataError(
-            f"{str(root)!r} holds the splits {', '.join(map(repr, used))} and no class folders; give one split, "
-            f"such as imagefolder:{root}/{used[-1]}"
+            f"{str(root)!r} holds the splits {', '.join(map(repr, splits))} and no class folders; give one split, "
+            f"such as imagefolder:{root}/{[*splits][-1]}, or --classes FILE if they are classes"
         )
     matched = match_folders(root, folders, used, request.classes, request.class_count)
     samples = [Sample(uri, (matched.label_ids[folder],)) for folder in used for uri in uris[folder]]

@@ -255,10 +255,11 @@ def _by_index(given: _Folders) -> Matched | None:
             f"{shown} are numbered to {top}, and the {count} outputs from 0 to {count - 1}; rename the folders to the "
             f"indices from 0, or {_GIVE}"
         )
-    if everywhere == set(range(1, top + 1)):
+    low = min(everywhere)
+    if (low == 1 and 2 * len(everywhere) >= top) or (low > 0 and numbered.names):
         raise given.error(
-            f"{shown} are numbered from 1: whether '1' is output 1 or output 0 cannot be told; rename the folders to "
-            f"the indices from 0, or {_GIVE}"
+            f"{shown} are numbered from {low}: whether '{low}' is output {low} or output {low - 1} cannot be told; "
+            f"rename the folders to the indices from 0, or {_GIVE}"
         )
     if numbered.word not in _INDEX_WORDS and not (all_there and numbered.in_text_order):
         raise given.error(

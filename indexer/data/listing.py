@@ -1,10 +1,13 @@
-"""Walks of image folders that end, whatever links lie in them, and list the same files in the same order."""
+"""Walks of image folders that end, whatever links lie in them, and the files that lists name; always in one order."""
 
 from __future__ import annotations
 
 import os
+import posixpath
+import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
 
 from evigraph.indexer.data.formats import (
     SUFFIXES_IN_WORDS,
@@ -14,7 +17,11 @@ from evigraph.indexer.data.formats import (
     is_system_folder,
     suffix_of,
 )
+from evigraph.indexer.data.tables import Row, Table
 from evigraph.schema.errors import DataError
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
 def subfolders(root: Path, left_out: LeftOut | None = None) -> list[str]:
@@ -198,3 +205,129 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+class ListPaths:
+    """The uris of a table's rows.
+
+    Args:
+        table: of the list.
+        column: that holds the paths.
+        inside: uris of the images that there are, relative to the table's folder; those of "images" may leave that out.
+            None where the files themselves say which there are.
+
+    Attributes:
+        root: the folder that uris are relative to: the table's, or the one that absolute paths share.
+    """
+
+    def __init__(self, table: Table, column: str, inside: Collection[str] | None = None) -> None:
+        self._table, self._column = table, column
+        self._inside = inside
+        self._composed = {composed(uri): uri for uri in sorted(inside or ())}
+        self._folders: dict[Path, dict[str, list[str]]] = {}
+        self._loose = 0
+        self.root = table.path.parent
+        texts = [self._local(row) for row in table.rows]
+        absolute = [text for text in texts if text.startswith("/")]
+        self._base = posixpath.normpath(os.path.abspath(self.root).replace(os.sep, "/"))  # noqa: PTH100
+        if absolute and len(absolute) == len(texts) and inside is None:
+            folders = {posixpath.dirname(posixpath.normpath(text)) for text in absolute}
+            if not all(_below(self._base, folder) for folder in folders):
+                self._base = posixpath.commonpath(folders)
+                self.root = Path(self._base)
+        self._moved = self.root != table.path.parent
+
+    def uri(self, row: Row) -> str:
+        """The uri of a row's image.
+
+        Raises:
+            DataError: the cell is empty, an address, or lies outside the list's folder.
+        """
+        given, text = row.cells[self._column], self._local(row)
+        if text.startswith("/"):
+            normal = posixpath.normpath(text)
+            text = posixpath.relpath(normal, self._base) if _below(self._base, normal) else normal
+        uri = posixpath.normpath(text)
+        if not text or uri == ".":
+            raise self._table.error(row, "an empty uri")
+        if uri.startswith(("/", "../")) or uri == "..":
+            where = str(self.root)
+            raise self._table.error(row, f"uri {given!r} lies outside {where!r}; give a path relative to it")
+        return self._listed(uri) if self._inside is not None else self._found(uri)
+
+    def exists(self, uri: str) -> bool:
+        """Whether there is anything at a uri."""
+        try:
+            return os.path.lexists(self.root / uri)
+        except ValueError:  # a NUL
+            return False
+
+    def notes(self) -> tuple[str, ...]:
+        """How paths were read other than as they are written, a sentence each."""
+        told = []
+        if self._moved:
+            told.append(f"the list's paths are absolute, so images are named relative to {str(self.root)!r}")
+        if self._loose:
+            counted = f"{self._loose} path{'' if self._loose == 1 else 's'} of the list"
+            told.append(f"found by a name that differs in case or Unicode form: {counted}")
+        return tuple(told)
+
+    def _local(self, row: Row) -> str:
+        """A cell as a path with slashes.
+
+        Raises:
+            DataError: it is an address or a path of Windows.
+        """
+        text = row.cells[self._column]
+        scheme = _SCHEME.match(text)
+        if scheme and scheme[1].lower() == "file":
+            return unquote(urlsplit(text).path)
+        if scheme:
+            raise self._table.error(row, f"uri {text!r} is an address; download the image and give the file's path")
+        if _DRIVE.match(text):
+            raise self._table.error(row, f"uri {text!r} is a path of Windows; give one relative to the list's folder")
+        if "\\" in text and not os.path.lexists(self._table.path.parent / text):
+            return text.replace("\\", "/")
+        return text
+
+    def _listed(self, uri: str) -> str:
+        """Among the images that there are; one that is not there keeps its name."""
+        for name in (uri, f"images/{uri}"):
+            if name in (self._inside or ()):
+                return name
+        for name in (composed(uri), composed(f"images/{uri}")):
+            if name in self._composed:
+                self._loose += 1
+                return self._composed[name]
+        return f"images/{uri}"
+
+    def _found(self, uri: str) -> str:
+        """As the file is called; a uri without a file is kept, to be skipped with that reason."""
+        if self.exists(uri) or "\0" in uri:
+            return uri
+        found = ""
+        for part in uri.split("/"):
+            names = self._names(self.root / found).get(composed(part).casefold(), [])
+            exact = [name for name in names if composed(name) == composed(part)]
+            chosen = exact or names
+            if len(chosen) != 1:
+                return uri
+            found = f"{found}/{chosen[0]}" if found else chosen[0]
+        self._loose += 1
+        return found
+
+    def _names(self, folder: Path) -> dict[str, list[str]]:
+        """Names in a folder, by their form without case; none where it cannot be read."""
+        if folder not in self._folders:
+            names: dict[str, list[str]] = {}
+            try:
+                for name in sorted(os.listdir(folder)):  # noqa: PTH208
+                    names.setdefault(composed(name).casefold(), []).append(name)
+            except OSError:
+                pass  # what it should hold is then skipped, with the reason
+            self._folders[folder] = names
+        return self._folders[folder]
+
+
+def _below(folder: str, path: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")

@@ -20,13 +20,12 @@ from pathlib import Path, PurePosixPath
 from evigraph.indexer.data.context_labels import labels_of_folder
 from evigraph.indexer.data.formats import LeftOut, image_suffix, suffix_of
 from evigraph.indexer.data.labels import BACKGROUND_OUTPUTS
-from evigraph.indexer.data.listing import FileNames, image_uris, some_image_uris
+from evigraph.indexer.data.listing import FileNames, ListPaths, image_uris, some_image_uris
 from evigraph.indexer.data.request import DataRequest
 from evigraph.indexer.data.samples import DataSource, Sample, sorted_samples, split_tags
 from evigraph.indexer.data.sources import layout
 from evigraph.indexer.data.tables import (
     DELIMITERS,
-    ListPaths,
     Row,
     Table,
     parse_table,
@@ -38,6 +37,19 @@ from evigraph.schema.errors import DataError, UsageError
 
 MASK_SUFFIXES = frozenset({".png", ".bmp", ".gif", ".tif", ".tiff"})
 """Of types that keep every value, as JPEG does not."""
+
+
+_COLUMNS = {
+    "uri": (
+        *("file", "filename", "file_name", "path", "filepath", "file_path", "image", "image_path", "img_path"),
+        *("image_name", "img", "image_id", "id"),
+    ),
+    "label": ("class", "class_name", "label_name", "target", "category", "class_id", "label_id"),
+}
+"""What else the columns of a list are called, the likeliest first."""
+
+_UNLABELLED = frozenset({"-1", "nan", "none", "null", "n/a", "na", "?", "unknown", "unlabeled", "unlabelled"})
+"""What lists have where an image has no label, in lower case."""
 
 
 @layout("list", "FILE.csv")
@@ -53,6 +65,12 @@ def open_list(request: DataRequest) -> DataSource:
         samples[uri] = Sample(uri, _label(table, row, labels))
     if not samples:
         raise DataError(f"{request.place} lists no images; give one a line below the header")
+    if not any(map(paths.exists, samples)):
+        first = next(iter(samples))
+        raise DataError(
+            f"none of the {len(samples)} images that {request.place} lists is there; {first!r} would be "
+            f"{str(paths.root / first)!r}; give paths with their suffix, relative to the list's folder or absolute"
+        )
     return DataSource(
         request.spec,
         paths.root,
@@ -107,7 +125,7 @@ def _read_list(path: Path) -> Table:
                 if found or _refuse(path, number, line)
             ]
             return Table(path, ("uri", "label"), tuple(rows))
-    return parse_table(path, text, ("uri", "label"))
+    return parse_table(path, text, ("uri", "label"), _COLUMNS)
 
 
 def _refuse(path: Path, number: int, line: str) -> bool:
@@ -155,6 +173,8 @@ def _label(table: Table, row: Row, labels: LabelColumn) -> tuple[int, ...]:
     except UsageError as error:
         # classes without names can be meant by their index alone
         hint = "" if labels.request.classes else "; name the network's classes with --classes FILE, or give indices"
+        if text.casefold() in _UNLABELLED:
+            hint = "; leave the cell empty where an image has no label"
         raise table.error(row, f"label: {error}{hint}") from None
 
 
@@ -183,6 +203,8 @@ class LabelColumn:
             index = classes.match_loosely(text)
             if index is None:
                 return classes.find(text)  # raises, with near matches
+            if classes.are_several(text):
+                raise UsageError(f"{text!r} names several classes; give one")
             self._loose[text] = index
         elif number is not None and self.request.classes is None:
             self._indices[text] = index

@@ -1,19 +1,18 @@
-"""Text files that users write: common encodings, CSV with named columns, the paths in one; errors give the line."""
+"""Text files that users write: common encodings, CSV with named columns, JSON, Python, YAML; errors give the line."""
 
 from __future__ import annotations
 
+import ast
 import codecs
 import csv
 import io
-import os
-import posixpath
+import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
-from evigraph.indexer.data.formats import composed
 from evigraph.schema.errors import DataError
 
 DELIMITERS = (",", ";", "\t")
@@ -27,9 +26,6 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 """Byte order marks, and the encodings that they announce."""
-
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
-_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
 @dataclass(frozen=True)
@@ -68,8 +64,12 @@ def read_text(path: Path) -> str:
     return _decoded(path, content).replace("\r\n", "\n").replace("\r", "\n")
 
 
-def parse_table(path: Path, text: str, required: Sequence[str]) -> Table:
+def parse_table(
+    path: Path, text: str, required: Sequence[str], also: Mapping[str, Sequence[str]] | None = None
+) -> Table:
     """The rows of CSV text; column names are compared without case, and commas, semicolons or tabs separate cells.
+
+    A column that is missing is the first of those that `also` has for it, and is called as it is required.
 
     Raises:
         DataError: no header, a required column missing, a column given twice, or a line of another length.
@@ -82,7 +82,7 @@ def parse_table(path: Path, text: str, required: Sequence[str]) -> Table:
             if not any(cell.strip() for cell in cells):
                 continue
             if not columns:
-                columns = tuple(cell.strip().casefold() for cell in cells)
+                columns = _renamed([cell.strip().casefold() for cell in cells], also or {})
                 _check_header(path, columns, required)
                 continue
             if len(cells) != len(columns):
@@ -97,6 +97,14 @@ def parse_table(path: Path, text: str, required: Sequence[str]) -> Table:
     if not columns:
         raise DataError(f"{path} is empty; its first line must name the columns {', '.join(required)}")
     return Table(path, columns, tuple(rows))
+
+
+def _renamed(columns: list[str], also: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    for name, others in also.items():
+        other = next((other for other in others if other in columns), None)
+        if name not in columns and other is not None:
+            columns[columns.index(other)] = name
+    return tuple(columns)
 
 
 def read_table(path: Path, required: Sequence[str]) -> Table:
@@ -158,123 +166,92 @@ def _check_header(path: Path, columns: Sequence[str], required: Sequence[str]) -
         raise DataError(f"{path} has the column {twice[0]!r} twice; rename one")
 
 
-class ListPaths:
-    """The uris of a table's rows.
+class Pairs(list[tuple[Any, Any]]):
+    """A mapping as it is written, so that a key that is given twice is seen."""
 
-    Args:
-        table: of the list.
-        column: that holds the paths.
-        inside: uris of the images that there are, relative to the table's folder; those of "images" may leave that out.
-            None where the files themselves say which there are.
 
-    Attributes:
-        root: the folder that uris are relative to: the table's, or the one that absolute paths share.
+def document_of(path: Path, text: str, hint: str) -> Any:
+    """The JSON or Python value that a text is; None where it is neither.
+
+    Raises:
+        DataError: it begins as one and is none; `hint` ends the message.
     """
-
-    def __init__(self, table: Table, column: str, inside: Collection[str] | None = None) -> None:
-        self._table, self._column = table, column
-        self._inside = inside
-        self._composed = {composed(uri): uri for uri in sorted(inside or ())}
-        self._folders: dict[Path, dict[str, list[str]]] = {}
-        self._loose = 0
-        self.root = table.path.parent
-        texts = [self._local(row) for row in table.rows]
-        absolute = [text for text in texts if text.startswith("/")]
-        self._base = posixpath.normpath(os.path.abspath(self.root).replace(os.sep, "/"))  # noqa: PTH100
-        if absolute and len(absolute) == len(texts) and inside is None:
-            folders = {posixpath.dirname(posixpath.normpath(text)) for text in absolute}
-            if not all(_below(self._base, folder) for folder in folders):
-                self._base = posixpath.commonpath(folders)
-                self.root = Path(self._base)
-        self._moved = self.root != table.path.parent
-
-    def uri(self, row: Row) -> str:
-        """The uri of a row's image.
-
-        Raises:
-            DataError: the cell is empty, an address, or lies outside the list's folder.
-        """
-        given, text = row.cells[self._column], self._local(row)
-        if text.startswith("/"):
-            normal = posixpath.normpath(text)
-            text = posixpath.relpath(normal, self._base) if _below(self._base, normal) else normal
-        uri = posixpath.normpath(text)
-        if not text or uri == ".":
-            raise self._table.error(row, "an empty uri")
-        if uri.startswith(("/", "../")) or uri == "..":
-            where = str(self.root)
-            raise self._table.error(row, f"uri {given!r} lies outside {where!r}; give a path relative to it")
-        return self._listed(uri) if self._inside is not None else self._found(uri)
-
-    def notes(self) -> tuple[str, ...]:
-        """How paths were read other than as they are written, a sentence each."""
-        told = []
-        if self._moved:
-            told.append(f"the list's paths are absolute, so images are named relative to {str(self.root)!r}")
-        if self._loose:
-            counted = f"{self._loose} path{'' if self._loose == 1 else 's'} of the list"
-            told.append(f"found by a name that differs in case or Unicode form: {counted}")
-        return tuple(told)
-
-    def _local(self, row: Row) -> str:
-        """A cell as a path with slashes.
-
-        Raises:
-            DataError: it is an address or a path of Windows.
-        """
-        text = row.cells[self._column]
-        scheme = _SCHEME.match(text)
-        if scheme and scheme[1].lower() == "file":
-            return unquote(urlsplit(text).path)
-        if scheme:
-            raise self._table.error(row, f"uri {text!r} is an address; download the image and give the file's path")
-        if _DRIVE.match(text):
-            raise self._table.error(row, f"uri {text!r} is a path of Windows; give one relative to the list's folder")
-        if "\\" in text and not os.path.lexists(self._table.path.parent / text):
-            return text.replace("\\", "/")
-        return text
-
-    def _listed(self, uri: str) -> str:
-        """Among the images that there are; one that is not there keeps its name."""
-        for name in (uri, f"images/{uri}"):
-            if name in (self._inside or ()):
-                return name
-        for name in (composed(uri), composed(f"images/{uri}")):
-            if name in self._composed:
-                self._loose += 1
-                return self._composed[name]
-        return f"images/{uri}"
-
-    def _found(self, uri: str) -> str:
-        """As the file is called; a uri without a file is kept, to be skipped with that reason."""
-        try:
-            if os.path.lexists(self.root / uri):
-                return uri
-        except ValueError:  # a NUL
-            return uri
-        found = ""
-        for part in uri.split("/"):
-            names = self._names(self.root / found).get(composed(part).casefold(), [])
-            exact = [name for name in names if composed(name) == composed(part)]
-            chosen = exact or names
-            if len(chosen) != 1:
-                return uri
-            found = f"{found}/{chosen[0]}" if found else chosen[0]
-        self._loose += 1
-        return found
-
-    def _names(self, folder: Path) -> dict[str, list[str]]:
-        """Names in a folder, by their form without case; none where it cannot be read."""
-        if folder not in self._folders:
-            names: dict[str, list[str]] = {}
-            try:
-                for name in sorted(os.listdir(folder)):  # noqa: PTH208
-                    names.setdefault(composed(name).casefold(), []).append(name)
-            except OSError:
-                pass  # what it should hold is then skipped, with the reason
-            self._folders[folder] = names
-        return self._folders[folder]
+    bare = re.sub(r"^((#|from\s|import\s).*\n|\s*\n)+", "", text)
+    start = re.sub(r"^\s*[A-Za-z_]\w*\s*=\s*(?=[\[{(]|[\w.]+\()", "", bare, count=1).strip()
+    if not re.match(r"[\[{(]|(?:[\w.]+\.)?(?:OrderedDict|dict)\(", start):
+        return None
+    try:
+        return json.loads(start, object_pairs_hook=Pairs)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return [json.loads(line, object_pairs_hook=Pairs) for line in start.splitlines()]
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return _literal(ast.parse(start.rstrip(";"), mode="eval").body)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        if start.startswith("("):
+            return None
+        raise DataError(f"{path} begins as JSON or as a Python dict and is neither; {hint}") from None
 
 
-def _below(folder: str, path: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
+def _literal(node: ast.expr) -> Any:
+    if isinstance(node, ast.Dict):
+        keys = [key for key in node.keys if key is not None]
+        if len(keys) != len(node.values):
+            raise ValueError("unpacking")
+        return Pairs((_literal(key), _literal(value)) for key, value in zip(keys, node.values, strict=True))
+    if isinstance(node, ast.Call) and len(node.args) == 1 and not node.keywords:
+        return _literal(node.args[0])  # OrderedDict
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_literal(value) for value in node.elts]
+    return ast.literal_eval(node)
+
+
+def yaml_names(path: Path, text: str, hint: str) -> list[str] | Pairs:
+    """What lies under names:, as a list or as pairs; of YAML only what Ultralytics' data sets use.
+
+    Raises:
+        DataError: there is no such thing; `hint` ends the message.
+    """
+    lines = text.split("\n")
+    at = next((i for i, line in enumerate(lines) if re.match(r"names\s*:", line)), None)
+    if at is None:
+        raise DataError(f"{path} has no names:, under which the classes of a YAML file are looked for; {hint}")
+    rest = lines[at].partition(":")[2].strip()
+    if rest.startswith(("[", "{")):
+        return _yaml_flow(path, rest + "".join(lines[at + 1 :]), hint)
+    block = []
+    for line in lines[at + 1 :]:
+        bare = re.sub(r"(^|\s)#.*$", "", line).rstrip()
+        if bare and not bare.startswith((" ", "\t", "-")):
+            break
+        if bare.strip():
+            block.append(bare.strip())
+    if block and all(line.startswith("- ") for line in block):
+        return [unquoted(line[2:]) for line in block]
+    pairs = [re.fullmatch(r"[\"']?([0-9]+)[\"']?\s*:\s+(\S.*)", line) for line in block]
+    if not block or not all(pairs):
+        raise DataError(f"{path}: under names: stands neither a list nor lines such as '0: person'; {hint}")
+    return Pairs((match[1], unquoted(match[2])) for match in pairs if match)
+
+
+def _yaml_flow(path: Path, text: str, hint: str) -> list[str] | Pairs:
+    """[a, 'b c'] or {0: a, 1: b}."""
+    close = text.find("]" if text[0] == "[" else "}")
+    parts = [part.strip() for part in re.findall(r"(?:'[^']*'|\"[^\"]*\"|[^,'\"])+", text[1:close])]
+    parts = [part for part in parts if part]
+    if close < 0 or not parts:
+        raise DataError(f"{path}: names: is not closed, or empty; {hint}")
+    if text[0] == "[":
+        return [unquoted(part) for part in parts]
+    split = [part.partition(":") for part in parts]
+    return Pairs((unquoted(key), unquoted(name)) for key, _, name in split)
+
+
+def unquoted(text: str) -> str:
+    """Without the quotes around it, if it has a pair."""
+    text = text.strip()
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return text[1:-1] if quoted else text

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
-from evigraph.indexer.data.context_labels import ContextLabels, labels_of_folder, read_label_list
+from evigraph.indexer.data.context_labels import ContextLabels, has_labels, labels_of_folder, read_label_list
 from evigraph.indexer.data.formats import LeftOut
 from evigraph.indexer.data.listing import FileNames, file_uris, image_uris, subfolders
 from evigraph.indexer.data.request import DataRequest
@@ -65,7 +65,7 @@ def open_voc(request: DataRequest) -> DataSource:
 
 def _voc_labels(root: Path) -> ContextLabels:
     """Those of a list of one's own, classes.csv or CVAT's labelmap.txt, else VOC's."""
-    if (root / "classes.csv").is_file() or (root / "labelmap.txt").is_file():
+    if has_labels(root):
         own = labels_of_folder(root)
         return own if own.colours or 255 in own.names else replace(own, voids=own.voids | {255})
     return ContextLabels.of_values(dict(enumerate(VOC_LABELS)), {255})

@@ -66,7 +66,7 @@ def test_key_goes_before_name_before_index() -> None:
         ('index,name\n0,"a\n', "line 2"),
         ("", "is empty"),
         ("index,wnid,name\n", "names no class"),
-        ("index,wnid,name\n0,n1,a\n", "names 1 classes, but the network has 7 outputs"),
+        ("index,wnid,name\n0,n1,a\n", "names 1 class, but the network has 7 outputs"),
     ],
 )
 def test_malformed_class_files_say_where(tmp_path: Path, text: str, message: str) -> None:

@@ -130,6 +130,7 @@ class TestImageFolder:
 
 class TestList:
     def written(self, tmp_path: Path, text: str) -> str:
+        (tmp_path / "a.png").touch()
         (tmp_path / "list.csv").write_text(text, encoding="utf-8")
         return f"list:{tmp_path / 'list.csv'}"
 
@@ -148,9 +149,10 @@ class TestList:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("file,label\na.png,0\n", "no column 'uri'"),
+            ("where,label\na.png,0\n", "no column 'uri'"),
             ("uri\na.png\n", "no column 'label'"),
             ("uri,label\n", "lists no images"),
+            ("uri,label\nb/a.png,0\nc.png,1\n", "none of the 2 images that"),
             ("uri,label\na.png,0\n\n./a.png,1\n", "line 4: uri 'a.png' is given twice"),
             ("uri,label\na.png,3\n", "line 2: label: no class '3'"),
             ("uri,label\na.png,boot\n", "line 2: label: no class 'boot'; did you mean 'boat'"),

@@ -66,6 +66,10 @@ class TestTypes:
             pytest.param("a.TIFF", "TIFF", marks=report("pytorch/vision#724", ".tiff is indexed as .tif is")),
             pytest.param("a.jfif", "JPEG", marks=report("supervisely/supervisely#839", ".jfif is a JPEG")),
             pytest.param("a.avif", "AVIF", marks=report("Nerogar/OneTrainer#1065", "AVIF is indexed")),
+            pytest.param(
+                "a.mpo", "MPO", marks=report("python-pillow/Pillow#822", ".mpo is indexed by its first picture")
+            ),
+            ("b.MPO", "JPEG"),
             ("a.jpe", "JPEG"),
             ("a.jp2", "JPEG2000"),
             ("a.J2K", "JPEG2000"),
@@ -372,6 +376,38 @@ class TestLists:
         source = self.listed(tmp_path, content)
         assert [(sample.uri, sample.label_id) for sample in source.samples] == [("my images/a b.png", 1)]
 
+    @pytest.mark.parametrize(
+        "header",
+        [
+            pytest.param(
+                "filename,class",
+                marks=report(
+                    "EdjeElectronics/TensorFlow-Object-Detection-API-Tutorial-Train-Multiple-Objects-Windows-10#33",
+                    "a column may be called filename, and its label class",
+                ),
+            ),
+            pytest.param("filepath,label", marks=report("mlfoundations/open_clip#144", "or filepath")),
+            "Image_Path,target",
+        ],
+    )
+    def test_columns_by_other_names(self, tmp_path: Path, header: str) -> None:
+        put(tmp_path / "a.png")
+        source = self.listed(tmp_path, f"{header}\na.png,bee\n")
+        assert [(sample.uri, sample.label_id) for sample in source.samples] == [("a.png", 1)]
+
+    def test_none_is_there(self, tmp_path: Path) -> None:
+        put(tmp_path / "images" / "a.png")
+        for text in (
+            "a.png,bee\n",
+            "/home/me/images/a.png,bee\n",
+            "0,images/a.png,bee\n",
+            "image_id,label\nimages/a,bee\n",
+        ):
+            (tmp_path / "list.csv").write_text(text)
+            message = refusal(f"list:{tmp_path / 'list.csv'}")
+            assert "none of the 1 images that" in message
+            assert "would be" in message
+
     def test_absolute_paths(self, tmp_path: Path) -> None:
         first, second = put(tmp_path / "else" / "x y" / "a.png"), put(tmp_path / "else" / "z" / "b%.png")
         (tmp_path / "lists").mkdir()
@@ -467,6 +503,37 @@ class TestClassFiles:
             ("code.py", "CLASSES = ['tench', 'goldfish', 'great white shark']\n", False),
             ("data.yaml", "a: x\nnames:\n  0: tench # fish\n  1: 'goldfish'\n  2: great white shark\nnc: 3\n", False),
             ("coco.yml", "nc: 3\nnames: ['tench', goldfish,\n  \"great white shark\"]\n", False),
+            pytest.param(
+                "labels.txt",
+                "tench,goldfish,great white shark\n",
+                False,
+                marks=report("wkentaro/labelme#1326", "names on one line, with commas between, are read"),
+            ),
+            pytest.param(
+                "labels.csv",
+                "\n'tench'\n'goldfish'\n'great white shark'\n",
+                False,
+                marks=report("appvision-ai/fast-bert#142", "quotes around each name are no part of it"),
+            ),
+            ("quoted.txt", '"tench",\n"goldfish",\n"great white shark"\n', False),
+            ("one.txt", 'tench; goldfish; "great white shark"', False),
+            ("one.csv", "class_name\ntench\ngoldfish\ngreat white shark\n", False),
+            ("bare.csv", "tench\ngoldfish\ngreat white shark\n", False),
+            ("columns.csv", "class_id,label,wnid\n" + "\n".join(f"{i},{NAMES[i]},{WNIDS[i]}" for i in (1, 0, 2)), True),
+            ("pandas.csv", ",name,wnid\n" + "\n".join(f"{i},{NAMES[i]},{WNIDS[i]}" for i in (1, 0, 2)), True),
+            ("wnids.csv", "\n".join(f'{WNIDS[i]},"{NAMES[i]}"' for i in range(3)), True),
+            ("between.txt", "\n".join(f"{WNIDS[i]} {i} {NAMES[i]}" for i in (2, 0, 1)), True),
+            ("dots.txt", "0. tench\n1. goldfish\n2. great white shark\n", False),
+            ("brackets.txt", "(0) tench\n(1) goldfish\n(2) great white shark\n", False),
+            ("arrows.txt", "0 => tench\n2 => great white shark\n1 => goldfish\n", False),
+            ("back.txt", "tench -> 0\ngreat white shark -> 2\ngoldfish -> 1\n", False),
+            ("tuple.py", "# the classes\nclasses = ('tench', 'goldfish',\n  'great white shark')\n", False),
+            ("ordered.py", "from collections import OrderedDict\nNAMES = OrderedDict({\n"
+             + "".join(f"  '{WNIDS[i]}': '{NAMES[i]}',\n" for i in range(3)) + "})\n", True),
+            ("strings.json", '{"goldfish": "1", "great white shark": "2", "tench": "0"}', False),
+            ("lines.jsonl", "".join(f'{{"id": {i}, "name": "{NAMES[i]}"}}\n' for i in (2, 0, 1)), False),
+            ("info.json", json.dumps({"features": {"label": {"names": NAMES, "_type": "ClassLabel"}}}), False),
+            ("records.json", json.dumps([{"id": WNIDS[i], "name": NAMES[i]} for i in range(3)]), True),
             ("windows.txt", "\ufefftench\r\ngoldfish\r\ngreat white shark\r\n", False),
         ],
     )  # fmt: skip
@@ -477,6 +544,12 @@ class TestClassFiles:
             assert tuple(entry.name for entry in classes.entries) == NAMES
             assert tuple(entry.key for entry in classes.entries) == (WNIDS if keyed else NAMES)
             assert classes.notes == ()
+
+    def test_comments_are_left_out_and_said(self, tmp_path: Path) -> None:
+        (tmp_path / "classes.txt").write_text("# fish\ntench\n#1 pet\n")
+        classes = read_classes(tmp_path / "classes.txt", 2)
+        assert [entry.name for entry in classes.entries] == ["tench", "#1 pet"]
+        assert "begin with # were left out ('# fish')" in classes.notes[0]
 
     def test_lines_numbered_from_1_are_said(self, tmp_path: Path) -> None:
         (tmp_path / "classes.txt").write_text("1 001.Black_footed_Albatross\n2 002.Laysan_Albatross\n")
@@ -496,6 +569,10 @@ class TestClassFiles:
             ("a.json", '{"0": "a", "1": "b", "x": "c"}', "names 'x', which is no output's index"),
             ("a.json", '[1, 2, 3]', "where a class's name is expected"),
             ("a.json", "[[[", "neither"),
+            ("a.json", '{"fine": {"names": ["a", "b", "c"]}, "coarse": {"names": ["d", "e", "f"]}}', "several times"),
+            ("a.json", '{"n00000002": "a", "n00000001": "b", "n00000003": "c"}', "which is no output's index"),
+            ("a.csv", "id,wnid,name\n1,x,a\n2,y,b\n3,z,c\n", "number the classes from 0"),
+            ("a.txt", "class\na\nb\nc\n", "the first of it is 'class': if that is a header, remove it"),
             ("a.json", '{"a": "b"', "neither"),
             ("a.py", "{0: 1, 1: 2, 2: 0}", "maps numbers to numbers"),
             ("a.yaml", "nc: 3\n", "has no names:"),
@@ -605,6 +682,27 @@ class TestMasks:
             "mask values that no list names were taken for void: colour 1,2,3 (in 1 image)"
         )
         assert source.digest() != open_source(f"folder:{tmp_path}", None, 3).digest()
+
+    CAMVID = "name,r,g,b,class_11\nBicyclist, 48, 112, 32,1\nVoid,0,0,0,0\nCar,176,112,32,1\n"
+
+    @pytest.mark.parametrize("name", ["class_dict.csv", "classes.csv"])
+    @report("ooooverflow/BiSeNet#26", "class_dict.csv names the colours of CamVid's masks")
+    def test_class_dict_of_camvid(self, tmp_path: Path, name: str) -> None:
+        mask = np.zeros((SIDE, SIDE, 3))
+        mask[:, :4], mask[:, 4:6] = (176, 112, 32), (48, 112, 32)
+        batch = self.batch(source := self.scenes(tmp_path, mask, "a.png", self.CAMVID, name))
+        assert batch.maps is not None
+        assert [source.context_labels.get(i) for i in batch.maps[0, 0].tolist()] == (
+            ["Car"] * 4 + ["Bicyclist"] * 2 + [None] * 2
+        )
+        assert batch.unnamed == ()
+        (tmp_path / name).write_text("name,r,g,b\nsky,1,2,256\n")
+        assert "line 2: not a name and r, g, b from 0 to 255" in refusal(f"scenes:{tmp_path}")
+
+    def test_void_in_any_case(self, tmp_path: Path) -> None:
+        source = self.scenes(tmp_path, np.full((SIDE, SIDE), 1), "a.png", "mask_value,name\n0,VOID\n1,sky\n255,Void\n")
+        assert source.context_labels == {1: "sky"}
+        assert source.map_voids == {0, 255}
 
     def test_labelmap_of_a_generic_folder(self, tmp_path: Path) -> None:
         mask = np.zeros((SIDE, SIDE, 3))

@@ -122,6 +122,15 @@ def test_a_part_of_index_folders_with_names_known(tmp_path: Path) -> None:
         (["1", "2", "3"], 3, ("a", "b", "c"), "numbered to 3"),
         (["s1", "s2", "s10"], 3, None, "no class order"),
         (["person_0", *(f"person_{i}" for i in range(1, 12))], 12, None, "counted by their number or sorted as text"),
+        pytest.param(
+            ["002.Laysan_Albatross", "003.Sooty_Albatross"],
+            4,
+            None,
+            "whether '2' is output 2 or output 1 cannot be told",
+            marks=report("JDAI-CV/DCL#35", "CUB counts from 1: a part of its folders is refused without their names"),
+        ),
+        (["1", "2", "3", "5", "6"], 9, None, "whether '1' is output 1 or output 0 cannot be told"),
+        (["004", "001", "003"], 102, None, "whether '1' is output 1 or output 0 cannot be told"),
         (["1", "01"], 5, None, "have one number"),
         ([*map(str, range(11)), "other"], 12, None, "no class order"),
         pytest.param(
@@ -278,6 +287,28 @@ def test_splits_are_no_classes(tmp_path: Path) -> None:
     assert labels(opened(root, 2, ("val", "train"))) == {"train": 1, "val": 0}
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(
+            ["train", "test", "extra"],
+            marks=report("fastai/fastai#1552", "a folder of a split is no class, whatever lies beside"),
+        ),
+        ["training_set", "test_set"],
+        ["seg_train", "seg_test", "seg_pred"],
+        ["Train Images", "Validation Images"],
+        ["test2017"],
+    ],
+)
+def test_splits_by_other_names_are_no_classes(tmp_path: Path, names: Sequence[str]) -> None:
+    assert "holds the splits" in refusal(folders(tmp_path, names), len(names))
+
+
+def test_what_only_begins_as_a_split_is_a_class(tmp_path: Path) -> None:
+    names = ["bus", "train", "trained", "tram", "valley"]
+    assert labels(opened(folders(tmp_path, names), 5)) == dict(zip(names, range(5), strict=True))
+
+
 def test_accents_of_macos_that_sort_otherwise_are_refused(tmp_path: Path) -> None:
     names = ["zoo", "éclair", "arc"]
     root = folders(tmp_path / "composed", names)
@@ -329,6 +360,22 @@ class TestOrderOfTheClassFile:
         (tmp_path / "words.txt").write_text("\n".join(reversed(lines)))
         assert "in another order than the outputs" in read_classes(tmp_path / "words.txt", 1000).notes[0]
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            pytest.param(
+                json.dumps({"n02119789": 0, "n02100735": 1, "n02110185": 2}),
+                marks=report("srebuffi/iCaRL#14", "ids that are not in sorted order are told of"),
+            ),
+            "n02119789\nn02110185\nn02100735\n",
+            "n02119789 kit fox\nn02100735 setter\nn02110185 husky\n",
+        ],
+    )
+    def test_ids_in_another_order_than_sorted(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / "wnids.txt").write_text(text)
+        (note,) = read_classes(tmp_path / "wnids.txt", 3).notes
+        assert "in another order than sorted, as torchvision's ImageFolder has them" in note
+
     def test_names_of_another_network(self, tmp_path: Path) -> None:
         (tmp_path / "c.txt").write_text("a\nb\nc\nd\n")
         (note,) = read_classes(tmp_path / "c.txt", 4, self.WEIGHTS).notes
@@ -338,6 +385,7 @@ class TestOrderOfTheClassFile:
 
 class TestLists:
     def listed(self, tmp_path: Path, rows: str, classes: Sequence[str] | None, count: int) -> DataSource:
+        (tmp_path / "a.png").touch()
         (tmp_path / "list.csv").write_text(f"uri,label\n{rows}")
         return open_source(f"list:{tmp_path / 'list.csv'}", ClassList.from_names(classes) if classes else None, count)
 
@@ -356,6 +404,17 @@ class TestLists:
         source = self.listed(tmp_path, "a.png,Golden_Retriever\nb.png,shih tzu\nc.png,Chihuahua\n", DOGS, 4)
         assert [sample.label_id for sample in source.samples] == [3, 2, 0]
         assert "class names without regard to case and to what separates words (2 different)" in source.notes[0]
+
+    @pytest.mark.parametrize("label", ['"Shih-Tzu,Chihuahua"', '"golden_retriever, Shih-Tzu"'])
+    def test_several_labels_are_not_the_first(self, tmp_path: Path, label: str) -> None:
+        with pytest.raises(EvidenceError, match=r"line 2: label: .* names several classes; give one"):
+            self.listed(tmp_path, f"a.png,{label}\n", DOGS, 4)
+        assert self.listed(tmp_path, 'a.png,"Chihuahua, a dog"\n', DOGS, 4).samples[0].label_id == 0
+
+    @pytest.mark.parametrize("label", ["-1", "nan", "None", "unlabeled"])
+    def test_no_label_is_an_empty_cell(self, tmp_path: Path, label: str) -> None:
+        with pytest.raises(EvidenceError, match="leave the cell empty where an image has no label"):
+            self.listed(tmp_path, f"a.png,{label}\n", DOGS, 4)
 
     def test_names_that_are_numbers(self, tmp_path: Path) -> None:
         source = self.listed(tmp_path, "a.png,5\nb.png,0\n", ("5", "0", "7"), 3)
