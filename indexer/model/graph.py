@@ -180,7 +180,7 @@ _RESHAPING = {("call_method", name) for name in ("view", "reshape", "squeeze")} 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Within the block a network is in the mode that its own `eval` puts it into; afterwards every module is as it was."""
+    """Within the block a network is in the mode that its own `eval` gives it; afterwards every module is as it was."""
     before = [(module, module.training) for module in model.modules()]
     evaluated(model)
     try:

@@ -51,10 +51,8 @@ class FeatureMap:
         aliases: every path that stands for it.
         channels, height, width: its shape at the run's input size.
         post_activation: whether its values come out of an activation function.
-        cut: whether all information from the input to the logits passes through it; not of the input itself, as it is or
-            normalised.
-        of_stage: whether some map of its resolution is a convolution's, or of another product with weights; taken for
-            granted where the network could not be traced.
+        cut: whether all information from the input to the logits passes through it, and it is not the input itself.
+        of_stage: whether a map of its resolution is a convolution's (or another product's with weights).
         class_map: whether its spatial mean or maximum is the logits.
         call: the module and which of its calls gives the map, from 0; ("", 0) where none does.
         node: the traced operation; None where the network could not be traced.
