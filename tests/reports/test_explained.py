@@ -664,7 +664,7 @@ def test_a_forward_that_needs_a_gradient_always_is_refused() -> None:
 @report("sksq96/pytorch-summary#103", "a part in TorchScript, which takes no hooks, is run as it is")
 @pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_a_scripted_part() -> None:
-    inner = torch.jit.script(nn.Sequential(nn.Conv2d(6, 6, 3, padding=1), nn.ReLU()))  # type: ignore[no-untyped-call]
+    inner = torch.jit.script(nn.Sequential(nn.Conv2d(6, 6, 3, padding=1), nn.ReLU()))
     assert_explained(stages(lambda self, x: self.inner(x), inner=inner))
 
 
