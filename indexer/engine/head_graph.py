@@ -6,14 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from evigraph.indexer.engine.heads import LogitNetwork, head_of, inverted
-from evigraph.indexer.engine.trail import FUNCTIONS, MODULES, SHAPING
+from evigraph.indexer.engine.trail import BEHIND, FUNCTIONS, MODULES, SHAPING
 from evigraph.indexer.model.graph import Graph, module_of, trace
 from evigraph.schema.errors import ModelError
 
-_SHAPING_FUNCTIONS = {torch.flatten, torch.squeeze, torch.unsqueeze, torch.reshape}
+_SHAPING_FUNCTIONS = {torch.flatten, torch.squeeze, torch.unsqueeze, torch.reshape, torch.clone, F.dropout}
 
 
 def trace_logits(model: nn.Module, pixels: Tensor) -> Graph:
@@ -63,12 +64,12 @@ def _cut(graph: Graph, model: LogitNetwork, pixels: Tensor) -> Graph:
 
 def _squashing(graph: Graph, node: fx.Node, ends_in: str, network: str) -> fx.Node:
     """The call whose input is the logits, from the output down."""
-    inner = None
+    outer = None
     while True:
         name = _name(graph, node)
-        if name == "exp" and inner is None:
-            inner, node = name, _source(node)
-        elif name == ("log_softmax" if inner else ends_in):
+        if name in ("exp", "log") and outer is None:
+            outer, node = name, _source(node)
+        elif name is not None and (name if outer is None else BEHIND.get((outer, name))) == ends_in:
             return node
         elif name is None and _is_shaping(graph, node):
             node = _source(node)

@@ -38,6 +38,7 @@ class Head:
         inverse: "log" or "logit": the output is a probability and the logits this function of it; None else.
         sigmoid: whether the probability of a class is the sigmoid of its own logit, not a softmax over all.
         shaped: whether the output is of shape (batch, outputs).
+        log: whether the output, taken as it is, is log-probabilities.
     """
 
     outputs: int
@@ -45,6 +46,7 @@ class Head:
     inverse: str | None = None
     sigmoid: bool = False
     shaped: bool = True
+    log: bool = False
 
     @property
     def one_logit(self) -> bool:
@@ -76,7 +78,11 @@ class Head:
             return None
         return {
             "ends_in": self.ends_in,
-            "decomposed": {None: "logit", "log": "log-probability", "logit": "log-odds"}[self.inverse],
+            "decomposed": {
+                None: "log-probability" if self.log else "logit",
+                "log": "log-probability",
+                "logit": "log-odds",
+            }[self.inverse],
             "probability": "sigmoid" if self.sigmoid else "softmax",
             "one_logit": self.one_logit,
         }
@@ -94,6 +100,8 @@ class Head:
                 "the network's output is probabilities, and the logits that they come from cannot be found: what is "
                 f"decomposed is {'their logarithm' if self.inverse == 'log' else 'their log-odds'}"
             )
+        elif self.log:
+            said.append("the network's output is log-probabilities, which are decomposed as they are")
         if self.one_logit:
             said.append(
                 "the network has one output, z: class 1 has the logit z and class 0 the logit -z, so the evidence for "
@@ -242,13 +250,17 @@ def _checked(head: Head, beneath: Tensor, output: Tensor, said: Output) -> Head:
 def _by_values(head: Head, model: nn.Module, pixels: Tensor, values: Tensor, said: Output) -> Head | None:
     """What an output is that no known function made; None where it may be either."""
     seen = [values]
-    if _within(values) or said == "probabilities":
+    parts = head.outputs > 1 and _parts_of(values) is not None
+    logarithms = head.outputs > 1 and _add_up(values.float().exp())
+    if _within(values) or said == "probabilities" or parts or logarithms:
         drawn = torch.rand(pixels.shape, generator=torch.Generator().manual_seed(1)).to(pixels)
         for more in (drawn, pixels * 100, -10 * pixels):
             try:
                 seen.append(model(more).reshape(values.shape))
             except Exception:
                 continue
+    if logarithms and all(_add_up(one.float().exp()) for one in seen):
+        return replace(head, log=True)
     probable = all(_within(one) for one in seen)
     if probable and head.outputs > 1 and all(_add_up(one) for one in seen):
         return replace(head, inverse="log")
@@ -257,6 +269,12 @@ def _by_values(head: Head, model: nn.Module, pixels: Tensor, values: Tensor, sai
             low, high = float(torch.cat(seen).min()), float(torch.cat(seen).max())
             raise UsageError(f"--output probabilities is given, but the output runs from {low:.3g} to {high:.3g}")
         return replace(head, inverse="logit", sigmoid=True)
+    total = _parts_of(torch.cat(seen)) if parts else None
+    if total is not None and len(seen) > 1:
+        raise ModelError(
+            f"the network's output adds up to {total:.4g} for every image: its values are parts of that and no logits; "
+            f"divide them by {total:.4g} in a module around the network, or take them as they are with --output logits"
+        )
     if probable and len(seen) > 1 and float((torch.cat(seen) - seen[0][:1]).abs().max()) > 1e-6:
         return None
     return head
@@ -265,6 +283,14 @@ def _by_values(head: Head, model: nn.Module, pixels: Tensor, values: Tensor, sai
 def _add_up(values: Tensor) -> bool:
     """Whether the values of each image add up to 1."""
     return bool(((values.float().sum(1) - 1).abs() < 10 * _SLACK.get(values.dtype, 0.03)).all())
+
+
+def _parts_of(values: Tensor) -> float | None:
+    """What the values of each image add up to, where none is below 0 and the sum is the same for all; None else."""
+    sums = values.float().sum(1)
+    total = float(sums.mean())
+    alike = bool(((sums - total).abs() <= 10 * _SLACK.get(values.dtype, 0.03) * total).all())
+    return total if total > 0 and alike and bool((values >= 0).all()) else None
 
 
 def _within(values: Tensor) -> bool:

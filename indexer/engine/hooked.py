@@ -99,6 +99,12 @@ class HookedRecorder:
         for level, layer in enumerate(self._layers):
             if level not in features:
                 raise _not_reached(layer.module)
+            if len(features[level]) != len(pixels):
+                raise ModelError(
+                    f"layer {layer.module} has {len(features[level])} maps for {len(pixels)} images: forward takes a "
+                    "batch apart, or runs parts of the network on several views of an image; give a network that runs "
+                    "on whole batches, or leave the layer out of --layers"
+                )
         if not logits.requires_grad:
             raise no_gradient(self._layers[-1].module)
         levels = range(len(self._layers))
@@ -159,7 +165,9 @@ class HookedRecorder:
                 features = self.features_at(level, leaf)
                 rows = torch.arange(len(leaf), device=leaf.device)
                 chosen = features[rows, channel[part], y[part], x[part]].sum()
-                (gradient,) = torch.autograd.grad(chosen, leaf, materialize_grads=True)
+                gradient = torch.zeros_like(leaf)  # where it is cut off, so that nothing is known
+                if chosen.requires_grad:
+                    (gradient,) = torch.autograd.grad(chosen, leaf, materialize_grads=True)
             boxes += [(*_span(one.any(1)), *_span(one.any(0))) for one in (gradient != 0).any(1).cpu()]
         return boxes
 

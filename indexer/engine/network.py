@@ -91,6 +91,8 @@ def prepare(
         _check_finite(own, values)
         check_steady(own, pixels, values)
         head = find_head(own, _beside(pixels), output)
+        if values.ndim == 1 and head.outputs > 1 and values.numel() == head.outputs:
+            head = replace(head, shaped=False)  # a squeeze without a dimension, of a batch of one
     network = _recorded(logit_network(own, head), pixels, layers)
     return _with_head(replace(network, notes=(*notes, *taken, *network.notes)), own, head)
 
@@ -101,7 +103,7 @@ def _recorded(model: nn.Module, pixels: Tensor, layers: Sequence[str] | None) ->
         with torch.no_grad():
             logits = model(pixels.clone())
             check_logits(logits, 1)
-            beside = model(_beside(pixels))
+            beside = _run_once(model, _beside(pixels))
         _check_images_apart(type(model).__name__, beside, logits)
         return _Search(model, pixels, logits, beside, observe(model, pixels, logits.shape[1]), layers).network()
 
@@ -169,7 +171,8 @@ class _Search:
         chosen = self._chosen(observed_maps(self.seen, self.model, self.logits))
         recorder = HookedRecorder(self.model, chosen)
         record = recorder.checked(self.pixels)
-        difference = departs(record.logits, self.logits)
+        recorder.record(_beside(self.pixels))  # raises where a layer's maps are not those of the images
+        difference = departs(record.logits, self.logits, self.pixels)
         if difference:
             raise ModelError(
                 f"{type(self.model).__name__} is another network where gradients are needed: logits differ by "
@@ -180,6 +183,9 @@ class _Search:
 
     def _chosen(self, maps: Sequence[FeatureMap]) -> list[FeatureMap]:
         if not self.names:
+            cut_off = self.seen.cut_off
+            if cut_off:
+                raise no_gradient(cut_off)
             return default_layers([one for one in maps if self.seen.reaches(one.aliases)])
         chosen = choose_layers(maps, self.names)
         for layer in chosen:
@@ -197,11 +203,17 @@ def _run_once(model: nn.Module, pixels: Tensor) -> Any:
     try:
         with torch.no_grad():
             return model(pixels.clone())
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+    except Exception as error:  # a user's forward may raise anything
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        what = "set --crop, or --channels"
+        if "require grad" in reason:
+            what = "forward needs a gradient always: guard what does with `if x.requires_grad:`"
+        elif len(pixels) > 1:
+            what = "give a network that takes batches of any size"
         raise ModelError(
-            f"{type(model).__name__} cannot run on an input of {tuple(pixels.shape)}: {reason[:200]}; "
-            "set --crop, or --channels"
+            f"{type(model).__name__} cannot run on an input of {tuple(pixels.shape)}: {reason[:200]}; {what}"
         ) from error
 
 

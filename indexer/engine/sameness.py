@@ -34,8 +34,10 @@ _SLOPE = 1e-2
 """Of a gradient's length: far above what the same operations on the same values may differ by."""
 
 
-def allowed(own: Tensor) -> float:
+def allowed(own: Tensor, pixels: Tensor | None = None) -> float:
     """By how much logits (batch, classes) may differ from these for another order of summation.
+
+    They are rounded as the network's input is, where they were made another type at its end.
 
     It is measured by how far the classes lie apart, not by how far from zero, since that is what decides.
     """
@@ -43,7 +45,7 @@ def allowed(own: Tensor) -> float:
         return 0.0
     own = own.detach()
     apart = own - own.mean(1, keepdim=True) if own.shape[1] > 1 else own
-    step = _step(own)
+    step = _step(own) if pixels is None else max(_step(own), _step(pixels))
     return float(3 * step**0.5 * apart.abs().max() + _ROUNDED * step * own.abs().max())
 
 
@@ -53,14 +55,14 @@ def _step(value: Tensor) -> float:
     return 2.0**-10 if coarse else torch.finfo(value.dtype).eps
 
 
-def departs(logits: Any, own: Tensor) -> float:
-    """By how much logits differ from the network's own, (batch, classes); 0 where they are the same up to rounding."""
+def departs(logits: Any, own: Tensor, pixels: Tensor | None = None) -> float:
+    """By how much logits differ from the network's own, (batch, classes), of these pixels; 0 for rounding alone."""
     own, logits = own.detach(), logits.detach()
     alike = (own == logits) | (own.isnan() & logits.isnan())
     difference = (
         float(torch.where(alike, 0.0, (own - logits).abs()).nan_to_num(torch.inf).amax()) if own.numel() else 0.0
     )
-    return 0.0 if not difference or difference <= allowed(own) else difference
+    return 0.0 if not difference or difference <= allowed(own, pixels) else difference
 
 
 def check_steady(model: nn.Module, pixels: Tensor, first: Tensor) -> None:
@@ -125,6 +127,8 @@ def gradient_departure(graph: Graph, model: nn.Module, pixels: Tensor) -> str | 
     again = pixels.detach().clone().requires_grad_()
     with torch.enable_grad():
         traced = graph.execute(again, keep)
+    if traced.shape != logits.shape:
+        return f"the trace of {type(model).__name__} has another output for one image than the network"
     if not traced.requires_grad or not logits.requires_grad:
         return f"the trace of {type(model).__name__} is not the network: one has a gradient and the other has none"
     found = torch.autograd.grad(traced, [again, *values.values()], seed, allow_unused=True)
@@ -172,7 +176,7 @@ class SampleCheck:
         if number % EVERY:
             return
         own = self._model(pixels.clone())
-        difference = departs(record.logits, own)
+        difference = departs(record.logits, own, pixels)
         if not difference:
             return
         path = _first_difference(_outputs(self._model, pixels), self._recorded_outputs(pixels))
@@ -255,7 +259,7 @@ def trace_departure(traced: Callable[[Tensor], Any], name: str, both: Tensor, ow
             return f"the trace of {name} does not run on a batch of two: {reason[:200]}"
     if not isinstance(logits, Tensor) or own.shape != logits.shape:
         return f"the trace of {name} has another output than the network"
-    difference = departs(logits, own)
+    difference = departs(logits, own, both)
     if not difference:
         return None
     return (

@@ -20,21 +20,38 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], ...]] = {
     "sigmoid": (F.sigmoid, torch.sigmoid, torch.special.expit, Tensor.sigmoid, torch.sigmoid_, Tensor.sigmoid_),
     "logsigmoid": (F.logsigmoid,),
     "exp": (torch.exp, Tensor.exp, torch.exp_, Tensor.exp_),
+    "log": (torch.log, Tensor.log, torch.log_, Tensor.log_),
 }
-"""What may end a network: a function from logits to (the logarithm of) probabilities; `exp` behind log_softmax."""
+"""What may end a network: a function from logits to (the logarithm of) probabilities; `exp` and `log` behind one."""
+BEHIND = {
+    ("exp", "log_softmax"): "softmax",
+    ("exp", "logsigmoid"): "sigmoid",
+    ("log", "softmax"): "log_softmax",
+    ("log", "sigmoid"): "logsigmoid",
+}
+"""What a function of such a function is."""
 MODULES: dict[str, tuple[type[nn.Module], ...]] = {
     "softmax": (nn.Softmax, nn.Softmax2d),
     "log_softmax": (nn.LogSoftmax,),
     "sigmoid": (nn.Sigmoid,),
     "logsigmoid": (nn.LogSigmoid,),
 }
-SHAPING = ("flatten", "squeeze", "unsqueeze", "reshape", "view", "contiguous", "__getitem__", "to", "float", "double")
+SHAPING = (
+    *("flatten", "squeeze", "unsqueeze", "reshape", "view", "contiguous", "clone", "__getitem__"),
+    *("to", "float", "double", "half", "bfloat16", "type", "type_as", "cpu", "cuda"),
+)
 """Methods that change at most how values lie; those that leave values out are told by the number of values."""
 
 _AFFINE = {F.linear, F.conv2d, torch.conv2d, torch.addmm, torch.matmul, Tensor.matmul, Tensor.addmm}
 """What gives logits as it is: values of any size."""
 _NAMES = {function: name for name, functions in FUNCTIONS.items() for function in functions}
-_SHAPES = {getattr(Tensor, name) for name in SHAPING} | {torch.flatten, torch.squeeze, torch.unsqueeze, torch.reshape}
+_SHAPES = {getattr(Tensor, name) for name in SHAPING} | {
+    torch.flatten,
+    torch.squeeze,
+    torch.unsqueeze,
+    torch.reshape,
+    torch.clone,
+}
 _KEPT = 64
 """Calls that a trail remembers: the last ones of a network, and those of what runs beside its head."""
 
@@ -81,15 +98,12 @@ class Trail(TorchFunctionMode):
 
     def beneath(self, output: Tensor) -> tuple[str | None, Tensor]:
         """The function that an output comes out of, and what it was given; None and the output where it is none."""
-        inner = None
+        outer = None
         for name, source in self.steps(output):
             if not name:
                 continue
-            if name != "exp":
-                return (name if inner is None else "softmax"), source
-            # exp(log_softmax(z)) is softmax(z); of anything else it is no head.
-            following = next((step for step, _ in self.steps(source) if step), None)
-            if inner is not None or following != "log_softmax":
-                break
-            inner = name
+            found = name if outer is None else BEHIND.get((outer, name))
+            if found not in ("exp", "log"):
+                return (None, output) if found is None else (found, source)
+            outer = found
         return None, output

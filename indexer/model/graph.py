@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, fx, nn
 
 import evigraph.indexer.model.operations  # noqa: F401 - declares them
-from evigraph.indexer.model.plain import eager, traceable, without_checkpoints
+from evigraph.indexer.model.plain import eager, evaluated, traceable, without_checkpoints
 from evigraph.indexer.model.registry import Call, Shapes, call_of
 from evigraph.indexer.model.tracing import Tracer
 from evigraph.schema.errors import ModelError
@@ -180,15 +180,14 @@ _RESHAPING = {("call_method", name) for name in ("view", "reshape", "squeeze")} 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Within the block a network is in evaluation mode; afterwards every module is as it was."""
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
+    """Within the block a network is in the mode that its own `eval` gives it; afterwards every module is as it was."""
+    before = [(module, module.training) for module in model.modules()]
+    evaluated(model)
     try:
         yield
     finally:
-        for module in training:
-            module.training = True
+        for module, training in before:
+            module.training = training
 
 
 @contextmanager
@@ -198,7 +197,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with ExitStack() as stack:
-        for block in (evaluating(model), eager(model), without_checkpoints()):
+        for block in (evaluating(model), eager(), without_checkpoints()):
             stack.enter_context(block)
         for parameter in trained:
             parameter.requires_grad_(False)

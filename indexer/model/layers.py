@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from evigraph.indexer.model.geometry import NCHW, TURNED, Geometry
-from evigraph.indexer.model.graph import Graph, cuts, frozen, is_input, reachable_from
+from evigraph.indexer.model.graph import Graph, cuts, frozen, is_input, module_of, reachable_from
 from evigraph.indexer.model.naming import family_names, residual_names
 from evigraph.indexer.model.observing import Observation, Output
 from evigraph.indexer.model.tracking import Tracker
@@ -51,7 +51,8 @@ class FeatureMap:
         aliases: every path that stands for it.
         channels, height, width: its shape at the run's input size.
         post_activation: whether its values come out of an activation function.
-        cut: whether all information from the input to the logits passes through it.
+        cut: whether all information from the input to the logits passes through it, and it is not the input itself.
+        of_stage: whether a map of its resolution is a convolution's (or another product's with weights).
         class_map: whether its spatial mean or maximum is the logits.
         call: the module and which of its calls gives the map, from 0; ("", 0) where none does.
         node: the traced operation; None where the network could not be traced.
@@ -67,6 +68,7 @@ class FeatureMap:
     post_activation: bool
     cut: bool
     class_map: bool = False
+    of_stage: bool = True
     call: tuple[str, int] = ("", 0)
     node: fx.Node | None = field(default=None, compare=False)
     geometry: Geometry | None = None
@@ -105,6 +107,7 @@ def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[Feature
     check_logits(logits, 1)
     names, passed_by_all = family_names(model, graph), cuts(graph.nodes)
     wrapping = graph.outputs.get(graph.nodes[-1].all_input_nodes[0], ())
+    sizes = {value.shape[2:] for node, value in survey.maps.items() if node in survey.products}
     maps = []
     for node, value in survey.maps.items():
         paths = graph.outputs.get(node, ()) or (graph.names[node],)
@@ -118,8 +121,9 @@ def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[Feature
                 height=value.shape[2],
                 width=value.shape[3],
                 post_activation=node in survey.post_activation,
-                cut=node in passed_by_all,
+                cut=node in passed_by_all and node in survey.learned,
                 class_map=_is_class_map(value, logits),
+                of_stage=value.shape[2:] in sizes,
                 call=(path, 0) if graph.outputs.get(node) else ("", 0),
                 node=node,
                 geometry=survey.tracker.geometry(node),
@@ -171,11 +175,22 @@ def observed_maps(seen: Observation, model: nn.Module, logits: Tensor) -> list[F
 def default_layers(maps: Sequence[FeatureMap]) -> list[FeatureMap]:
     """The last post-activation map of each spatial resolution, lowest first.
 
+    Where only a stem has such maps (StarNet, RepViT), or none is there, the last map of each resolution.
+
     Raises:
         ModelError: there is none that all information passes through; lists what `--layers` may name.
     """
     whole = [m for m in maps if m.cut and not m.class_map]
-    candidates = [m for m in whole if m.post_activation] or [m for m in whole if m.height * m.width > 1]
+    every, candidates = [m for m in whole if m.height * m.width > 1], [m for m in whole if m.post_activation]
+    if not candidates:
+        candidates = every
+    elif _only_of_stem(candidates, every):
+        if any(m.geometry is None or m.stride is None for m in every):
+            raise ModelError(
+                "the only maps of activation functions that all evidence runs through are the stem's, up to "
+                f"{candidates[-1].name}; choose with --layers, lowest first, of {_some(every)}"
+            )
+        candidates = every
     last: dict[tuple[int, int], int] = {}
     for index, candidate in enumerate(candidates):
         last[candidate.height, candidate.width] = index
@@ -186,8 +201,7 @@ def default_layers(maps: Sequence[FeatureMap]) -> list[FeatureMap]:
             stages.pop()
         stages.append(layer)
     if not stages and maps:
-        offered = [m.name for m in maps if m.post_activation] or [m.name for m in maps]
-        some = ", ".join(offered[:MOST_OFFERED]) + (", ..." if len(offered) > MOST_OFFERED else "")
+        some = _some([m for m in maps if m.post_activation] or maps)
         raise ModelError(
             "there is no feature map that all evidence runs through, to be a layer by default; choose with --layers, "
             f"lowest first, of {some}"
@@ -195,6 +209,17 @@ def default_layers(maps: Sequence[FeatureMap]) -> list[FeatureMap]:
     if not stages:
         raise ModelError(f"the network has no feature map of 4 dimensions; {SUPPORTED}")
     return stages
+
+
+def _only_of_stem(some: Sequence[FeatureMap], every: Sequence[FeatureMap]) -> bool:
+    """Whether none of these maps is of the last two resolutions of a network with more than two."""
+    sizes = [*dict.fromkeys((m.height, m.width) for m in every if m.of_stage)]
+    return len(sizes) > 2 and not {(m.height, m.width) for m in some} & set(sizes[-2:])
+
+
+def _some(maps: Sequence[FeatureMap]) -> str:
+    """Names of maps for a message."""
+    return ", ".join(m.name for m in maps[:MOST_OFFERED]) + (", ..." if len(maps) > MOST_OFFERED else "")
 
 
 def check_convolutional(seen: Observation, name: str) -> None:
@@ -294,6 +319,8 @@ class _Survey:
         self.tracker = Tracker(graph, size)
         self.maps: dict[fx.Node, Tensor] = {}
         self.post_activation: set[fx.Node] = set()
+        self.products: set[fx.Node] = set()  # convolutions, and others with weights
+        self.learned: set[fx.Node] = set()  # they, and what is above one
         self._settled: set[fx.Node] = set()
 
     def visit(self, node: fx.Node, value: Any) -> Any:
@@ -301,6 +328,10 @@ class _Survey:
         settled = any(source in self._settled for source in node.all_input_nodes)
         if call.operation.activation or (call.operation.rearranges and settled):
             self._settled.add(node)
+        if call.operation.name.endswith("convolution") or self._has_weights(node):
+            self.products.add(node)
+        if node in self.products or any(source in self.learned for source in node.all_input_nodes):
+            self.learned.add(node)
         self.tracker.see(call, value)
         places = self.tracker.places.get(node)
         is_map = isinstance(value, Tensor) and value.ndim == 4 and len(value) == 1  # not some images of a batch
@@ -309,3 +340,11 @@ class _Survey:
             if node in self._settled:
                 self.post_activation.add(node)
         return value
+
+    def _has_weights(self, node: fx.Node) -> bool:
+        """Whether a call multiplies with a matrix of parameters, its module's or given to it."""
+        module = module_of(self.graph, node)
+        given = [self.graph.run(one, {}) for one in node.all_input_nodes if one.op == "get_attr"]
+        return any(
+            isinstance(one, nn.Parameter) and one.ndim > 1 for one in (*(module.parameters() if module else ()), *given)
+        )

@@ -71,7 +71,7 @@ class Observation:
     Attributes:
         outputs: of modules, in the order in which they were there.
         nodes: autograd's operations between the input and the logits, in order of execution.
-        cuts: those that every way runs through.
+        cuts: those that every way runs through, from the first convolution on.
         post_activation: those whose values come out of an activation function.
         tokens: those that add two branches of tokens, not of maps, and are cuts.
         stages: places in `nodes` where a map that is a cut begins another resolution, and of the last such map.
@@ -88,6 +88,15 @@ class Observation:
         """Whether a gradient arrives at the output of one of these modules; so it is said of none of them, too."""
         known = [output for output in self.outputs if output.path in set(paths)]
         return not known or any(output.edge is not None and output.edge.node in set(self.nodes) for output in known)
+
+    @property
+    def cut_off(self) -> str | None:
+        """The last module whose output is a map of several places, if no gradient arrives at any; None else."""
+        maps = [output for output in self.outputs if len(output.shape) == 4 and math.prod(output.shape[2:]) > 1]
+        nodes = set(self.nodes)
+        if any(output.edge is not None and output.edge.node in nodes for output in maps):
+            return None
+        return maps[-1].path if maps else None
 
     @property
     def is_of_tokens(self) -> bool:
@@ -112,7 +121,7 @@ def watched(model: nn.Module, see: Callable[[str, int, nn.Module, Any], Any]) ->
     calls: Counter[str] = Counter()
     handles = []
     for path, module in model.named_modules():
-        if not path:
+        if not path or isinstance(module, torch.jit.ScriptModule):  # TorchScript takes no hooks
             continue
 
         def hook(module: nn.Module, _args: Any, output: Any, path: str = path) -> Any:
@@ -258,16 +267,16 @@ def _read(outputs: list[Output], nodes: list[Any], shapes: dict[Any, tuple[int, 
         if turned or (turned is None and any(one in channels_last for one, _ in below)):
             channels_last.add(node)
     cuts, furthest = set(), 0
-    for place, node in enumerate(nodes):
-        if furthest <= place and len(ways.get(node, ())) <= 1:
-            cuts.add(node)
-        furthest = max(furthest, furthest_user[place])
-    tokens, begins, last, size = [], [], -1, None
     # Before the first convolution there is the input, as it is or normalised.
     start = next((place for place, node in enumerate(nodes) if "onvolution" in node.name()), 0)
     for place, node in enumerate(nodes):
+        if place >= start and furthest <= place and len(ways.get(node, ())) <= 1:
+            cuts.add(node)
+        furthest = max(furthest, furthest_user[place])
+    tokens, begins, last, size = [], [], -1, None
+    for place, node in enumerate(nodes):
         shape = shapes.get(node, ())
-        if node not in cuts or place < start:
+        if node not in cuts:
             continue
         if len(shape) == 4 and node not in channels_last:
             if min(shape[2:]) > 1:

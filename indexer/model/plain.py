@@ -70,17 +70,26 @@ def without_checkpoints() -> Iterator[None]:
         yield
 
 
+def evaluated(model: nn.Module) -> None:
+    """Put a network into evaluation mode, as its own `eval` does it."""
+    try:
+        model.eval()
+    except NotImplementedError:  # of torch.export, whose mode was decided when it was exported
+        for module in model.modules():
+            module.training = False
+
+
 @contextmanager
-def eager(model: nn.Module) -> Iterator[None]:
-    """Within the block what torch.compile compiles runs as it was written."""
-    compiled = any(
-        type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None
-        for module in model.modules()
-    )
-    if compiled and hasattr(torch.compiler, "set_stance"):
-        with torch.compiler.set_stance("force_eager"):
-            yield
-    else:
+def eager() -> Iterator[None]:
+    """Within the block what torch.compile compiles runs as it was written, modules and functions, and can be traced."""
+    dynamo = sys.modules.get("torch._dynamo")  # not there if nothing is compiled
+    if dynamo is None or not hasattr(torch.compiler, "set_stance"):
+        yield
+        return
+    with ExitStack() as stack:
+        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        if hasattr(dynamo.config, "error_on_nested_fx_trace"):
+            stack.enter_context(dynamo.config.patch(error_on_nested_fx_trace=False))
         yield
 
 

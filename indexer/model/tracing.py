@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import operator
+import re
 import sys
 import weakref
 from collections import Counter
@@ -79,6 +80,7 @@ class Tracer(NodePathTracer):  # type: ignore[misc]  # torchvision has no types
         self.inputs = inputs
         self.outputs: dict[fx.Node, list[str]] = {}
         self.calls: Counter[str] = Counter()
+        self._named: Counter[str] = Counter()
         self.shapes: dict[fx.Node, tuple[tuple[int, ...], ...]] = {}
         self.guards = 0
         self.leaves: dict[nn.Module, nn.Module] = {}
@@ -156,6 +158,22 @@ class Tracer(NodePathTracer):  # type: ignore[misc]  # torchvision has no types
             return made
         self._alive.append(weakref.ref(made))
         return self._settled(made)
+
+    def _get_node_qualname(self, module_qualname: str, node: fx.Node) -> str:
+        """A node's path: of its module, or of its operation within one; what has it already is told apart by a number.
+
+        torchvision's own takes a number off modules' names and fails where a number is all the name of a reused one.
+        """
+        own = () if node.op == "call_module" else (re.sub(r"_[0-9]+$", "", str(node)),)
+        path = ".".join(part for part in (module_qualname, *own) if part)
+        number = self._named[path]
+        while number and self._named[f"{path}_{number}"]:
+            number += 1
+        self._named[path] = number + 1
+        name = f"{path}_{number}" if number else path
+        if number:
+            self._named[name] += 1
+        return name
 
     def create_arg(self, a: Any) -> Any:
         # First, since attributes of a stand-in are those of its tensor.

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from evigraph.schema.errors import ModelError
@@ -55,6 +56,8 @@ def answering(model: nn.Module, output: Any) -> tuple[nn.Module, tuple[str, ...]
     found = [key for key, value in parts.items() if isinstance(value, Tensor) and value.ndim == 2]
     if "logits" in found:
         found = ["logits"]
+    if len(found) == 2:
+        found = [one for one, other in (found, found[::-1]) if _probabilities_of(parts[one], parts[other])] or found
     kind = type(output).__name__
     if len(found) != 1:
         held = ", ".join(f"{key} {_shape(value)}" for key, value in parts.items()) or "nothing"
@@ -69,6 +72,14 @@ def answering(model: nn.Module, output: Any) -> tuple[nn.Module, tuple[str, ...]
     vars(answer)["_logits_of"] = lambda given: take(given, key)
     where = f"{key!r}" if isinstance(key, str) else f"number {key}"
     return answer, (f"The network's output is {kind}; its {where} is taken for the logits.",)
+
+
+def _probabilities_of(logits: Tensor, other: Tensor) -> bool:
+    """Whether one part of an output is the (logarithm of) probabilities of another."""
+    if logits.shape != other.shape or not logits.is_floating_point() or bool(((logits >= 0) & (logits <= 1)).all()):
+        return False
+    squashed = [logits.softmax(1), logits.log_softmax(1), logits.sigmoid()]
+    return any(torch.allclose(one.float(), other.float(), rtol=1e-3, atol=1e-5) for one in squashed)
 
 
 def _parts(output: Any) -> tuple[dict[Any, Any], Callable[[Any, Any], Any]]:

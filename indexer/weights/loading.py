@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torchvision import models as zoo
 
 from evigraph.indexer.data.preprocess import IMAGENET, Preprocessing
+from evigraph.indexer.model.plain import evaluated
 from evigraph.indexer.weights.checkpoints import StateDict, read_checkpoint, weights_file
 from evigraph.indexer.weights.downloads import is_download_error, quick_to_fail
 from evigraph.indexer.weights.fitting import fitted
@@ -231,14 +232,14 @@ def _built(build: Callable[..., Any], weights: str) -> LoadedModel:
         if weights in {"random", "own"}:
             model = checked()
             check_finite(model, model.state_dict(), f"weights of {type(model).__name__} itself")
-            model = model.float().eval()
+            evaluated(model.float())
             return LoadedModel(model, digest_of(model), IMAGENET, None)
         file = weights_file(weights)
         if file is None:
             raise ModelError(f"weights file {weights} does not exist; check the path")
         path, part = file
         model, notes = fitted(checked, read_checkpoint(path, part))
-    model = model.float().eval()
+    evaluated(model.float())
     # A part of a file is not told from another part of it by the file's digest.
     digest = _sha256_of_file(path) if part is None else digest_of(model)
     return LoadedModel(model, digest, IMAGENET, None, notes)

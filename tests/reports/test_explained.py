@@ -632,3 +632,118 @@ def test_a_network_that_is_another_with_a_gradient_is_refused(traced: bool) -> N
 
     with pytest.raises(ModelError, match=r"is another network where gradients are needed.*is_grad_enabled"):
         prepare(stages(between), SIDE)
+
+
+@report("mahmoodlab/CLAM#314", "dropout that the network's own eval leaves on is kept, so it is no one network")
+@pytest.mark.parametrize(("norm", "message"), [(False, "gives another answer each time"), (True, "mixes the images")])
+def test_the_mode_is_what_the_networks_own_eval_makes_it(norm: bool, message: str) -> None:
+    class Kept(Stages):
+        def train(self, mode: bool = True) -> Kept:
+            super().train(mode)
+            self.inner.training = True  # type: ignore[union-attr]
+            return self
+
+    inner = nn.BatchNorm2d(6) if norm else nn.Dropout(0.5)
+    model = Kept(lambda self, x: self.inner(x), inner=inner).eval()  # type: ignore[operator]
+    with pytest.raises(ModelError, match=message):
+        prepare(model, SIDE)
+
+
+@report("frgfm/torch-cam#217", "refused: what forward does needs a gradient always")
+def test_a_forward_that_needs_a_gradient_always_is_refused() -> None:
+    def between(_: Stages, x: Tensor) -> Tensor:
+        x.register_hook(lambda gradient: gradient)  # type: ignore[no-untyped-call]
+        return x
+
+    with pytest.raises(ModelError, match=r"doesn't require gradient; forward needs a gradient always: .*requires_grad"):
+        prepare(stages(between), SIDE)
+
+
+@report("sksq96/pytorch-summary#103", "a part in TorchScript, which takes no hooks, is run as it is")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_a_scripted_part() -> None:
+    inner = torch.jit.script(nn.Sequential(nn.Conv2d(6, 6, 3, padding=1), nn.ReLU()))
+    assert_explained(stages(lambda self, x: self.inner(x), inner=inner))
+
+
+@pytest.mark.parametrize(
+    "compiled",
+    [
+        lambda model: setattr(model, "forward", torch.compile(model.forward, backend="eager")),
+        lambda model: setattr(model, "between", torch.compile(model.between, backend="eager")),
+    ],
+    ids=["forward", "a function"],
+)
+def test_functions_that_are_compiled_are_traced(compiled: Callable[[Stages], None]) -> None:
+    model = stages(lambda _, x: x * 2)
+    compiled(model)
+    network, plain = prepare(model, SIDE), stages(lambda _, x: x * 2)
+    assert isinstance(network.recorder, WindowedRecorder)
+    with frozen(model), torch.no_grad():
+        torch.testing.assert_close(network.recorder.record(pixels_of(plain)).logits, plain(pixels_of(plain)))
+
+
+def test_an_exported_network() -> None:
+    exported = torch.export.export(
+        stages(lambda _, x: x * 2).float(),
+        (torch.zeros(2, 3, SIDE, SIDE),),
+        dynamic_shapes=({0: torch.export.Dim("n")},),
+    ).module()
+    network = prepare(exported, SIDE)
+    with frozen(exported), torch.no_grad():
+        pixels = torch.randn(3, 3, SIDE, SIDE)
+        torch.testing.assert_close(network.recorder.record(pixels).logits, exported(pixels))
+
+
+def test_a_network_of_one_image_is_refused() -> None:
+    exported = torch.export.export(stages(lambda _, x: x).float(), (torch.zeros(1, 3, SIDE, SIDE),)).module()
+    with pytest.raises(ModelError, match=r"cannot run on an input of \(2, .*; give a network that takes batches"):
+        prepare(exported, SIDE)
+
+
+class Apart(nn.Module):
+    """Runs a network for each image, or for views of it."""
+
+    def __init__(self, views: bool) -> None:
+        super().__init__()
+        self.network, self.views = tiny.network(), views
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.views:
+            logits: Tensor = self.network(torch.cat([x, x.flip(3)])).view(2, len(x), -1).mean(0)
+            return logits if logits.max().item() < 1e6 else logits / 2
+        return torch.cat([self.network(one[None]) for one in x])
+
+
+@pytest.mark.parametrize("views", [False, True])
+def test_maps_of_other_images_than_the_batchs_are_refused(views: bool) -> None:
+    with pytest.raises(ModelError, match=r"maps for \d images: forward takes a batch apart"):
+        prepare(Apart(views).eval(), tiny.SIDE, ["network.4"] if views else None)
+
+
+def test_a_layer_behind_what_is_cut_off_depends_on_the_whole_input() -> None:
+    network = prepare(stages(_without(torch.no_grad)), SIDE)
+    zero = torch.zeros(1, dtype=torch.long)
+    with frozen(network.model):
+        boxes = network.recorder.receptive_fields(0, pixels_of(network.model), zero, zero, zero, zero)
+    assert boxes == [(0, SIDE, 0, SIDE)]
+
+
+def test_where_no_map_has_a_gradient_the_last_is_named() -> None:
+    class Frozen(Stages):
+        def forward(self, pixels: Tensor) -> Tensor:
+            with torch.no_grad():
+                value = self.high(self.second(self.pool(self.low(self.first(pixels)))))
+            logits: Tensor = self.head(F.adaptive_avg_pool2d(value, 1).flatten(1))
+            return logits
+
+    with pytest.raises(ModelError, match="no gradient runs"):
+        prepare(Frozen(lambda _, x: x).eval(), SIDE)
+
+
+def test_logits_of_another_type_are_rounded_as_the_network_is() -> None:
+    class Double(Stages):
+        def forward(self, pixels: Tensor) -> Tensor:
+            return super().forward(pixels).double()
+
+    assert isinstance(prepare(Double(lambda _, x: x).eval(), SIDE).recorder, WindowedRecorder)

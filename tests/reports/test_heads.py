@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.engine.network import Network, prepare
+from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.roots import Decided, decide
 from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.run.attack import Attacker
@@ -18,7 +19,7 @@ from evigraph.indexer.run.settings import AttackSettings
 from evigraph.schema.errors import ModelError
 from tests.indexer.exactness import autograd_maps, engine_maps, everywhere
 from tests.reports.table import report
-from tests.support.heads import Ending, Untraceable, last_of
+from tests.support.heads import Ending, Untraceable, body, last_of
 
 SIDE = 16
 
@@ -178,3 +179,73 @@ def test_attacks_see_logits(end: Callable[[Tensor], Tensor], outputs: int) -> No
     assert leaf.grad is not None
     clear = leaf.grad.abs() > 1e-6 * leaf.grad.abs().max()
     torch.testing.assert_close(moved[clear], (pixels + 0.01 * leaf.grad.sign())[clear], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [Ending, Untraceable])
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda z: torch.log(torch.softmax(z, 1)),
+        lambda z: z.sigmoid().log(),
+        lambda z: z.softmax(1).clone(),
+        lambda z: nn.functional.dropout(z.softmax(1), 0.5, False).cpu(),
+        lambda z: nn.functional.logsigmoid(z).exp(),
+        lambda z: (z, z.softmax(1)),
+        lambda z: {"probabilities": z.sigmoid(), "scores": z},
+    ],
+)
+def test_the_logits_are_found_in_other_spellings(end: Callable[[Tensor], Tensor], kind: type[Ending]) -> None:
+    found = seen(end, 4, kind)
+    torch.testing.assert_close(found.maps, found.expected)
+    assert isinstance(found.prepared.recorder, WindowedRecorder) == (kind is Ending)
+
+
+def test_the_logarithm_of_sigmoids_gives_their_probabilities() -> None:
+    found = seen(lambda z: z.sigmoid().log(), 4)
+    own = found.network(found.pixels).exp()
+    torch.testing.assert_close(found.decided.probability, own.max(1).values.detach())
+
+
+@pytest.mark.parametrize(
+    "end", [lambda z: z - z.logsumexp(1, keepdim=True), lambda z: (z.softmax(1) + 1e-8).log()], ids=["lse", "eps"]
+)
+def test_log_probabilities_are_said(end: Callable[[Tensor], Tensor]) -> None:
+    network = Ending(end).double().eval()
+    prepared = prepare(network, SIDE)
+    assert any("log-probabilities, which are decomposed as they are" in note for note in prepared.notes)
+    assert prepared.head.to_json() == {
+        "ends_in": None,
+        "decomposed": "log-probability",
+        "probability": "softmax",
+        "one_logit": False,
+    }
+
+
+@pytest.mark.parametrize("end", [lambda z: 100 * z.softmax(1), lambda z: z.exp() * 4 / z.exp().sum(1, keepdim=True)])
+def test_percentages_are_no_logits(end: Callable[[Tensor], Tensor]) -> None:
+    network = Ending(end).eval()
+    with pytest.raises(ModelError, match=r"adds up to (100|4) for every image.*no logits.*--output logits"):
+        prepare(network, SIDE)
+    assert prepare(network, SIDE, output="logits").class_count == 4
+
+
+@report("layumi/Person_reID_baseline_pytorch#77", "a batch of one that squeeze flattens is one row of logits")
+@pytest.mark.parametrize("before", [True, False])
+def test_squeezed_batches_of_one(before: bool) -> None:
+    class Squeezed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.last = body()[:-2], nn.Linear(8, 4) if before else nn.Conv2d(8, 4, 1)
+
+        def forward(self, pixels: Tensor) -> Tensor:
+            value = self.body(pixels)
+            logits: Tensor = self.last(value.squeeze()) if before else self.last(value).squeeze()
+            return logits
+
+    network = Squeezed().eval()
+    prepared = prepare(network, SIDE)
+    for count in (1, 3):
+        pixels = torch.randn(count, 3, SIDE, SIDE)
+        with frozen(prepared.model), torch.no_grad():
+            own = network(pixels).view(count, 4)
+            torch.testing.assert_close(prepared.recorder.record(pixels).logits, own)

@@ -544,3 +544,80 @@ def test_convolutional_networks_with_attention_are_not(name: str) -> None:
     torch.manual_seed(0)
     network: Network = prepare(CONVOLUTIONAL[name]().eval(), SIDE)  # type: ignore[no-untyped-call]
     assert len(network.layers) > 1
+
+
+class Residual(nn.Module):
+    """A block without an activation function at its end, as of StarNet, RepViT and MaxViT."""
+
+    def __init__(self, before: int, after: int, *, attends: bool = False) -> None:
+        super().__init__()
+        self.down, self.inner = nn.Conv2d(before, after, 2, 2), nn.Conv2d(after, after, 3, padding=1)
+        self.attention = Attention() if attends else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.down(x)
+        x = x + F.relu(self.inner(x))
+        return x if self.attention is None else self.attention(x)
+
+
+def _of_stem(*, attends: bool = False, normalised: bool = False) -> nn.Module:
+    first = [Normalised()] if normalised else []
+    blocks = [Residual(8, 8), Residual(8, 8, attends=attends), Residual(8, 8)]
+    return nn.Sequential(
+        *first, nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)
+    )
+
+
+class Normalised(nn.Module):
+    """What networks do to their input first."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - 0.5) / 0.25
+
+
+@report("Visual-Attention-Network/VAN-Classification#30", "the last map of each stage, not the stem alone")
+def test_a_stem_is_not_the_only_layer() -> None:
+    assert [layer.module for layer in prepare(_of_stem().eval(), SIDE).layers] == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_the_normalised_input_is_no_layer(hooked: bool) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.normalised, self.net = Normalised(), models.ConvNeXt([_convnext(8, 16), _convnext(16, None)])
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.net(self.normalised(x))
+            return logits / 2 if hooked and logits.max().item() > 1e6 else logits
+
+    sizes = [layer.height for layer in prepare(Net().eval(), SIDE).layers]
+    assert sizes == [16, 8]
+
+
+def test_modules_whose_names_are_numbers_may_be_used_again() -> None:
+    relu, conv = nn.ReLU(inplace=True), nn.Conv2d(8, 8, 3, padding=1)
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3), relu, nn.MaxPool2d(2), conv, relu, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)
+    )
+    prepared = prepare(network.eval(), SIDE)
+    assert isinstance(prepared.recorder, WindowedRecorder)
+    assert [layer.name for layer in prepared.layers] == ["1", "1_1"]
+
+
+def test_numbered_modules_keep_their_names() -> None:
+    class Numbered(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.relu_1, self.relu_2, self.relu_3 = nn.ReLU(), nn.ReLU(), nn.ReLU()
+            self.conv_1, self.conv_2 = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, 2)
+            self.fc = nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.relu_1(self.conv_1(x))
+            x = self.relu_3(self.relu_2(self.conv_2(x)))
+            logits: Tensor = self.fc(x.mean((2, 3)))
+            return logits
+
+    for name in ("relu_1", "relu_2", "relu_3", "conv_2"):
+        assert [layer.module for layer in prepare(Numbered().eval(), SIDE, [name]).layers] == [name]
