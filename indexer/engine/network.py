@@ -197,11 +197,12 @@ def _run_once(model: nn.Module, pixels: Tensor) -> Any:
     try:
         with torch.no_grad():
             return model(pixels.clone())
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+    except (Exception, SystemExit) as error:  # a user's network may raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        small = isinstance(error, torch.OutOfMemoryError | MemoryError)
         raise ModelError(
             f"{type(model).__name__} cannot run on an input of {tuple(pixels.shape)}: {reason[:200]}; "
-            "set --crop, or --channels"
+            f"{'give a smaller --crop, or --device cpu' if small else 'set --crop, or --channels'}"
         ) from error
 
 

@@ -73,9 +73,11 @@ def notes_of(settings: IndexSettings, preprocessing: Preprocessing) -> tuple[str
     if preprocessing.channels != _RGB:
         said.append(
             f"the network's input has {preprocessing.channels} channel{'s' if preprocessing.channels != 1 else ''}: "
-            + {1: "images are made grey", 4: "images must have four themselves, as RGBA does"}.get(
-                preprocessing.channels, "images are .npy files of as many"
-            )
+            + {
+                1: "images are made grey",
+                2: "images must be grey with transparency, or .npy files",
+                4: "images must have four themselves, as RGBA does",
+            }.get(preprocessing.channels, "images are .npy files of as many")
         )
         if options.mean is None and options.std is None and set(preprocessing.std) == {1.0}:
             said.append(f"no --mean and --std are given: pixels are 0 to {preprocessing.pixel_scale}, as they are")

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -82,6 +83,11 @@ def _made(kind: type, *_rest: object) -> Any:
     return kind() if issubclass(kind, Placeholder) else Placeholder()
 
 
+def _array(kind: type, *_rest: object) -> Any:
+    """An array of numpy, whose state fills it; of a kind of its own, nothing."""
+    return np.empty(0) if kind is np.ndarray else _made(kind)
+
+
 _SAFE: dict[str, Any] = {
     "collections.OrderedDict": collections.OrderedDict,
     "collections.defaultdict": collections.defaultdict,
@@ -90,6 +96,10 @@ _SAFE: dict[str, Any] = {
     "_codecs.encode": _encoded,
     "copyreg._reconstructor": _made,
     "copy_reg._reconstructor": _made,
+    "numpy.ndarray": np.ndarray,
+    "numpy.dtype": np.dtype,
+    "numpy.core.multiarray._reconstruct": _array,
+    "numpy._core.multiarray._reconstruct": _array,
     "torch.Size": torch.Size,
     "torch.device": torch.device,
     "torch.Tensor": torch.Tensor,
