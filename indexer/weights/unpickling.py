@@ -88,6 +88,11 @@ def _array(kind: type, *_rest: object) -> Any:
     return np.empty(0) if kind is np.ndarray else _made(kind)
 
 
+def _values(content: bytes, kind: np.dtype[Any], shape: tuple[int, ...], order: Any, *_rest: object) -> Any:
+    """An array of numpy as protocol 5 writes it."""
+    return np.frombuffer(content, kind).reshape(shape, order=order)
+
+
 _SAFE: dict[str, Any] = {
     "collections.OrderedDict": collections.OrderedDict,
     "collections.defaultdict": collections.defaultdict,
@@ -100,6 +105,8 @@ _SAFE: dict[str, Any] = {
     "numpy.dtype": np.dtype,
     "numpy.core.multiarray._reconstruct": _array,
     "numpy._core.multiarray._reconstruct": _array,
+    "numpy.core.numeric._frombuffer": _values,
+    "numpy._core.numeric._frombuffer": _values,
     "torch.Size": torch.Size,
     "torch.device": torch.device,
     "torch.Tensor": torch.Tensor,

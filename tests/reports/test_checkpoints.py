@@ -745,6 +745,13 @@ def test_names_written_otherwise_are_near(name: str, near: str) -> None:
         load_model(name, "random")
 
 
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_arrays_of_numpy_of_any_protocol(protocol: int, tmp_path: Path) -> None:
+    arrays = {name: np.asarray(value.numpy(), order="F") for name, value in state().items()}
+    (tmp_path / "w.pkl").write_bytes(pickle.dumps({"model": arrays}, protocol))
+    assert_is(load_model(NAME, str(tmp_path / "w.pkl")), state())
+
+
 def test_optimizers_are_no_weights_beside(tmp_path: Path) -> None:
     """As in what learner.save of fastai writes."""
     loaded = loads({"model": state(), "opt": {"state": [{"mom": torch.ones(2)}]}}, tmp_path / "w.pth")
