@@ -64,6 +64,12 @@ class Preprocessing:
                 f"channel order 'bgr' is of three channels, and the network's input has {self.channels}; leave it out"
             )
 
+        if max(self.mean) > self.pixel_scale:
+            raise UsageError(
+                f"mean {','.join(map(str, self.mean))} is beyond the pixels, which are 0 to {self.pixel_scale}; give "
+                f"{'--pixel-scale 255 for pixels of 0 to 255' if self.pixel_scale == 1 else 'one of them'}"
+            )
+
     @property
     def channels(self) -> int:
         """Of the network's input."""

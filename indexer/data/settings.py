@@ -117,10 +117,12 @@ class PreprocessingOptions(Settings):
                 numbers_of(name, numbers, self.channels)
         if self.std and min(self.std) <= 0:
             raise UsageError(f"std {self.std} must be above 0; it is divided by")
-        if self.transform:
+        if self.transform is not None:
             self._check_transform()
 
     def _check_transform(self) -> None:
+        if not self.transform:
+            raise UsageError("--transform '' names no function; give package.module:function, or leave it out")
         own = [name for name in ("resize", "interpolation") if getattr(self, name) is not None]
         if own:
             raise UsageError(

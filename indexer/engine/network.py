@@ -203,12 +203,12 @@ def _run_once(model: nn.Module, pixels: Tensor) -> Any:
     try:
         with torch.no_grad():
             return model(pixels.clone())
-    except Exception as error:  # a user's forward may raise anything
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
+    except (Exception, SystemExit) as error:  # a user's network may raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         what = "set --crop, or --channels"
-        if "require grad" in reason:
+        if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+            what = "give a smaller --crop, or --device cpu"
+        elif "require grad" in reason:
             what = "forward needs a gradient always: guard what does with `if x.requires_grad:`"
         elif len(pixels) > 1:
             what = "give a network that takes batches of any size"

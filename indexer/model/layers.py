@@ -279,7 +279,7 @@ def depends_on(upper: FeatureMap, lower: FeatureMap, maps: Sequence[FeatureMap])
 
 def check_logits(logits: Any, batch: int) -> None:
     """Raise ModelError unless the network's output is one row of class values an image."""
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != batch:
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != batch or not len(logits[0]):
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ModelError(
             f"the network's output is {got}; evigraph needs logits of shape (batch, classes): "

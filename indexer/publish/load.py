@@ -26,6 +26,9 @@ from evigraph.schema.tables.pictures import GuidedCrop
 
 EDGES_AT_A_TIME = 500_000
 """About so many edges of a run folder are folded at a time, some 100 MB."""
+_ROWS_AT_A_TIME = 4096
+_PATTERN = "*?["
+"""Signs by which DuckDB takes a path for a pattern."""
 _AHEAD = 2
 """So many such are made while DuckDB takes those before."""
 
@@ -49,12 +52,16 @@ def _insert_files(connection: Connection, table: str, run_id: int, parquet: Iter
     if not files:
         return
     # A column that a folder of before it lacks stays null.
-    stored = set(pq.read_schema(files[0]).names)
-    columns = quoted(name for name in columns_of(table) if name in stored)
-    connection.exec_driver_sql(
-        f"INSERT INTO {identifier(table)} (run_id, {columns}) "
-        f"SELECT {literal(run_id)}, {columns} FROM read_parquet({literal(files)}) ORDER BY {order_of(table)}"
-    )
+    schema = pq.read_schema(files[0])
+    columns = quoted(name for name in columns_of(table) if name in set(schema.names))
+    insert = f"INSERT INTO {identifier(table)} (run_id, {columns}) SELECT {literal(run_id)}, {columns}"
+    if not any(sign in file for sign in _PATTERN for file in files):
+        connection.exec_driver_sql(f"{insert} FROM read_parquet({literal(files)}) ORDER BY {order_of(table)}")
+        return
+    # DuckDB would take the path for a pattern, and read whichever files it fits.
+    batches = (batch for file in files for batch in pq.ParquetFile(file).iter_batches(_ROWS_AT_A_TIME))
+    with _registered(connection, "stored", pa.RecordBatchReader.from_batches(schema, batches)):
+        connection.exec_driver_sql(f"{insert} FROM stored ORDER BY {order_of(table)}")
 
 
 def _insert_decompositions(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 
 import torch
 from torch import nn
@@ -13,6 +14,7 @@ from evigraph.indexer.data.settings import PreprocessingOptions
 from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.run.settings import IndexSettings
 from evigraph.indexer.run.transform import OwnTransform, check_on_data, own_transform
+from evigraph.indexer.weights.published import ABOUT_PREPROCESSING
 
 _IMAGES = (1, 3)
 """Channels that image files can be made to have, whatever they hold."""
@@ -56,9 +58,21 @@ def _channels_of(model: nn.Module, preprocessing: Preprocessing, given: int | No
     return first.in_channels
 
 
-def notes_of(settings: IndexSettings, preprocessing: Preprocessing) -> tuple[str, ...]:
-    """What the user should know of the preprocessing, a sentence each."""
-    options, said = settings.preprocessing, []
+def notes_of(settings: IndexSettings, preprocessing: Preprocessing, of_weights: Sequence[str]) -> tuple[str, ...]:
+    """What the user should know of the weights and of what was made of their preprocessing, a sentence each.
+
+    Args:
+        settings: of the run.
+        preprocessing: that the run has.
+        of_weights: the notes of the weights, which know nothing of options.
+    """
+    options, said = settings.preprocessing, list(of_weights)
+    about = [note for note in said if note.startswith(ABOUT_PREPROCESSING)]
+    given = {name: value for name, value in asdict(options).items() if value is not None}
+    if options.transform:
+        said = [note for note in said if note not in about]
+    elif about and given:
+        said.append("the options set it otherwise: " + ", ".join(f"{name} {value}" for name, value in given.items()))
     if isinstance(preprocessing, OwnTransform):
         shape = " x ".join(map(str, (preprocessing.channels, *preprocessing.size)))
         said.append(f"the input, {shape}, is what --transform {preprocessing.name} makes of each image")
@@ -73,9 +87,11 @@ def notes_of(settings: IndexSettings, preprocessing: Preprocessing) -> tuple[str
     if preprocessing.channels != _RGB:
         said.append(
             f"the network's input has {preprocessing.channels} channel{'s' if preprocessing.channels != 1 else ''}: "
-            + {1: "images are made grey", 4: "images must have four themselves, as RGBA does"}.get(
-                preprocessing.channels, "images are .npy files of as many"
-            )
+            + {
+                1: "images are made grey",
+                2: "images must be grey with transparency, or .npy files",
+                4: "images must have four themselves, as RGBA does",
+            }.get(preprocessing.channels, "images are .npy files of as many")
         )
         if options.mean is None and options.std is None and set(preprocessing.std) == {1.0}:
             said.append(f"no --mean and --std are given: pixels are 0 to {preprocessing.pixel_scale}, as they are")

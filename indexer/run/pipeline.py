@@ -68,7 +68,7 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
         check_data(preprocessing, source)
         description = describe(settings, loaded, preprocessing, network, source)
         run = Run(settings, network, source, preprocessing, arithmetic, description.image_total)
-        report = _index(run, description, progress, (*loaded.notes, *notes_of(settings, preprocessing)))
+        report = _index(run, description, progress, notes_of(settings, preprocessing, loaded.notes))
     if not settings.attack and source.labels_by != "tags":
         report = with_accuracy_notes(report, network.class_count, loaded.promised_accuracy)
     _require_some(report, settings.data)

@@ -78,7 +78,7 @@ class OwnTransform(Preprocessing):
             made = _result(self.name, named_transform(self.name)(image))
         except UsageError as error:
             raise SkippedImage(str(error)) from error
-        except Exception as error:  # a user's function may raise anything
+        except (Exception, SystemExit) as error:  # a user's function may raise anything
             raise SkippedImage(f"the transform failed, {type(error).__name__}") from error
         wanted = (self.channels, *self.size)
         if tuple(made.shape) != wanted:
@@ -187,7 +187,7 @@ def named_transform(name: str) -> Transform:
         raise UsageError(f"--transform {name!r} names no function; give package.module:function")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # a user's module may raise anything
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
         raise UsageError(f"--transform {name}: cannot import {module_name!r}: {_first_line(error)}") from error
     found = getattr(module, attribute, None)
     if found is None:
@@ -209,9 +209,11 @@ def _shape_on(name: str, function: Transform, image: Decoded, what: str = "a dra
             made.append(_result(name, function(image.copy())))
         except UsageError:
             raise
-        except Exception as error:  # a user's function may raise anything
+        except (Exception, SystemExit) as error:  # a user's function may raise anything
             raise UsageError(f"--transform {name} fails on {what}: {_first_line(error)}") from error
     first, *others = made
+    if not all(bool(one.isfinite().all()) for one in made):
+        raise UsageError(f"--transform {name} gives values that are not finite of {what}; mend it")
     if not all(first.shape == other.shape and torch.equal(first, other) for other in others):
         raise UsageError(
             f"--transform {name} gives another input each time it is given {what}; take out what is drawn at random"
@@ -222,7 +224,7 @@ def _shape_on(name: str, function: Transform, image: Decoded, what: str = "a dra
 def _result(name: str, made: Any) -> Tensor:
     if not isinstance(made, Tensor):
         raise UsageError(f"--transform {name} gives {type(made).__name__}; it must give a torch tensor")
-    if made.ndim != 3 or not made.is_floating_point():
+    if made.ndim != 3 or not made.is_floating_point() or not made.numel():
         raise UsageError(
             f"--transform {name} gives {tuple(made.shape)} of {made.dtype}; it must give floating point of "
             "(channels, height, width)"
@@ -247,7 +249,7 @@ def _refuse_random(name: str, function: Any) -> None:
 def _steps(function: Any) -> Iterator[Any]:
     """A transform and those that it is composed of."""
     yield function
-    inner = getattr(function, "transforms", ())
+    inner = list(function) if isinstance(function, torch.nn.Sequential) else getattr(function, "transforms", ())
     for step in inner if isinstance(inner, (list, tuple, torch.nn.ModuleList)) else ():
         yield from _steps(step)
 
@@ -280,5 +282,7 @@ def _digest(name: str, function: Any) -> str:
     return digest.hexdigest()
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"it ends the program, with exit code {error.code}"
     return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -7,6 +7,7 @@ fitting      which of them is the network's, and under which names; of these
 prefixes     what wrappers put around them, and
 versions     what they were called in earlier versions
 published    which published weights a torchvision file is, and what they go with
+advice       what to do where none fits
 usable       whether a network can be looked into at all
 downloads    fail soon where there is no network
 """

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from evigraph.indexer.weights.unpickling import Placeholder, load_pickled
@@ -37,6 +39,8 @@ _SAVE = "save one with torch.save(model.state_dict(), FILE)"
 _DEPTH = 4
 _NOT_WEIGHTS = ("optim", "sched", "lr_", "scaler", "amp", "callback", "loops", "hyper_param", "rng", "args", "config")
 """Beginnings of the names under which training scripts keep other tensors than a network's."""
+_ARCHITECTURE = ("arch", "architecture", "model_name")
+"""Names under which training scripts keep that of the network."""
 _SHOWN = 6
 
 
@@ -62,12 +66,14 @@ class Checkpoint:
         part: the part that was asked for as FILE#PART; None for the network's.
         keys: the outermost keys of the file.
         held: every state dict in it, outermost first.
+        architecture: that the file says it is of; None where it says nothing.
     """
 
     path: Path
     part: str | None
     keys: tuple[str, ...]
     held: tuple[Held, ...]
+    architecture: str | None = None
 
     def shown_keys(self) -> str:
         """The outermost keys as a message has them."""
@@ -80,14 +86,22 @@ def weights_file(weights: str) -> tuple[Path, str | None] | None:
     Raises:
         ModelError: it names a file that is not there, or a folder.
     """
+    if "://" in weights:
+        raise ModelError(f"weights {weights} are at an address, which is not fetched; download the file and give that")
     path, part = Path(weights), None
     name, hash_, after = weights.rpartition("#")
-    if hash_ and not path.is_file() and (Path(name).is_file() or Path(name).suffix.lower() in SUFFIXES):
-        path, part = Path(name), after
-    if path.is_file():
-        return path, part
-    if path.is_dir() and (path.suffix or len(path.parts) > 1):
+    try:
+        if hash_ and not path.is_file() and (Path(name).is_file() or Path(name).suffix.lower() in SUFFIXES):
+            path, part = Path(name), after
+        if path.is_file():
+            return path, part
+        folder, there = path.is_dir(), path.exists()
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise ModelError(f"weights file {weights} cannot be opened: {error.strerror}; check the path") from error
+    if folder and (path.suffix or len(path.parts) > 1):
         raise ModelError(f"weights {weights} is a folder; give the file of weights in it")
+    if there and not folder:
+        raise ModelError(f"weights {weights} is a pipe or a device, which cannot be read twice; give a file")
     if path.suffix.lower() in SUFFIXES or len(path.parts) > 1:
         raise ModelError(f"weights file {path} does not exist; check the path")
     return None
@@ -113,15 +127,17 @@ def read_checkpoint(path: Path, part: str | None = None) -> Checkpoint:
     keys = tuple(map(str, content)) if isinstance(content, Mapping) else ()
     inner = content if part is None else _part_of(content, part, path)
     prefix = () if part is None else tuple(part.split("/"))
-    held = tuple(Held(prefix + one.keys, one.tensors) for one in _state_dicts(inner, ()))
+    dicts = list(_state_dicts(inner, ())) or list(_state_dicts(_with_tensors(inner), ()))
+    held = tuple(Held(prefix + one.keys, one.tensors) for one in dicts)
     if not held:
         pickled = sorted({_kind(value) for value in _values(inner) if isinstance(value, Placeholder)})
         within = f", and pickled objects ({', '.join(pickled[:3])}), which are not made here," if pickled else ""
         raise ModelError(
             f"weights {path} hold no state dict{f' in {part!r}' if part else ''}: "
-            f"{_shown(keys)}{within} but no tensors; {_SAVE}"
+            f"{_shown(keys)}{within} {'but' if keys else 'nor'} {'no ' if keys else ''}tensors; {_SAVE}"
         )
-    return Checkpoint(path, part, keys, held)
+    named = next((content[key] for key in _ARCHITECTURE if key in keys and isinstance(content[key], str)), None)
+    return Checkpoint(path, part, keys, held, named)
 
 
 def _kind(value: object) -> str:
@@ -134,7 +150,7 @@ def _values(content: Any) -> Sequence[Any]:
 
 def _shown(keys: Sequence[str]) -> str:
     more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
-    return f"the file has the keys {', '.join(map(repr, keys[:_SHOWN]))}{more}" if keys else "the file has no keys"
+    return f"the file has the keys {', '.join(map(repr, keys[:_SHOWN]))}{more}" if keys else "the file has neither keys"
 
 
 def _part_of(content: Any, part: str, path: Path) -> Any:
@@ -152,6 +168,15 @@ def _part_of(content: Any, part: str, path: Path) -> Any:
     return content
 
 
+def _with_tensors(content: Any, depth: int = 0) -> Any:
+    """A mapping whose arrays of numpy are tensors, as are those of the mappings in it."""
+    if isinstance(content, np.ndarray) and content.dtype.kind in "fiub" and content.dtype.isnative:
+        return torch.from_numpy(np.array(content))
+    if isinstance(content, Mapping) and depth <= _DEPTH:
+        return {name: _with_tensors(value, depth + 1) for name, value in content.items()}
+    return content
+
+
 def _state_dicts(content: Any, keys: tuple[str, ...]) -> Iterator[Held]:
     """Every mapping to tensors, outermost first."""
     if isinstance(content, list | tuple):
@@ -163,8 +188,12 @@ def _state_dicts(content: Any, keys: tuple[str, ...]) -> Iterator[Held]:
         yield Held(keys, tensors)
     if len(keys) < _DEPTH:
         for name, value in content.items():
-            if isinstance(name, str) and not name.lower().startswith(_NOT_WEIGHTS):
-                yield from _state_dicts(value, (*keys, name))
+            if isinstance(name, str | int) and not _is_beside(str(name).lower()):
+                yield from _state_dicts(value, (*keys, str(name)))
+
+
+def _is_beside(name: str) -> bool:
+    return name.startswith(_NOT_WEIGHTS) or name in ("opt", "opt_state", "opt_state_dict")
 
 
 def _read(path: Path) -> Any:
@@ -260,5 +289,9 @@ def _foreign_zip(path: Path) -> str | None:
         return "it is a network of Keras; give weights of a torch network"
     if "data.pkl" in leaves:
         return None
+    if leaves and all(name.endswith(".npy") for name in leaves):
+        return "it is an archive of numpy arrays (.npz); load them into the torch network and " + _SAVE.replace(
+            "one", "it"
+        )
     inside = ", ".join(members[:3]) + (", ..." if len(members) > 3 else "")
     return f"it is an archive of {inside}; unpack it and give the file of weights in it"

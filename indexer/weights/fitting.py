@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from evigraph.indexer.weights.advice import advice
 from evigraph.indexer.weights.checkpoints import Checkpoint, Held, StateDict
 from evigraph.indexer.weights.prefixes import WRAPPERS, beginning, prefixes_of, under, without_wrappers
 from evigraph.indexer.weights.usable import check_finite
@@ -27,8 +28,6 @@ from evigraph.schema.errors import ModelError
 
 _COUNTERS = frozenset({"total_ops", "total_params", "n_averaged"})
 """Last words of tensors that profilers (thop) and averaging (torch.optim.swa_utils) leave behind."""
-_HEADS = re.compile(r"(head|cls|cls_head|classifier|linear|last_linear|logits)\b")
-"""Beginnings of names of a classifier."""
 _BATCHES = "num_batches_tracked"
 _TRAINING_ONLY = re.compile(
     r"(criterion|loss|.*_loss|loss_.*|.*metrics?|(train|val|valid|test)_\w+|.*_(acc|accuracy|f1))\."
@@ -109,7 +108,9 @@ def choose(checkpoint: Checkpoint, model: nn.Module) -> Match:
     others = [f"{part!r}{', an average' if match and match.averaged else ''}" for part, match in beside]
     if others:
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-        said = f"left {', '.join(others[:3])}{more} (as --weights {checkpoint.path}#{beside[0][0]} takes one)"
+        fits = next((part for part, match in beside if match is not None), None)
+        taken = "" if fits is None else f" (as --weights {checkpoint.path}#{fits} takes one)"
+        said = f"left {', '.join(others[:3])}{more}{taken}"
         best = replace(best, said=(*best.said, said))
     return best
 
@@ -131,6 +132,7 @@ def fitted(build: Callable[..., nn.Module], checkpoint: Checkpoint) -> tuple[nn.
     if classes is not None:
         model = build(num_classes=classes)
         adapt(model, match.tensors)
+    match = _without_other_auxiliary(match, model)
     if _reshaped(match, model):
         raise _misfit(match, checkpoint, model)
     tensors, cast = _cast(match, model, checkpoint)
@@ -162,7 +164,9 @@ def _cast(match: Match, model: nn.Module, checkpoint: Checkpoint) -> tuple[State
                 "give the weights of the float network"
             )
         if value.is_complex() != wanted.is_complex() or value.is_meta or value.layout != torch.strided:
-            what = "has no values" if value.is_meta else f"is {_kind(value)} where the network has {_kind(wanted)}"
+            what = f"is {_kind(value)} where the network has {_kind(wanted)}"
+            what = "has no values" if value.is_meta else what
+            what = "is stored sparse" if value.layout != torch.strided else what
             raise ModelError(f"weights {checkpoint.path} cannot be used: {name} {what}; save them as float32")
         if value.is_floating_point() and value.dtype != torch.float32:
             kinds.add(_kind(value))
@@ -179,11 +183,22 @@ def _reshaped(match: Match, model: nn.Module) -> list[str]:
 def _class_count_of(state: Mapping[str, Tensor], model: nn.Module) -> int | None:
     """The number of classes of a state dict whose last layer alone is of another size than the network's."""
     own = model.state_dict()
-    other = [name for name in own if name in state and own[name].shape != state[name].shape]
+    other = [name for name in own if name in state and own[name].shape != state[name].shape and not _auxiliary(name)]
     if not other or any(own[name].shape[1:] != state[name].shape[1:] for name in other):
         return None
     counts = {state[name].shape[0] for name in other}
     return counts.pop() if len(counts) == 1 else None
+
+
+def _without_other_auxiliary(match: Match, model: nn.Module) -> Match:
+    """A match less its auxiliary heads where these are of another number of classes, as where the last layer alone is
+    trained anew.
+    """
+    if not any(_auxiliary(name) for name in _reshaped(match, model)):
+        return match
+    tensors = {name: value for name, value in match.tensors.items() if not _auxiliary(name)}
+    said = "auxiliary heads, which only training uses, are left out, as they are of another number of classes"
+    return replace(match, tensors=tensors, said=(*match.said, said))
 
 
 def _auxiliary(name: str) -> bool:
@@ -307,26 +322,13 @@ def _misfit(match: Match, checkpoint: Checkpoint, model: nn.Module) -> ModelErro
     holds = f"; {checkpoint.shown_keys()}" if checkpoint.keys else ""
     return ModelError(
         f"weights {checkpoint.path} do not fit {type(model).__name__}: of {len(own)} tensors{where} {', '.join(parts)}"
-        f"{holds}; {_advice(match, model)}"
+        f"{holds}; {advice(model, match.missing, match.unknown, _outputs(match, model))}"
     )
 
 
-def _advice(match: Match, model: nn.Module) -> str:
-    """What to do about a misfit."""
-    layers = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
-    head = layers[-1] + "." if layers else " "
-    if match.missing and all(name.startswith(head) for name in match.missing):
-        called = next((name for name in match.unknown if _HEADS.match(name)), None)
-        if called:
-            return f"its classifier seems to be called {called}: save them under the network's names"
-        return (
-            f"its classifier {head.rstrip('.')} is not there, as in weights of self-supervised training; give weights "
-            "that were trained to classify"
-        )
-    classes = _class_count_of(match.tensors, model) if match.named else None
-    if classes is not None:
-        return f"they have {classes} outputs: let the factory take num_classes, or make the network with as many"
-    return "check that --model and --weights belong together"
+def _outputs(match: Match, model: nn.Module) -> int | None:
+    """How many outputs weights have that are the network's but for that."""
+    return _class_count_of(match.tensors, model) if match.named else None
 
 
 def _kind(value: Tensor) -> str:

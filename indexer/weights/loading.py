@@ -28,6 +28,7 @@ from evigraph.indexer.weights.checkpoints import StateDict, read_checkpoint, wei
 from evigraph.indexer.weights.downloads import is_download_error, quick_to_fail
 from evigraph.indexer.weights.fitting import fitted
 from evigraph.indexer.weights.published import (
+    ABOUT_PREPROCESSING,
     build_options,
     categories_of,
     described,
@@ -132,7 +133,7 @@ def _load_torchvision_file(name: str, weights: str, path: Path) -> LoadedModel:
     """An architecture made as for its published weights, with those of a file and their preprocessing."""
     origin = origin_of(name, path, _sha256_of_file(path))
     options = build_options(name, origin.entry)
-    loaded = _built(lambda **given: zoo.get_model(name, weights=None, **options, **given), weights)
+    loaded = _built(lambda **given: zoo.get_model(name, weights=None, **options, **given), weights, name)
     preprocessing, note = preprocessing_of(name, origin)
     notes = [*loaded.notes, note, input_note(name, origin)]
     return replace(
@@ -153,7 +154,7 @@ def _load_timm(name: str, weights: str) -> LoadedModel:
         raise NotFoundError("timm model", name, timm.list_models())
     file = None if weights == "random" else weights_file(weights)
     if weights == "random" or file is not None:
-        loaded = _built(lambda **given: timm.create_model(name, pretrained=False, **given), weights)
+        loaded = _built(lambda **given: timm.create_model(name, pretrained=False, **given), weights, name)
     else:
         known = timm.list_pretrained(name + ".*") or [name]
         full = name if weights == "pretrained" else f"{name.split('.')[0]}.{weights}"
@@ -175,8 +176,8 @@ def _load_timm(name: str, weights: str) -> LoadedModel:
         entry: Any = loaded.model.pretrained_cfg
         tag = ".".join(str(entry[key]) for key in ("architecture", "tag") if entry.get(key))
         notes += (
-            f"preprocessing is that of timm's {tag or name} ({described(preprocessing)}), since the file does not say "
-            "its own; timm:ARCHITECTURE.TAG names another, and options such as --resize and --crop set it",
+            f"{ABOUT_PREPROCESSING}that of timm's {tag or name} ({described(preprocessing)}), since the file does not "
+            "say its own; timm:ARCHITECTURE.TAG names another, and options such as --resize and --crop set it",
         )
     return replace(loaded, preprocessing=preprocessing, notes=notes)
 
@@ -185,11 +186,13 @@ def _load_factory(name: str, weights: str) -> LoadedModel:
     module_name, _, attribute = name.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # a user's module may raise anything
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
         raise ModelError(
             f"--model {name}: cannot import {module_name!r}: {_one_line(error)}; give package.module:factory"
         ) from error
     factory = getattr(module, attribute, None)
+    if isinstance(factory, nn.Module):
+        raise ModelError(f"--model {name} is a network itself; give a function without arguments that returns it")
     if not callable(factory):
         offered = [n for n, value in vars(module).items() if inspect.isfunction(value) or inspect.isclass(value)]
         raise NotFoundError("factory", attribute, offered, f"in {module_name}")
@@ -205,7 +208,7 @@ def _load_factory(name: str, weights: str) -> LoadedModel:
         try:
             with quick_to_fail():
                 return factory(**(given if keywords else {}))
-        except Exception as error:  # a user's factory may raise anything
+        except (Exception, SystemExit) as error:  # a user's factory may raise anything
             if is_download_error(error):
                 raise ModelError(
                     f"--model {name}: the factory could not download what it needs: {_one_line(error)}; fetch it where "
@@ -218,8 +221,14 @@ def _load_factory(name: str, weights: str) -> LoadedModel:
     return _built(build, weights)
 
 
-def _built(build: Callable[..., Any], weights: str) -> LoadedModel:
-    """A network built without weights, then given those of a file; `random` and `own` leave what `build` made."""
+def _built(build: Callable[..., Any], weights: str, name: str | None = None) -> LoadedModel:
+    """A network built without weights, then given those of a file; `random` and `own` leave what `build` made.
+
+    Args:
+        build: makes the network; may be given `num_classes`.
+        weights: as `--weights`.
+        name: of the architecture, where it is one that training scripts know by that name.
+    """
 
     def checked(**given: Any) -> nn.Module:
         model = build(**given)
@@ -238,10 +247,14 @@ def _built(build: Callable[..., Any], weights: str) -> LoadedModel:
         if file is None:
             raise ModelError(f"weights file {weights} does not exist; check the path")
         path, part = file
-        model, notes = fitted(checked, read_checkpoint(path, part))
+        checkpoint = read_checkpoint(path, part)
+        model, notes = fitted(checked, checkpoint)
     evaluated(model.float())
     # A part of a file is not told from another part of it by the file's digest.
     digest = _sha256_of_file(path) if part is None else digest_of(model)
+    said = checkpoint.architecture
+    if name is not None and said and said.rpartition("/")[2].partition(".")[0] != name.partition(".")[0]:
+        notes += (f"the file says that its network is {said!r}, not {name!r}: its tensors fit both; check --model",)
     return LoadedModel(model, digest, IMAGENET, None, notes)
 
 
@@ -282,11 +295,16 @@ def _no_download(name: str, weights: str, error: Exception) -> ModelError:
     )
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     """The first line of what another's code raised."""
+    if isinstance(error, SystemExit):
+        return f"it ends the program, with exit code {error.code}"
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _sha256_of_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"weights file {path} cannot be read: {error.strerror}; check its permissions") from error

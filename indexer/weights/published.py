@@ -16,6 +16,8 @@ from torchvision import models as zoo
 from evigraph.indexer.data.preprocess import IMAGENET, Preprocessing
 from evigraph.schema.errors import UsageError
 
+ABOUT_PREPROCESSING = "preprocessing is "
+"""How a note begins that says where the preprocessing is from."""
 _EARLIER = {
     "resnet18": "5c106cde",
     "resnet34": "333f7ec4",
@@ -95,9 +97,9 @@ def preprocessing_of(name: str, origin: Origin) -> tuple[Preprocessing, str]:
     if mine is None:
         return (
             IMAGENET,
-            f"preprocessing is ImageNet's ({described(IMAGENET)}): {origin.entry} has none for whole images",
+            f"{ABOUT_PREPROCESSING}ImageNet's ({described(IMAGENET)}): {origin.entry} has none for whole images",
         )
-    said = f"preprocessing is that of {origin.entry} ({described(mine)})"
+    said = f"{ABOUT_PREPROCESSING}that of {origin.entry} ({described(mine)})"
     if origin.exact:
         return mine, f"{said}, which the file is"
     if origin.named:

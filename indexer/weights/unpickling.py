@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -82,6 +83,16 @@ def _made(kind: type, *_rest: object) -> Any:
     return kind() if issubclass(kind, Placeholder) else Placeholder()
 
 
+def _array(kind: type, *_rest: object) -> Any:
+    """An array of numpy, whose state fills it; of a kind of its own, nothing."""
+    return np.empty(0) if kind is np.ndarray else _made(kind)
+
+
+def _values(content: bytes, kind: np.dtype[Any], shape: tuple[int, ...], order: Any, *_rest: object) -> Any:
+    """An array of numpy as protocol 5 writes it."""
+    return np.frombuffer(content, kind).reshape(shape, order=order)
+
+
 _SAFE: dict[str, Any] = {
     "collections.OrderedDict": collections.OrderedDict,
     "collections.defaultdict": collections.defaultdict,
@@ -90,6 +101,12 @@ _SAFE: dict[str, Any] = {
     "_codecs.encode": _encoded,
     "copyreg._reconstructor": _made,
     "copy_reg._reconstructor": _made,
+    "numpy.ndarray": np.ndarray,
+    "numpy.dtype": np.dtype,
+    "numpy.core.multiarray._reconstruct": _array,
+    "numpy._core.multiarray._reconstruct": _array,
+    "numpy.core.numeric._frombuffer": _values,
+    "numpy._core.numeric._frombuffer": _values,
     "torch.Size": torch.Size,
     "torch.device": torch.device,
     "torch.Tensor": torch.Tensor,

@@ -30,6 +30,11 @@ def check_module(model: object) -> None:
                 f"{name} does not know its size yet: let the factory run the network once, as in "
                 "model(torch.zeros(1, 3, 224, 224)), before it returns it"
             )
+        if any(value.is_meta for value in (*module.parameters(False), *module.buffers(False))):
+            raise ModelError(
+                f"{name} has no values, as it was made on the device 'meta'; let the factory make it on the CPU, or "
+                "load its weights with assign=True"
+            )
         kind = type(module).__module__
         if (
             "quantized" in kind.split(".")
@@ -56,6 +61,7 @@ def check_finite(model: nn.Module, tensors: Mapping[str, Tensor], whose: str) ->
         if isinstance(value, Tensor) and value.is_floating_point():
             mask = name in buffers and "running_" not in name  # may hold infinity on purpose
             broken[name] = int((value.isnan() if mask else ~value.isfinite()).sum())
+    _check_variances(model, tensors, whose)
     named = [(name, count) for name, count in broken.items() if count]
     if named:
         name, count = named[0]
@@ -65,3 +71,18 @@ def check_finite(model: nn.Module, tensors: Mapping[str, Tensor], whose: str) ->
             f"{whose}: {name} holds {values} not finite{more}: its training diverged, or the file is damaged; give "
             "an earlier checkpoint"
         )
+
+
+def _check_variances(model: nn.Module, tensors: Mapping[str, Tensor], whose: str) -> None:
+    """See that no normalisation takes the root of a number below 0."""
+    for path, module in model.named_modules():
+        name = f"{path}.running_var".lstrip(".")
+        value = tensors.get(name)
+        if value is None or not isinstance(getattr(module, "eps", None), float):
+            continue
+        count = int((value + module.eps <= 0).sum())
+        if count:
+            raise ModelError(
+                f"{whose}: {name} holds {count} value{'s' if count > 1 else ''} below 0, which no variance has; the "
+                "file is damaged, or was averaged or converted wrongly: give another checkpoint"
+            )

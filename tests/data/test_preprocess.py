@@ -121,6 +121,7 @@ def test_options_change_one_part_each() -> None:
         ({"mean": ".5,.5"}, "mean has 2 numbers where 3 are needed"),
         ({"mean": "a,b,c"}, "mean 'a,b,c' is not three numbers"),
         ({"mean": "nan,0,0"}, "finite"),
+        ({"mean": "123,116,103"}, "beyond the pixels, which are 0 to 1; give --pixel-scale 255"),
         ({"std": "0,1,1"}, "must be above 0"),
         ({"channel_order": "grb"}, "unknown channel order 'grb'; give one of rgb, bgr"),
         ({"pixel_scale": 2}, "unknown pixel scale 2; give one of 1, 255"),

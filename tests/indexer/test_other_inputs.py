@@ -24,9 +24,11 @@ from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.settings import PreprocessingOptions
 from evigraph.indexer.pictures.settings import PictureOptions
 from evigraph.indexer.publish.publish import publish
+from evigraph.indexer.run.inputs import notes_of
 from evigraph.indexer.run.pipeline import index
 from evigraph.indexer.run.settings import AttackSettings, Execution, IndexSettings
 from evigraph.indexer.verify.settings import VerifySettings
+from evigraph.indexer.weights.published import ABOUT_PREPROCESSING
 from evigraph.schema.errors import UsageError
 from tests.indexer.reference import Reference
 from tests.support import heads, tiny
@@ -345,3 +347,18 @@ def test_inputs_that_do_not_fit_are_refused(tmp_path: Path, model: str, options:
     with pytest.raises(Exception, match=message) as raised:
         index(settings)
     assert not re.search(r"\n", str(raised.value))
+
+
+@pytest.mark.parametrize("transform", [None, "tests.indexer.test_other_inputs:transform"])
+def test_options_that_change_the_preprocessing_of_the_weights_are_said(transform: str | None) -> None:
+    """A note of the weights must not stand alone where the run has another preprocessing."""
+    of_weights = (f"{ABOUT_PREPROCESSING}that of A (resize 256, crop 224)", "cast float16 to float32")
+    options = PreprocessingOptions(crop=200, transform=transform)
+    settings = IndexSettings("a", "b", "folder:c", Path("run"), preprocessing=options)
+    notes = notes_of(settings, Preprocessing(crop=200), of_weights)
+    if transform:
+        assert notes == of_weights[1:]
+    else:
+        assert notes == (*of_weights, "the options set it otherwise: crop 200")
+    plain = IndexSettings("a", "b", "folder:c", Path("run"))
+    assert notes_of(plain, Preprocessing(), of_weights) == of_weights

@@ -53,6 +53,9 @@ def test_what_it_is_is_described() -> None:
         ("UNSIZED", "gives an input of the image's own size .* say the network's with --crop HEIGHT,WIDTH"),
         ("whole_numbers", "of torch.uint8; it must give floating point"),
         ("array", "gives ndarray; it must give a torch tensor"),
+        ("not_finite", "gives values that are not finite of a drawn image"),
+        ("exiting", "fails on a drawn image: it ends the program, with exit code 3"),
+        ("SEQUENCE", "holds RandomHorizontalFlip, which draws at random"),
         ("failing", "fails on a drawn image: 'no such size, 320'"),
         ("Ending", "is a .*; give a function of an image"),
         ("MEAN", "is a tuple; give a function of an image"),
@@ -70,6 +73,11 @@ def test_names() -> None:
         own_transform(PreprocessingOptions(transform="no.such.module:f"))
     with pytest.raises(UsageError, match="names no function"):
         own_transform(PreprocessingOptions(transform="wide"))
+
+
+def test_an_empty_name_is_not_none() -> None:
+    with pytest.raises(UsageError, match="--transform '' names no function"):
+        PreprocessingOptions(transform="")
 
 
 def test_options_beside_it() -> None:

@@ -19,6 +19,7 @@ import torchvision
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from evigraph.indexer.engine.network import prepare
 from evigraph.indexer.weights.loading import LoadedModel, load_model
 from evigraph.schema.errors import ModelError, NotFoundError
 from tests.conftest import Cli
@@ -137,6 +138,13 @@ WRAPPED = [
         id="old batch norm",
         marks=report("pytorch/pytorch#8481", "loaded: only training reads what is missing"),
     ),
+    pytest.param(
+        lambda s: {"model": {n: v.numpy() for n, v in s.items()}, "matching_heuristics": True},
+        ["took 'model'"],
+        id="numpy",
+        marks=report("facebookresearch/Mask2Former#85", "arrays of numpy are the tensors that they hold"),
+    ),
+    pytest.param(lambda s: {3: s, "epoch": 5}, ["took '3'"], id="number as key"),
     pytest.param(lambda s: {"net": s, "acc": 93.0, "epoch": 5}, ["took 'net'"], id="net"),
     pytest.param(lambda s: {"checkpoint": {"model": {"state_dict": s}}}, ["checkpoint/model/state_dict"], id="deep"),
     pytest.param(lambda s: [s, {"epoch": 1}], ["took '0'"], id="list"),
@@ -317,6 +325,26 @@ REFUSED = [
         marks=report("sharif-apu/BJDD_CVPR21#4", "the network is to blame, by the tensor's name"),
     ),
     pytest.param(
+        lambda s: s | {"conv1.1.running_var": torch.linspace(-1, 1, 24)},
+        "conv1.1.running_var holds 12 values below 0, which no variance has",
+        id="variances below 0",
+        marks=report("marvis/pytorch-caffe-darknet-convert#48", "the network is to blame, by the tensor's name"),
+    ),
+    pytest.param(
+        lambda s: (
+            headless(s) | {"fc.bias": s["fc.bias"], "fc.weight_orig": s["fc.weight"], "fc.weight_mask": s["fc.weight"]}
+        ),
+        "fc.weight_orig is of a weight kept in parts, as pruning and weight norm do: make that permanent",
+        id="pruned",
+    ),
+    pytest.param(
+        lambda s: headless(s) | {"fc.1.weight": s["fc.weight"], "fc.1.bias": s["fc.bias"]},
+        "or is another, of fc.1.weight and others: build the network as it was trained to classify",
+        id="a classifier of several layers",
+    ),
+    pytest.param(lambda s: s | {"fc.weight": s["fc.weight"].to_sparse()}, "fc.weight is stored sparse", id="sparse"),
+    pytest.param(lambda _s: torch.ones(3), "the file has neither keys nor tensors", id="a tensor"),
+    pytest.param(
         lambda _s: {"epoch": 3, "lr": 0.1}, "hold no state dict: the file has the keys 'epoch', 'lr'", id="none"
     ),
 ]
@@ -462,6 +490,22 @@ def nan():
     network = tiny.network()
     nn.init.constant_(network[0].bias[2:3], float("nan"))
     return network
+def without_values():
+    with torch.device("meta"):
+        return tiny.network()
+ready = tiny.network()
+def exits(): raise SystemExit(3)
+class Asserts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = tiny.network()
+    def forward(self, pixels):
+        assert pixels.shape[-1] == 224, "wrong height"
+        return self.net(pixels)
+class Ends(Asserts):
+    def forward(self, pixels): raise SystemExit(3)
+class Large(Asserts):
+    def forward(self, pixels): raise torch.OutOfMemoryError("out of memory")
 def downloads(): return torchvision.models.resnet18(weights="DEFAULT")
 class Auxiliary(nn.Module):
     def __init__(self, num_classes=4):
@@ -527,6 +571,9 @@ UNUSABLE = [
         marks=report("Harry24k/adversarial-attacks-pytorch#150", "refused by the module's name"),
     ),
     ("dynamic", r"module 10 \(Linear\) is quantized"),
+    ("without_values", r"module 0 \(Conv2d\) has no values, as it was made on the device 'meta'"),
+    ("ready", "is a network itself; give a function without arguments that returns it"),
+    ("exits", "the factory failed, SystemExit: it ends the program, with exit code 3"),
     ("nan", "0.bias holds 1 value that is not finite"),
 ]
 
@@ -536,6 +583,19 @@ UNUSABLE = [
 def test_networks_that_cannot_be_used(factories: str, factory: str, why: str) -> None:
     with pytest.raises(ModelError, match=why):
         load_model(f"{factories}:{factory}", "own")
+
+
+@pytest.mark.parametrize(
+    ("factory", "why"),
+    [
+        ("Asserts", r"cannot run on an input of \(1, 3, 32, 32\): wrong height; set --crop"),
+        ("Ends", r"cannot run on an input of \(1, 3, 32, 32\): 3; set --crop"),
+        ("Large", "out of memory; give a smaller --crop, or --device cpu"),
+    ],
+)
+def test_networks_that_cannot_be_run(factories: str, factory: str, why: str) -> None:
+    with pytest.raises(ModelError, match=why):
+        prepare(load_model(f"{factories}:{factory}", "own").model, tiny.SIDE)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -683,3 +743,39 @@ NAMES = [
 def test_names_written_otherwise_are_near(name: str, near: str) -> None:
     with pytest.raises(NotFoundError, match=f"no model '{name}'; did you mean '{near}'"):
         load_model(name, "random")
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_arrays_of_numpy_of_any_protocol(protocol: int, tmp_path: Path) -> None:
+    arrays = {name: np.asarray(value.numpy(), order="F") for name, value in state().items()}
+    (tmp_path / "w.pkl").write_bytes(pickle.dumps({"model": arrays}, protocol))
+    assert_is(load_model(NAME, str(tmp_path / "w.pkl")), state())
+
+
+def test_optimizers_are_no_weights_beside(tmp_path: Path) -> None:
+    """As in what learner.save of fastai writes."""
+    loaded = loads({"model": state(), "opt": {"state": [{"mom": torch.ones(2)}]}}, tmp_path / "w.pth")
+    assert said(loaded).startswith("weights of w.pth: took 'model' |")
+
+
+@report("rwightman/efficientdet-pytorch#141", "tensors that fit do not show the padding: what the file says is told")
+@pytest.mark.parametrize(
+    ("arch", "told"), [("tf_shufflenet", True), (NAME, False), (f"hub/{NAME}.in1k", False), (None, False), (3, False)]
+)
+def test_what_the_file_says_of_its_architecture(arch: object, told: bool, tmp_path: Path) -> None:
+    loaded = loads({"state_dict": state(), "arch": arch}, tmp_path / "w.pth")
+    assert (f"the file says that its network is {arch!r}, not {NAME!r}" in said(loaded)) == told
+
+
+@pytest.mark.parametrize(
+    ("weights", "why"),
+    [
+        ("https://example.org/w.pth", "are at an address, which is not fetched"),
+        ("s3://bucket/w.pth", "are at an address"),
+        ("/dev/null", "is a pipe or a device"),
+        ("w" * 300 + ".pth", "cannot be opened: File name too long"),
+    ],
+)
+def test_what_is_no_file(weights: str, why: str) -> None:
+    with pytest.raises(ModelError, match=why):
+        load_model(NAME, weights)

@@ -53,6 +53,17 @@ def test_a_question_mark_in_a_path(tmp_path: Path, cli: Cli) -> None:
     engine.dispose()
 
 
+@report("duckdb/duckdb#15722", "a path of *, ? or [ is that path, and no pattern that fits other folders")
+@pytest.mark.parametrize("name", ["a*", "a?", "[ab]*"])
+def test_a_path_is_no_pattern(tmp_path: Path, name: str) -> None:
+    synthetic_run(tmp_path / "ab" / "run", name="other", seed=1, images=8)
+    synthetic_run(tmp_path / name / "run", name="mine", images=4)
+    db = tmp_path / name / "e.duckdb"
+    for _ in range(2):
+        publish([tmp_path / name / "run"], db)
+    assert _total(db) == 4
+
+
 @report("duckdb/duckdb#15912", "a file that was replaced is opened anew")
 def test_a_file_that_is_replaced_while_it_is_open(tmp_path: Path) -> None:
     for seed, name in enumerate(("a", "b")):

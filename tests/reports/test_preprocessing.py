@@ -160,6 +160,22 @@ def test_the_networks_own_input_transform_is_on(name: str, aux: bool, tmp_path: 
     assert any("auxiliary heads" in note for note in loaded.notes) == (not aux)
 
 
+@pytest.mark.parametrize(
+    ("name", "classes", "other"),
+    [("googlenet", 3, 5), pytest.param("inception_v3", 3, 1000, marks=pytest.mark.slow), ("googlenet", 1000, 3)],
+)
+def test_auxiliary_heads_of_other_classes(name: str, classes: int, other: int, tmp_path: Path) -> None:
+    """As where the last layer alone is trained anew."""
+    last = made(name, num_classes=classes, aux_logits=True).state_dict()
+    rest = made(name, num_classes=other, aux_logits=True).state_dict()
+    torch.save({key: last[key] if key.startswith("fc.") else value for key, value in rest.items()}, tmp_path / "w.pth")
+    loaded = load_model(name, str(tmp_path / "w.pth"))
+    assert torch.equal(loaded.model.state_dict()["fc.weight"], last["fc.weight"])
+    assert any("auxiliary heads" in note and "of another number of classes" in note for note in loaded.notes)
+    with torch.no_grad():
+        assert loaded.model(torch.zeros(1, 3, 96, 96)).isfinite().all()
+
+
 def test_an_option_sets_another(cli: Cli, tmp_path: Path) -> None:
     torch.save(made("shufflenet_v2_x0_5", num_classes=4).state_dict(), tmp_path / "w.pth")
     images = tiny.draw_images(tmp_path / "images", 4)

@@ -113,6 +113,9 @@ WIDE = v2.Compose(
 )
 """A transform that was made; 24 pixels high and 40 wide."""
 RANDOM = v2.Compose([v2.RandomHorizontalFlip(), v2.Resize((24, 40)), v2.ToImage(), v2.ToDtype(torch.float32)])
+SEQUENCE = nn.Sequential(
+    v2.PILToTensor(), v2.RandomHorizontalFlip(0.01), v2.Resize((24, 40)), v2.ToDtype(torch.float32)
+)
 UNSIZED = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)])
 
 
@@ -125,6 +128,16 @@ def wide(image: Image.Image) -> Tensor:
 def noisy(image: Image.Image) -> Tensor:
     """Another input each time."""
     return wide(image) + torch.rand(())
+
+
+def not_finite(image: Image.Image) -> Tensor:
+    """As where it divides by 0."""
+    return wide(image) * float("nan")
+
+
+def exiting(image: Image.Image) -> Tensor:
+    """As of a module that is a program."""
+    raise SystemExit(3 + 0 * image.width)
 
 
 def whole_numbers(image: Image.Image) -> Any:
