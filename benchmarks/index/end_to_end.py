@@ -18,6 +18,7 @@ from benchmarks.index.inputs import draw_jpegs
 from benchmarks.index.kernels import LAYOUTS
 from benchmarks.index.timing import Clock
 from evigraph.indexer.data.loader import default_workers
+from evigraph.indexer.data.settings import PreprocessingOptions
 from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.run.pipeline import index
 from evigraph.indexer.run.settings import Execution, IndexSettings
@@ -76,6 +77,8 @@ def measure(
                 data=f"list:{folder / 'images' / 'list.csv'}",
                 run=folder / f"run{repeat}",
                 method=Method(top_n=top_n),
+                # As plain inference has it, whatever the architecture's published weights take.
+                preprocessing=PreprocessingOptions(resize=256, crop=224, interpolation="bilinear"),
                 execution=Execution(device="cuda" if device == "cuda" else "cpu", workers=workers, batch_size=batch),
             )
             report = index(settings)
