@@ -43,10 +43,12 @@ def reports() -> list[Report]:
 
 def _of_module(module: ModuleType) -> Iterator[Report]:
     kind = module.__name__.rpartition("test_")[2].replace("_", " ")
-    for name, function in vars(module).items():
-        if name.startswith("test_") and callable(function):
-            for mark in _marks(function):
-                yield Report(kind, name, *mark.args)
+    own = [one for one in vars(module).values() if getattr(one, "__module__", "") == module.__name__]
+    for holder in (module, *(one for one in own if isinstance(one, type) and one.__name__.startswith("Test"))):
+        for name, function in vars(holder).items():
+            if name.startswith("test_") and callable(function):
+                for mark in _marks(function):
+                    yield Report(kind, name, *mark.args)
 
 
 def _marks(function: Any) -> Iterator[pytest.Mark]:
