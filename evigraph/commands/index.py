@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,10 @@ def index(settings: IndexSettings, *, quiet: Quiet = False, as_json: Json = Fals
     elif not quiet:
         _print_summary(report)
         print(f"next: evigraph publish {in_shell(settings.run)} --db evidence.duckdb")
+    else:
+        # A guess, or what was left out, is never made without a word.
+        for note in report.notes:
+            print(f"evigraph: note: {note}", file=sys.stderr)
 
 
 def _print_summary(report: IndexReport) -> None:

@@ -56,10 +56,13 @@ def test_json_is_all_that_is_printed(cli: Cli, index_words: list[str], tmp_path:
     assert all(result["ok"] for result in checks)
 
 
-def test_quiet_prints_nothing(cli: Cli, index_words: list[str], tmp_path: Path) -> None:
+def test_quiet_prints_nothing_but_notes(cli: Cli, index_words: list[str], tmp_path: Path) -> None:
     db = tmp_path / "e.duckdb"
+    guessed = cli(*index_words, "--run", tmp_path / "guessed", "--quiet")
+    assert guessed.stdout == ""
+    assert guessed.error.startswith("evigraph: note: labels: the folders are the classes, in sorted order")
     for words in (
-        [*index_words, "--run", tmp_path / "run"],
+        [*index_words, "--run", tmp_path / "run", "--classes", tiny.class_file(tmp_path)],
         ["publish", tmp_path / "run", "--db", db],
         ["check", "--db", db],
     ):
