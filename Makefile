@@ -28,10 +28,10 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)  ## draw scenes, index, publish, answer both questions (DEMO_DIR=demo)
 	$(BIN)/evigraph demo --dir $(DEMO_DIR)
 
-quick: $(STAMP)  ## style and the tests that are not slow, within two minutes: for every change
+quick: $(STAMP)  ## style and the tests that are neither slow nor reports, within two minutes: for every change
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(PYTEST) -m 'not slow'
+	$(PYTEST) -m 'not slow' --ignore tests/reports --ignore tests/fuzz
 
 test: check-style  ## style, types and every test; no network is used (JOBS=2 processes beside each other)
 	$(PYTEST)
