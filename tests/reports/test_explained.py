@@ -678,11 +678,13 @@ def test_functions_that_are_compiled_are_traced(compiled: Callable[[Stages], Non
     model = stages(lambda _, x: x * 2)
     compiled(model)
     network, plain = prepare(model, SIDE), stages(lambda _, x: x * 2)
-    assert isinstance(network.recorder, WindowedRecorder)
+    # torch 2.4 does not let them be traced; hooks record them, and say why.
+    assert isinstance(network.recorder, WindowedRecorder) != torch.__version__.startswith("2.4.")
     with frozen(model), torch.no_grad():
         torch.testing.assert_close(network.recorder.record(pixels_of(plain)).logits, plain(pixels_of(plain)))
 
 
+@pytest.mark.skipif(torch.__version__.startswith("2.4."), reason="torch 2.4 exports maps as one operation; refused")
 def test_an_exported_network() -> None:
     exported = torch.export.export(
         stages(lambda _, x: x * 2).float(),
