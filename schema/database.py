@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from evigraph.schema.errors import DatabaseError, in_shell
+from evigraph.schema.errors import DatabaseError, first_line, in_shell
 from evigraph.schema.tables.selects import digests
 
 REVISIONS = ("0001", "0002", "0003", "0004")
@@ -196,5 +196,4 @@ def _read_state(engine: Engine, path: Path) -> tuple[str, tuple[str, ...]]:
 def one_line(error: BaseException) -> str:
     """The first line of a database error, without SQLAlchemy's wrapping and DuckDB's kind of error."""
     origin = getattr(error, "orig", None) or error
-    line = (str(origin).splitlines() or [type(origin).__name__])[0]
-    return re.sub(r"^[A-Za-z]+ Error: ", "", line)
+    return re.sub(r"^[A-Za-z]+ Error: ", "", first_line(origin, None))

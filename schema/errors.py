@@ -111,3 +111,15 @@ def near_matches(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
 def in_shell(path: Path) -> str:
     """A path as a message writes it in a command, to be pasted into a shell."""
     return shlex.quote(str(path))
+
+
+def first_line(error: BaseException, most: int | None = 200) -> str:
+    """What another's code raised, as part of a message: its first line, in `most` characters; else its type."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:most]
+
+
+def raised_by_user(error: BaseException) -> str:
+    """As `first_line`, for a user's module or function, which may end the program too."""
+    if isinstance(error, SystemExit):
+        return f"it ends the program, with exit code {error.code}"
+    return first_line(error)

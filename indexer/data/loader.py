@@ -20,7 +20,7 @@ from evigraph.indexer.data.context_labels import MAX_MASK_VALUE
 from evigraph.indexer.data.images import MAX_PIXELS, SkippedImage
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.samples import DataSource, Sample
-from evigraph.schema.errors import DataError
+from evigraph.schema.errors import DataError, first_line
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def iterate_chunks(
         if "DataLoader worker" not in str(error):
             raise
         raise DataError(
-            f"a loader process died ({str(error).splitlines()[0]}); it may have run out of memory or of "
+            f"a loader process died ({first_line(error, None)}); it may have run out of memory or of "
             f"/dev/shm: give a smaller --batch-size, or --workers 0"
         ) from error
 

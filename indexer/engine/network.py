@@ -29,7 +29,7 @@ from evigraph.indexer.model.layers import (
 from evigraph.indexer.model.observing import Observation, observe
 from evigraph.indexer.model.plain import gradient_hooks
 from evigraph.indexer.model.wrappers import answering, picked, unwrapped
-from evigraph.schema.errors import ModelError
+from evigraph.schema.errors import ModelError, first_line
 
 _MIXED = 1e-3
 """Of the largest logit: far above what another order of summation changes in float32."""
@@ -204,7 +204,7 @@ def _run_once(model: nn.Module, pixels: Tensor) -> Any:
         with torch.no_grad():
             return model(pixels.clone())
     except (Exception, SystemExit) as error:  # a user's network may raise anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         what = "set --crop, or --channels"
         if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
             what = "give a smaller --crop, or --device cpu"
@@ -213,7 +213,7 @@ def _run_once(model: nn.Module, pixels: Tensor) -> Any:
         elif len(pixels) > 1:
             what = "give a network that takes batches of any size"
         raise ModelError(
-            f"{type(model).__name__} cannot run on an input of {tuple(pixels.shape)}: {reason[:200]}; {what}"
+            f"{type(model).__name__} cannot run on an input of {tuple(pixels.shape)}: {reason}; {what}"
         ) from error
 
 

@@ -19,7 +19,7 @@ from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.record import Record, Recorder
 from evigraph.indexer.model.graph import Graph
 from evigraph.indexer.model.observing import begun, differentiable, watched
-from evigraph.schema.errors import ModelError
+from evigraph.schema.errors import ModelError, first_line
 
 EVERY = 100
 """Of a run's batches one in so many is compared, and the first."""
@@ -255,8 +255,7 @@ def trace_departure(traced: Callable[[Tensor], Any], name: str, both: Tensor, ow
         try:
             logits = traced(both)
         except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            return f"the trace of {name} does not run on a batch of two: {reason[:200]}"
+            return f"the trace of {name} does not run on a batch of two: {first_line(error)}"
     if not isinstance(logits, Tensor) or own.shape != logits.shape:
         return f"the trace of {name} has another output than the network"
     difference = departs(logits, own, both)

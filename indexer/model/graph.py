@@ -24,7 +24,7 @@ import evigraph.indexer.model.operations  # noqa: F401 - declares them
 from evigraph.indexer.model.plain import eager, evaluated, traceable, without_checkpoints
 from evigraph.indexer.model.registry import Call, Shapes, call_of
 from evigraph.indexer.model.tracing import Tracer
-from evigraph.schema.errors import ModelError
+from evigraph.schema.errors import ModelError, first_line
 
 _BATCHES = (1, 2)
 """Sizes of the batches that a network is traced with: what differs between them depends on the size of the batch."""
@@ -133,8 +133,7 @@ def trace(model: nn.Module, pixels: Tensor | None = None) -> Graph:
             traced = tracer.trace(model)
             module = fx.GraphModule(tracer.root, traced)
     except Exception as error:  # torch.fx raises whatever the user's forward raises on stand-ins
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{type(model).__name__} cannot be traced: {reason[:300]}") from error
+        raise ModelError(f"{type(model).__name__} cannot be traced: {first_line(error, 300)}") from error
     for leaf, copy in tracer.leaves.items():
         for path in [path for path, one in module.named_modules(remove_duplicate=False) if one is leaf]:
             parent, _, name = path.rpartition(".")

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from evigraph.indexer.model.registry import operation_of_module
-from evigraph.schema.errors import ModelError
+from evigraph.schema.errors import ModelError, first_line
 
 _ACTIVATIONS = frozenset(
     {
@@ -183,9 +183,8 @@ def differentiable(
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        reason = str(error).splitlines()[0][:200]
         raise ModelError(
-            f"{type(model).__name__} does not run with a gradient, which evidence is made of: {reason}; "
+            f"{type(model).__name__} does not run with a gradient, which evidence is made of: {first_line(error)}; "
             "give a network that can be trained"
         ) from error
 

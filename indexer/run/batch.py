@@ -23,7 +23,7 @@ from evigraph.indexer.evidence.roots import decide, settle_labels
 from evigraph.indexer.run.attack import Attacker
 from evigraph.indexer.run.memory import automatic_batch_size, is_out_of_memory
 from evigraph.indexer.run.rows import ShardRows, skipped_rows
-from evigraph.schema.errors import ModelError, UsageError
+from evigraph.schema.errors import ModelError, UsageError, first_line
 
 NOT_FINITE = "the network's output is not finite"
 """Why an image is skipped whose logits overflow."""
@@ -88,7 +88,7 @@ class BatchIndexer:
             if count == 1:
                 raise ModelError(
                     f"one image alone does not fit in the memory of {self.arithmetic.device}: "
-                    f"{str(error).splitlines()[0][:200]}; give a smaller --crop, fewer --layers, or --max-nodes"
+                    f"{first_line(error)}; give a smaller --crop, fewer --layers, or --max-nodes"
                 ) from error
         if self.arithmetic.device.type == "cuda":
             torch.cuda.empty_cache()

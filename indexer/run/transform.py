@@ -30,7 +30,7 @@ from evigraph.indexer.data.images import MAX_PIXELS, Decoded, SkippedImage
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.samples import DataSource
 from evigraph.indexer.data.settings import PreprocessingOptions, numbers_of
-from evigraph.schema.errors import NotFoundError, UsageError
+from evigraph.schema.errors import NotFoundError, UsageError, raised_by_user
 
 Transform = Callable[[Any], Tensor]
 CALLS = 6
@@ -188,7 +188,7 @@ def named_transform(name: str) -> Transform:
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # a user's module may raise anything
-        raise UsageError(f"--transform {name}: cannot import {module_name!r}: {_first_line(error)}") from error
+        raise UsageError(f"--transform {name}: cannot import {module_name!r}: {raised_by_user(error)}") from error
     found = getattr(module, attribute, None)
     if found is None:
         offered = [known for known, value in vars(module).items() if callable(value)]
@@ -210,7 +210,7 @@ def _shape_on(name: str, function: Transform, image: Decoded, what: str = "a dra
         except UsageError:
             raise
         except (Exception, SystemExit) as error:  # a user's function may raise anything
-            raise UsageError(f"--transform {name} fails on {what}: {_first_line(error)}") from error
+            raise UsageError(f"--transform {name} fails on {what}: {raised_by_user(error)}") from error
     first, *others = made
     if not all(bool(one.isfinite().all()) for one in made):
         raise UsageError(f"--transform {name} gives values that are not finite of {what}; mend it")
@@ -280,9 +280,3 @@ def _digest(name: str, function: Any) -> str:
     if " at 0x" not in shown:  # an address is another in every process
         digest.update(shown.encode())
     return digest.hexdigest()
-
-
-def _first_line(error: BaseException) -> str:
-    if isinstance(error, SystemExit):
-        return f"it ends the program, with exit code {error.code}"
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

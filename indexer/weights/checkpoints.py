@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from evigraph.indexer.weights.unpickling import Placeholder, load_pickled
-from evigraph.schema.errors import ModelError, NotFoundError
+from evigraph.schema.errors import ModelError, NotFoundError, first_line
 
 StateDict = dict[str, Tensor]
 
@@ -211,7 +211,7 @@ def _read(path: Path) -> Any:
 
 def _reason(error: Exception) -> str:
     """The first line of what a reader raised; torch's further ones would have its protection switched off."""
-    line = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(" .")
+    line = first_line(error).rstrip(" .")
     if isinstance(error, EOFError | struct.error) or any(words in line for words in _DAMAGED) or not line:
         return f"it is damaged, or only partly copied or downloaded ({line or type(error).__name__})"
     return "it is no file of tensors alone" if line.startswith("Weights only load failed") else line

@@ -37,7 +37,7 @@ from evigraph.indexer.weights.published import (
     preprocessing_of,
 )
 from evigraph.indexer.weights.usable import check_finite, check_module
-from evigraph.schema.errors import ModelError, NotFoundError, UsageError
+from evigraph.schema.errors import ModelError, NotFoundError, UsageError, raised_by_user
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def _load_factory(name: str, weights: str) -> LoadedModel:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # a user's module may raise anything
         raise ModelError(
-            f"--model {name}: cannot import {module_name!r}: {_one_line(error)}; give package.module:factory"
+            f"--model {name}: cannot import {module_name!r}: {raised_by_user(error)}; give package.module:factory"
         ) from error
     factory = getattr(module, attribute, None)
     if isinstance(factory, nn.Module):
@@ -211,11 +211,12 @@ def _load_factory(name: str, weights: str) -> LoadedModel:
         except (Exception, SystemExit) as error:  # a user's factory may raise anything
             if is_download_error(error):
                 raise ModelError(
-                    f"--model {name}: the factory could not download what it needs: {_one_line(error)}; fetch it where "
-                    "there is a network, or make the network without weights and give them as --weights FILE"
+                    f"--model {name}: the factory could not download what it needs: {raised_by_user(error)}; fetch it "
+                    "where there is a network, or make the network without weights and give them as --weights FILE"
                 ) from error
             raise ModelError(
-                f"--model {name}: the factory failed, {type(error).__name__}: {_one_line(error)}; --debug shows where"
+                f"--model {name}: the factory failed, {type(error).__name__}: {raised_by_user(error)}; "
+                "--debug shows where"
             ) from error
 
     return _built(build, weights)
@@ -290,16 +291,9 @@ def _no_weights(name: str, weights: str, known: Sequence[str]) -> UsageError:
 
 def _no_download(name: str, weights: str, error: Exception) -> ModelError:
     return ModelError(
-        f"weights {weights} of {name} could not be downloaded: {_one_line(error)}; "
+        f"weights {weights} of {name} could not be downloaded: {raised_by_user(error)}; "
         "fetch the file elsewhere and give its path as --weights"
     )
-
-
-def _one_line(error: BaseException) -> str:
-    """The first line of what another's code raised."""
-    if isinstance(error, SystemExit):
-        return f"it ends the program, with exit code {error.code}"
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _sha256_of_file(path: Path) -> str:
