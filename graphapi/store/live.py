@@ -65,7 +65,14 @@ class FileState:
         go with any descriptor of the process).
         """
         try:
-            file = path.resolve()
+            return cls.at(path.resolve())
+        except OSError:  # a loop of links
+            return None
+
+    @classmethod
+    def at(cls, file: Path) -> FileState | None:
+        """The state of a file whose path has no links; None where there is none."""
+        try:
             status = file.stat()
         except OSError:
             return None
@@ -77,7 +84,7 @@ class Version:
 
     def __init__(self, file: Path, pointer: Path | None = None) -> None:
         self.file = file
-        self.state = FileState.of(file)
+        self.state = FileState.at(file)
         self.engine: Engine = open_read_only(file, pointer)
         try:
             # Kept open: DuckDB drops a database with its last connection, and the file may be gone by then.
@@ -112,7 +119,7 @@ class Version:
 
     def is_overwritten(self) -> bool:
         """Whether the file that is open has another content than when it was opened."""
-        now, then = FileState.of(self.file), self.state
+        now, then = FileState.at(self.file), self.state
         return now is not None and then is not None and now.file == then.file and now.content != then.content
 
     def run(self, run_id: int) -> RunInfo:
@@ -250,7 +257,7 @@ class LiveDatabase:
                     self._refused = (state, time.monotonic() + self._retry_after_s)
                     raise
                 continue
-            if FileState.of(version.file) in (version.state, None):
+            if FileState.at(version.file) in (version.state, None):
                 return version
             version.close()  # its file was replaced meanwhile: which of the two is open is not known
         raise UnavailableError(f"{self.pointer}: replaced too often to be opened; try again")

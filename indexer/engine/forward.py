@@ -91,7 +91,7 @@ def _may_be_overwritten(graph: Graph, node: fx.Node, reads: frozenset[fx.Node], 
 
 
 def shapes_of(graph: Graph, pixels: Tensor) -> dict[fx.Node, tuple[int, ...]]:
-    """The shape of every operation's output for an input (1, 3, height, width): the network is run on it once."""
+    """The shape of every operation's output for (batch, channels, height, width) pixels: it runs on them once."""
     shapes: dict[fx.Node, tuple[int, ...]] = {}
 
     def visit(node: fx.Node, value: Any) -> Any:

@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from evigraph.indexer.engine.forward import shapes_of
 from evigraph.indexer.engine.heads import LogitNetwork, head_of, inverted
 from evigraph.indexer.engine.trail import BEHIND, FUNCTIONS, MODULES, SHAPING
 from evigraph.indexer.model.graph import Graph, module_of, trace
-from evigraph.schema.errors import ModelError
+from evigraph.schema.errors import ModelError, first_line
 
 _SHAPING_FUNCTIONS = {torch.flatten, torch.squeeze, torch.unsqueeze, torch.reshape, torch.clone, F.dropout}
 
@@ -111,20 +112,10 @@ def _source(node: fx.Node) -> fx.Node:
 
 
 def _shapes(graph: Graph, pixels: Tensor) -> dict[fx.Node, tuple[int, ...]]:
-    shapes: dict[fx.Node, tuple[int, ...]] = {}
-
-    def visit(node: fx.Node, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            shapes[node] = tuple(value.shape)
-        return value
-
     try:
-        with torch.no_grad():
-            graph.execute(pixels, visit)
+        return shapes_of(graph, pixels)
     except Exception as error:  # a trace holds the one way that stand-ins took
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"the trace does not run on a batch of two: {reason[:200]}") from error
-    return shapes
+        raise ModelError(f"the trace does not run on a batch of two: {first_line(error)}") from error
 
 
 def _count(shape: tuple[int, ...]) -> int:

@@ -53,7 +53,7 @@ def _insert_files(connection: Connection, table: str, run_id: int, parquet: Iter
         return
     # A column that a folder of before it lacks stays null.
     schema = pq.read_schema(files[0])
-    columns = quoted(name for name in columns_of(table) if name in set(schema.names))
+    columns = quoted(name for name in columns_of(table) if name in schema.names)
     insert = f"INSERT INTO {identifier(table)} (run_id, {columns}) SELECT {literal(run_id)}, {columns}"
     if not any(sign in file for sign in _PATTERN for file in files):
         connection.exec_driver_sql(f"{insert} FROM read_parquet({literal(files)}) ORDER BY {order_of(table)}")
