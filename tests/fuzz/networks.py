@@ -14,7 +14,8 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from tests.fuzz.parts import Fn, Parts
+from tests.fuzz.parts import Parts
+from tests.indexer.networks import Function as Fn
 
 CLASSES = 4
 SMALLEST, LARGEST, WIDEST = 2, 40, 12
@@ -134,7 +135,11 @@ class Draw(Parts):
     def idle(self) -> nn.Module:
         scaled = Fn(lambda x: x * 1.5 + 0.25)
         return self.module(
-            nn.Dropout(0.3), nn.Dropout2d(), torchvision.ops.StochasticDepth(0.2, "row"), scaled, Fn(lambda x: x + x)
+            nn.Dropout(0.3),
+            nn.Dropout2d(),
+            torchvision.ops.StochasticDepth(0.2, "row"),
+            scaled,
+            Fn(lambda x: x + x),
         )
 
     def head(self) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,19 @@ class Prepared:
             next(alias for alias in layer.aliases if any(n == alias or n.startswith(alias + ".") for n in known))
             for layer in self.layers
         ]
+
+
+class Function(nn.Module):
+    """A function of a map, and of the modules that it is given."""
+
+    def __init__(self, function: Callable[..., Tensor], *modules: nn.Module) -> None:
+        super().__init__()
+        self.function = function
+        self.parts = nn.ModuleList(modules)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of any shape that the function takes and gives."""
+        return self.function(x, *self.parts)
 
 
 def build(name: str, classes: int = 20, **options: Any) -> nn.Module:

@@ -34,7 +34,8 @@ from evigraph.schema.database import open_read_only
 from evigraph.schema.errors import RunFolderError
 from tests.indexer.agreement import roots_of
 from tests.indexer.engine.test_engine import gated
-from tests.indexer.engine.test_rules import Function, conv
+from tests.indexer.engine.test_rules import conv
+from tests.indexer.networks import Function
 from tests.indexer.reference import Reference
 from tests.support import tiny
 

@@ -17,6 +17,7 @@ from evigraph.indexer.model.layers import FeatureMap
 from evigraph.schema.database import open_read_only
 from tests.conftest import Cli
 from tests.indexer.engine.test_geometry import channels_shuffle
+from tests.indexer.networks import Function
 from tests.reports.table import report
 from tests.support import tiny
 
@@ -35,17 +36,6 @@ class Body(nn.Module):
         """(batch, 3, height, width) -> (batch, classes)."""
         logits: Tensor = self.head(self.body(pixels).mean((2, 3)))
         return logits
-
-
-class Of(nn.Module):
-    """A function of a map, and of modules."""
-
-    def __init__(self, function: Callable[..., Tensor], *modules: nn.Module) -> None:
-        super().__init__()
-        self.function, self.parts = function, nn.ModuleList(modules)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x, *self.parts)
 
 
 def layer_of(*steps: nn.Module, side: int = SIDE) -> tuple[Body, Network, FeatureMap]:
@@ -133,19 +123,21 @@ LOCAL = [
         lambda: [
             stem(),
             nn.ReflectionPad2d(1),
-            Of(lambda x: F.conv2d(x, torch.ones(4, 1, 3, 3).double(), None, 2, 0, 1, 4)),
+            Function(lambda x: F.conv2d(x, torch.ones(4, 1, 3, 3).double(), None, 2, 0, 1, 4)),
             conv(),
         ], 4, 15, id="blur pooling",
         marks=report("huggingface/pytorch-image-models#101", "a fixed kernel is a convolution like any other"),
     ),
     pytest.param(
-        lambda: [stem(), Of(lambda x: F.pad(x, (0, 1, 0, 1))), conv(2, padding=0)], 4, 7, id="asymmetric padding",
+        lambda: [stem(), Function(lambda x: F.pad(x, (0, 1, 0, 1))), conv(2, padding=0)], 4, 7, id="asymmetric padding",
         marks=report("Stability-AI/stablediffusion#355", "padded below alone: fields lie further down"),
     ),
     pytest.param(
         lambda: [
             stem(),
-            Of(lambda x, c: F.conv2d(x, c.weight / c.weight.sum((1, 2, 3), keepdim=True), c.bias, padding=1), conv()),
+            Function(
+                lambda x, c: F.conv2d(x, c.weight / c.weight.sum((1, 2, 3), keepdim=True), c.bias, padding=1), conv()
+            ),
         ], 2, 7, id="weight standardisation",
         marks=report("mosaicml/composer#1562", "weights that are computed are weights, and no input"),
     ),
@@ -168,14 +160,14 @@ def test_local_operations(steps: Callable[[], list[nn.Module]], stride: int, fie
 
 
 MOVED: dict[str, Callable[[], nn.Module]] = {
-    "roll": lambda: Of(lambda x: torch.roll(x, (5, 5), (2, 3))),
-    "flip": lambda: Of(lambda x: x.flip(3)),
-    "quarter turn": lambda: Of(lambda x: torch.rot90(x, 1, (2, 3))),
-    "shift of channels": lambda: Of(lambda x: torch.cat([x[:, :2].roll(1, 3), x[:, 2:].roll(-1, 3)], 1)),
-    "every other pixel": lambda: Of(lambda x: x[:, :, 1::2, ::2]),
+    "roll": lambda: Function(lambda x: torch.roll(x, (5, 5), (2, 3))),
+    "flip": lambda: Function(lambda x: x.flip(3)),
+    "quarter turn": lambda: Function(lambda x: torch.rot90(x, 1, (2, 3))),
+    "shift of channels": lambda: Function(lambda x: torch.cat([x[:, :2].roll(1, 3), x[:, 2:].roll(-1, 3)], 1)),
+    "every other pixel": lambda: Function(lambda x: x[:, :, 1::2, ::2]),
     "wrapped padding": lambda: conv(padding_mode="circular"),
     **({"channels shuffled": lambda: nn.ChannelShuffle(2)} if channels_shuffle() else {}),
-    "windows by views": lambda: Of(lambda x: x.unflatten(2, (4, -1)).unflatten(4, (4, -1)).mean((3, 5))),
+    "windows by views": lambda: Function(lambda x: x.unflatten(2, (4, -1)).unflatten(4, (4, -1)).mean((3, 5))),
 }
 
 
@@ -195,7 +187,7 @@ def pyramid(x: Tensor, conv: nn.Module) -> Tensor:
 
 
 def gate() -> nn.Module:
-    return Of(lambda x, c: x * torch.sigmoid(c(x.mean((2, 3), keepdim=True))), nn.Conv2d(4, 4, 1))
+    return Function(lambda x, c: x * torch.sigmoid(c(x.mean((2, 3), keepdim=True))), nn.Conv2d(4, 4, 1))
 
 
 WHOLE = [
@@ -212,7 +204,7 @@ WHOLE = [
         marks=report("junyanz/CycleGAN#32", "its statistics are of the whole map"),
     ),
     pytest.param(
-        lambda: Of(pyramid, nn.Conv2d(8, 4, 1)),
+        lambda: Function(pyramid, nn.Conv2d(8, 4, 1)),
         id="pyramid pooling",
         marks=report("aws-neuron/aws-neuron-sdk#373", "a map that was pooled to one place is everywhere"),
     ),
@@ -233,7 +225,7 @@ def test_global_terms(step: Callable[[], nn.Module]) -> None:
 
 def test_where_nothing_says_where_a_place_lies_the_stride_is_null() -> None:
     torch.manual_seed(0)
-    mixed = Of(lambda x, lin: lin(x.flatten(1)).view(-1, 4, 5, 5), nn.Linear(4 * 24 * 24, 100))
+    mixed = Function(lambda x, lin: lin(x.flatten(1)).view(-1, 4, 5, 5), nn.Linear(4 * 24 * 24, 100))
     _, _, layer = layer_of(stem(), mixed, conv())
     assert layer.stride is None
     assert layer.receptive_field == SIDE
@@ -241,11 +233,11 @@ def test_where_nothing_says_where_a_place_lies_the_stride_is_null() -> None:
 
 def gated(num_classes: int = 4) -> nn.Module:
     """A network of many gates, a map that is turned, and a map that a fully connected layer makes."""
-    made = Of(lambda x, lin: lin(x.flatten(1)).view(-1, 4, 3, 3), nn.Linear(4 * 8 * 8, 36))
+    made = Function(lambda x, lin: lin(x.flatten(1)).view(-1, 4, 3, 3), nn.Linear(4 * 8 * 8, 36))
     steps = [
         stem(),
         nn.ReLU(),
-        Of(lambda x: x.roll(3, 2).transpose(2, 3)),
+        Function(lambda x: x.roll(3, 2).transpose(2, 3)),
         conv(2),
         nn.ReLU(),
         *(gate() for _ in range(9)),

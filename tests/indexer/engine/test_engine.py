@@ -17,8 +17,9 @@ from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.evidence.record import Record
 from evigraph.indexer.model.graph import frozen
 from tests.indexer.agreement import roots_of
-from tests.indexer.engine.test_rules import Function, conv
+from tests.indexer.engine.test_rules import conv
 from tests.indexer.exactness import assert_exact, autograd_maps, engine_maps, everywhere, recorder_of, small
+from tests.indexer.networks import Function
 
 
 def gated(x: Tensor, squeeze: nn.Module) -> Tensor:

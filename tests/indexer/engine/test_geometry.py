@@ -15,7 +15,7 @@ from torchvision.models.shufflenetv2 import channel_shuffle
 from evigraph.indexer.model.geometry import Geometry
 from evigraph.indexer.model.graph import trace
 from evigraph.indexer.model.layers import FeatureMap, feature_maps
-from tests.indexer.engine.test_rules import Function
+from tests.indexer.networks import Function
 
 SIDE = 72
 

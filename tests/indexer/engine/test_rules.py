@@ -12,18 +12,7 @@ import torchvision
 from torch import Tensor, nn
 
 from tests.indexer.exactness import assert_exact, recorder_of, small
-
-
-class Function(nn.Module):
-    """A function of the modules that it is given and of the lower layer."""
-
-    def __init__(self, function: Callable[..., Tensor], *modules: nn.Module) -> None:
-        super().__init__()
-        self.function = function
-        self.steps = nn.ModuleList(modules)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x, *self.steps)
+from tests.indexer.networks import Function
 
 
 def conv(channels: int, count: int, kernel: int | tuple[int, int] = 3, **options: object) -> nn.Conv2d:
