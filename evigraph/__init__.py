@@ -12,3 +12,22 @@
 
 The folders of the first four lie at the top of the repository; here are links to them.
 """
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evigraph.reading import Database
+
+
+def open(path: str | Path) -> Database:
+    """A published database, to be asked from Python; see `evigraph.reading`.
+
+    Raises:
+        DatabaseError: It is missing, foreign, of another revision, or broken.
+    """
+    from evigraph.reading import Database
+
+    return Database(path)
