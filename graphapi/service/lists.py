@@ -30,7 +30,7 @@ from graphql import (
 from evigraph.graphapi.service.schema import sdl
 from evigraph.schema.errors import NotFoundError, UsageError
 
-_COMPACT = {
+_COMPACT: dict[str, dict[str, tuple[str, ...]]] = {
     "Channel": {"": ("index",), "layer": ("layer", "name")},
     "Class": {"": ("name",)},
     "Layer": {"": ("name",)},

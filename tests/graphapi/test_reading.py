@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 import evigraph
+from evigraph.answers import Answer
 from evigraph.reading import Database, Run
 from evigraph.schema.errors import EvidenceError, NotFoundError, UsageError
 from tests.graphapi.conftest import Ask, Sql
@@ -141,7 +142,7 @@ def test_a_notebook_draws_text_as_text(scenes: Run) -> None:
     drawn = answer._repr_html_()
     assert drawn.count("<tr>") == len(answer) + 1
     assert "rows of index" in repr(answer)
-    told = evigraph.reading.Answer(pa.table({"name": ["<b>"]}), {"said": "<i>"})
+    told = Answer(pa.table({"name": ["<b>"]}), {"said": "<i>"})
     assert "&lt;b&gt;" in told._repr_html_()
     assert "<i>" not in told._repr_html_()
     assert "scenes" in scenes._repr_html_()
