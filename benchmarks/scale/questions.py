@@ -180,7 +180,7 @@ class Drawer:
         return [{name: value for name, value in variables.items() if name != "class"} for variables in drawn]
 
     def _contrast(self, count: int) -> list[dict[str, Any]]:
-        """In turn: wrong and right ones of a label, of a prediction; taken for another class and rightly so."""
+        """In turn: wrong and right ones of a label, of a prediction; taken for another and rightly so; lost to it."""
         layers = [layer.name for layer in self._description.layers[:-1]]
         able = self._confused_pairs[np.isin(self._confused_pairs, self._right_classes).all(axis=1)]
         if not len(able):  # a run of few images: no class has both right and wrong ones
@@ -193,8 +193,9 @@ class Drawer:
                 ({"label": label, "outcome": "WRONG"}, {"label": label, "outcome": "CORRECT"}),
                 ({"predicted": predicted, "outcome": "WRONG"}, {"predicted": predicted, "outcome": "CORRECT"}),
                 ({"label": label, "predicted": predicted}, {"predicted": predicted, "outcome": "CORRECT"}),
-            )[n % 3]
-            layer = layers[n // 3 % len(layers)]
+                ({"label": label, "predicted": predicted}, {"label": label, "outcome": "CORRECT"}),
+            )[n % 4]
+            layer = layers[n // 4 % len(layers)]
             drawn.append({"run": self._description.name, "layer": layer, "a": a, "b": b})
         return drawn
 

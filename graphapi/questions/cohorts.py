@@ -1,19 +1,22 @@
 """Cohorts: sets of decisions (roots) of a run, by role, class, outcome, and where their images come from.
 
-1. Names become ids, and a cohort that can only be empty is refused (`resolve`).
-2. One that is all decisions of a role, of one class or all, of one outcome or any, is a row of the rollups; of any
+1. A cohort chooses images, and `Root` which decision of each: two cohorts are alike in what they explain only where
+   the roots are of the same classes (`settled_root`, `graphapi.questions.likeness`).
+2. Names become ids, and a cohort that can only be empty is refused (`resolve`).
+3. One that is all decisions of a role, of one class or all, of one outcome or any, is a row of the rollups; of any
    other the decisions are looked up (`census_statement`).
-3. `where` and `members` give it to the statements that follow.
+4. `where` and `members` give it to the statements that follow.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from evigraph.graphapi.store.catalog import RunInfo
-from evigraph.graphapi.store.names import find_class
 from evigraph.graphapi.store.session import Session
 from evigraph.graphapi.store.sql import Template
 from evigraph.schema.errors import UsageError
@@ -23,12 +26,26 @@ _MAX_CLASSES_NAMED = 200
 """The most classes that a statement over decompositions names, which lie by class; with more it reads all."""
 
 
+class Root(StrEnum):
+    """Which decision of each image of a cohort is compared."""
+
+    LABEL = "label"
+    """The one that explains the class label: of a right prediction that of the predicted class, else the label's."""
+    PREDICTED = "predicted"
+    """The one that explains the predicted class."""
+    OWN = "own"
+    """The one of the role that each cohort names."""
+
+
 @dataclass(frozen=True)
 class Cohort:
-    """A cohort, resolved against its run; None does not filter."""
+    """A cohort, resolved against its run; None does not filter.
+
+    `role` None is the decision that explains the class label, of whichever role.
+    """
 
     run: RunInfo
-    role: str
+    role: str | None
     label_id: int | None = None
     predicted_id: int | None = None
     outcome: str | None = None
@@ -40,7 +57,8 @@ class Cohort:
         names = self.run.classes
         parts = {
             "run": self.run.name,
-            "role": self.role.upper(),
+            "role": self.role and self.role.upper(),
+            "root": None if self.role else Root.LABEL.name,
             "label": None if self.label_id is None else names[self.label_id].name,
             "predicted": None if self.predicted_id is None else names[self.predicted_id].name,
             "outcome": self.outcome and self.outcome.upper(),
@@ -58,6 +76,8 @@ class Cohort:
             values[prefix + name] = value
 
         add("run_id = {}", "run_id", self.run.run_id)
+        if self.role is None:
+            sql.append("class_id = label_id")
         for column in ("role", "label_id", "predicted_id", "outcome"):
             if (value := getattr(self, column)) is not None:
                 add(f"{column} = {{}}", column, value)
@@ -74,7 +94,7 @@ class Cohort:
     @cached_property
     def rolled_up(self) -> tuple[int, str | None] | None:
         """(class or ALL_CLASSES, outcome or None for any) where the cohort is all roots of these; None else."""
-        if self.uri_prefix is not None or self.tag is not None:
+        if self.uri_prefix is not None or self.tag is not None or self.role is None:
             return None
         own, other = (self.predicted_id, self.label_id)
         if self.role == "label":
@@ -97,14 +117,20 @@ class Members:
         size: How many decisions it has, at least one.
         rolled_up: As the cohort's.
         ids: The decisions, ascending; empty where the cohort is rolled up.
-        class_ids: The classes that they explain; empty where the cohort is rolled up over all classes.
+        classes: How many decisions explain each class.
     """
 
     cohort: Cohort
     size: int
     rolled_up: tuple[int, str | None] | None
     ids: tuple[int, ...]
-    class_ids: tuple[int, ...]
+    classes: Mapping[int, int]
+
+    @cached_property
+    def class_ids(self) -> tuple[int, ...]:
+        """The classes that they explain; empty where the cohort is rolled up over all classes."""
+        over_all = self.rolled_up is not None and self.rolled_up[0] == ALL_CLASSES
+        return () if over_all else tuple(sorted(self.classes))
 
     def where(self, table: str = "decomposition") -> tuple[str, dict[str, Any]]:
         """SQL that the rows of its decisions fulfil, and what goes into its holes: by run and class, as rows lie."""
@@ -123,55 +149,98 @@ class Members:
 
 class _Census(NamedTuple):
     ids: list[int] | None
-    classes: list[int] | None
+    classes: dict[int, int] | None
 
 
 class _Shared(NamedTuple):
     shared: int
 
 
+class Choice(TypedDict):
+    """What a client chooses a cohort by; None does not filter."""
+
+    run: RunInfo
+    role: str | None
+    label_id: int | None
+    predicted_id: int | None
+    outcome: str | None
+    uri_prefix: str | None
+    tag: str | None
+
+
+def settled_root(a: Choice, b: Choice, root: Root | None) -> Root:
+    """Which decisions two cohorts compare: what the client named, else what compares like with like.
+
+    Images of one label are compared by what speaks for that label, images of one prediction by what speaks for that.
+    Others are compared by their predictions: then classes may differ, which the answer says.
+
+    Raises:
+        UsageError: A role was named, and a root that is not OWN.
+    """
+    has_role = a["role"] is not None or b["role"] is not None
+    if root is not None and root is not Root.OWN and has_role:
+        raise UsageError(f"root {root.name} says which decisions of both cohorts count: drop `role`, or give root: OWN")
+    if root is not None or has_role:
+        return root or Root.OWN
+
+    def named(cohort: Choice, class_id: int | None) -> tuple[str, str] | None:
+        found = None if class_id is None else cohort["run"].classes[class_id]
+        return found and (found.key, found.name)
+
+    label = named(a, a["label_id"])
+    return Root.LABEL if label is not None and label == named(b, b["label_id"]) else Root.PREDICTED
+
+
 def resolve(
     run: RunInfo,
-    role: str,
-    label: str | None = None,
-    predicted: str | None = None,
+    role: str | None = None,
+    label_id: int | None = None,
+    predicted_id: int | None = None,
     outcome: str | None = None,
     uri_prefix: str | None = None,
     tag: str | None = None,
+    *,
+    root: Root = Root.OWN,
 ) -> Cohort:
-    """A cohort from what a client names.
+    """A cohort of the decisions that a root says; `role` counts where that is OWN, and is the predicted one if None.
 
     Raises:
-        NotFoundError: The run has no such class.
         UsageError: No decision can be in it: roots of role LABEL are those of wrongly predicted images.
     """
-    label_id = None if label is None else find_class(run, label).class_id
-    predicted_id = None if predicted is None else find_class(run, predicted).class_id
     outcomes = set() if outcome is None else {outcome}
-    if role == "label":
+    if root is Root.OWN and role == "label":
         outcomes.add("wrong")
     if label_id is not None and predicted_id is not None:
         outcomes.add("correct" if label_id == predicted_id else "wrong")
         outcome = outcome or min(outcomes)
-    cohort = Cohort(run, role, label_id, predicted_id, outcome, uri_prefix, tag)
+    own = role or "predicted"
+    wanted = {Root.LABEL: _role_of_label(outcome), Root.PREDICTED: "predicted", Root.OWN: own}[root]
+    cohort = Cohort(run, wanted, label_id, predicted_id, outcome, uri_prefix, tag)
     if len(outcomes) > 1:
         hint = "roots of role LABEL are of wrong predictions alone" if role == "label" else "drop one of these"
         raise UsageError(f"cohort ({cohort}) is empty whatever the data: {hint}")
     return cohort
 
 
+def _role_of_label(outcome: str | None) -> str | None:
+    """The role of the decisions that explain class labels; None where it is either."""
+    return {"correct": "predicted", "wrong": "label"}.get(outcome or "")
+
+
 async def census(session: Session, side: str, cohort: Cohort) -> Members:
     """Count a cohort, in one statement unless it is rolled up; UsageError where it is empty."""
     if cohort.rolled_up is not None:
         class_id, outcome = cohort.rolled_up
-        class_ids = () if class_id == ALL_CLASSES else (class_id,)
-        members = Members(cohort, cohort.run.roots(class_id, cohort.role, outcome), cohort.rolled_up, (), class_ids)
+        role = cohort.role or ""  # a rolled-up cohort has one
+        size = cohort.run.roots(class_id, role, outcome)
+        mix = cohort.run.root_mix(role, outcome) if class_id == ALL_CLASSES else {class_id: size}
+        members = Members(cohort, size, cohort.rolled_up, (), mix)
     else:
         conditions, values = cohort.conditions()
-        sql = f"""SELECT list(decision_id ORDER BY decision_id) AS ids, list(DISTINCT class_id) AS classes
+        sql = f"""SELECT list(decision_id ORDER BY decision_id) AS ids, histogram(class_id) AS classes
                   FROM root WHERE {conditions}"""
         (row,) = await session.rows(Template(_Census, sql).filled(**values))
-        members = Members(cohort, len(row.ids or ()), None, tuple(row.ids or ()), tuple(sorted(row.classes or ())))
+        members = Members(cohort, len(row.ids or ()), None, tuple(row.ids or ()), row.classes or {})
     if not members.size:
         raise UsageError(
             f"cohort {side} ({cohort}) has no decisions; `confusions` and `classes` tell which classes have them"
@@ -182,7 +251,7 @@ async def census(session: Session, side: str, cohort: Cohort) -> Members:
 async def refuse_overlap(session: Session, a: Members, b: Members) -> None:
     """UsageError where a decision is in both cohorts: nothing sets it apart from itself."""
     one, other = a.cohort, b.cohort
-    if one.run is not other.run or one.role != other.role:
+    if one.run is not other.run or _apart(one.role, other.role):
         return
     if a.rolled_up is None and b.rolled_up is None:
         shared = len(set(a.ids) & set(b.ids))

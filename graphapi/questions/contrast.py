@@ -1,6 +1,7 @@
 """What sets one cohort of decisions apart from another: counts by SQL, then statistics, then a ranking.
 
-1. Both cohorts are counted; an empty one and overlapping ones are refused (`graphapi.questions.cohorts`).
+1. Both cohorts are counted; an empty one and overlapping ones are refused (`graphapi.questions.cohorts`). Whether they
+   explain the same classes is told beside the answer (`graphapi.questions.likeness`).
 2. How many decisions of each have an item: from the rollups where the cohort is a row of these, else from its own
    decompositions (`held`).
 3. Every item that enough decisions have is tested, and q is taken over all tests (`graphapi.questions.statistics`).
@@ -167,13 +168,20 @@ class Contrast:
 
     of: str
     layer: LayerInfo
+    root: cohorts.Root
     a: Members
     b: Members
     rows: Ranking
 
 
 async def contrast(
-    session: Session, of: str, layer: LayerInfo, a: cohorts.Cohort, b: cohorts.Cohort, min_count: int
+    session: Session,
+    of: str,
+    layer: LayerInfo,
+    root: cohorts.Root,
+    a: cohorts.Cohort,
+    b: cohorts.Cohort,
+    min_count: int,
 ) -> Contrast:
     """Compare two cohorts; at most four statements, of which two at a time.
 
@@ -181,6 +189,7 @@ async def contrast(
         session: The request's.
         of: CHANNELS, EDGES or CONTEXT_LABELS.
         layer: A layer of a's run; b's run has one of the same name and network.
+        root: Which decisions the cohorts were resolved to.
         a: The cohort whose rates are compared.
         b: The cohort that they are compared with.
         min_count: Items that fewer decisions of both cohorts together have are not tested.
@@ -200,7 +209,7 @@ async def contrast(
             if b.run.context_labels[label_id] in ids
         }
     rows = await session.compute(lambda: ranked(count_a, in_a.size, count_b, in_b.size, min_count))
-    return Contrast(of, layer, in_a, in_b, rows)
+    return Contrast(of, layer, root, in_a, in_b, rows)
 
 
 def examples(of: str, layer_id: int, members: Members, items: Sequence[Item], count: int) -> Statement[ExampleRow]:

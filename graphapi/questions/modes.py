@@ -18,6 +18,7 @@ from typing import NamedTuple
 from evigraph.graphapi.questions.cohorts import Cohort, Members, census, resolve
 from evigraph.graphapi.questions.contrast import CHANNELS, CONTEXT_LABELS, Item, counts, ranked
 from evigraph.graphapi.store.catalog import LayerInfo, RunInfo
+from evigraph.graphapi.store.names import find_class
 from evigraph.graphapi.store.session import Session
 from evigraph.graphapi.store.sql import Statement, Template
 from evigraph.schema.encoding import NO_LABEL, fine
@@ -123,12 +124,12 @@ async def failure_modes(
     Raises:
         UsageError: There are no such failures.
     """
-    wrong = resolve(run, "predicted", label, predicted, "wrong")
+    wrong = resolve(run, label_id=_class_id(run, label), predicted_id=_class_id(run, predicted), outcome="wrong")
     failures = await session.rows(_failures(wrong))
     if not failures:
         raise UsageError(f"there are no failures ({wrong}); `confusions` lists what there is")
-    class_ids = tuple(sorted({row.class_id for row in failures}))
-    members = Members(wrong, len(failures), None, tuple(row.decision_id for row in failures), class_ids)
+    classes = Counter(row.class_id for row in failures)
+    members = Members(wrong, len(failures), None, tuple(row.decision_id for row in failures), classes)
     (row,), right = await asyncio.gather(
         session.rows(_evidence(layer.layer_id, members)), _right(session, run, layer, label, predicted)
     )
@@ -144,9 +145,13 @@ async def failure_modes(
     return await session.compute(lambda: _divide(failures, evidence, layer.channels, right, max_modes, size))
 
 
+def _class_id(run: RunInfo, name: str | None) -> int | None:
+    return None if name is None else find_class(run, name).class_id
+
+
 async def _right(session: Session, run: RunInfo, layer: LayerInfo, label: str | None, predicted: str | None) -> _Right:
     """The right decisions of the predicted class, else of the class label, else of all."""
-    right = resolve(run, "predicted", predicted=predicted or label, outcome="correct")
+    right = resolve(run, predicted_id=_class_id(run, predicted or label), outcome="correct")
     try:
         members = await census(session, "right", right)
     except UsageError:

@@ -80,6 +80,11 @@ class RunInfo:
         of_class = self.root_counts.get((role, outcome or ANY_OUTCOME), {})
         return of_class.get(ALL_CLASSES if class_id is None else class_id, 0)
 
+    def root_mix(self, role: str, outcome: str | None) -> dict[int, int]:
+        """How many roots there are of each class that has any."""
+        of_class = self.root_counts.get((role, outcome or ANY_OUTCOME), {})
+        return {class_id: count for class_id, count in of_class.items() if class_id != ALL_CLASSES and count}
+
     @cached_property
     def classes_called(self) -> dict[tuple[str, str], list[ClassInfo]]:
         """Classes under ("index" | "key" | "name", text): more than one where they share it."""

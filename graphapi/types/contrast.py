@@ -12,7 +12,8 @@ import strawberry
 from strawberry.dataloader import DataLoader
 
 from evigraph.graphapi.questions import cohorts, contrast
-from evigraph.graphapi.questions.cohorts import Members
+from evigraph.graphapi.questions.cohorts import Members, Root, settled_root
+from evigraph.graphapi.questions.likeness import Likeness, likeness
 from evigraph.graphapi.store import cursors
 from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import LayerInfo, RunInfo
@@ -23,19 +24,21 @@ from evigraph.graphapi.types.base import (
     DecisionRole,
     Info,
     Outcome,
+    class_id_of,
     described,
     given,
     outcome_of,
     page_size,
-    role_of,
 )
 from evigraph.graphapi.types.channel import Channel, channel_node
 from evigraph.graphapi.types.image import Decision, decision_node
+from evigraph.graphapi.types.layers_classes import Class, class_node
 from evigraph.graphapi.types.loaders import Context
 from evigraph.graphapi.types.nodes import node_from
 from evigraph.schema.errors import UsageError
 
 MAX_EXAMPLES = 10
+MAX_ROOT_CLASSES = 100
 _TAG = "contrast"
 _TYPES = (float, float, int, int)
 
@@ -51,10 +54,21 @@ class ContrastItem(enum.Enum):
     )
 
 
-@strawberry.input(description="A set of decisions (roots). What is left out does not filter.")
+@strawberry.enum(description="Which decision (root) of each image of a cohort is compared.")
+class ContrastRoot(enum.Enum):
+    LABEL = strawberry.enum_value(
+        Root.LABEL, description="The one that explains the label's class, whether or not it was predicted."
+    )
+    PREDICTED = strawberry.enum_value(Root.PREDICTED, description="The one that explains the predicted class.")
+    OWN = strawberry.enum_value(Root.OWN, description="The one of the role that each cohort names.")
+
+
+@strawberry.input(
+    description="A set of images, of each of which one decision counts. What is left out does not filter."
+)
 class CohortInput:
     role: DecisionRole | None = strawberry.field(
-        default=DecisionRole.PREDICTED, description="Roots of predicted classes, or of labels that were missed."
+        default=UNSET, description="For root OWN: decisions for the predicted class, or for a label that was missed."
     )
     label: str | None = strawberry.field(default=UNSET, description="The label, by name, key or index.")
     predicted: str | None = strawberry.field(default=UNSET, description="The predicted class, likewise.")
@@ -70,6 +84,15 @@ Items = Annotated[
 MinCount = Annotated[
     int | None,
     strawberry.argument(description="Items that fewer decisions of both cohorts together have are not tested."),
+]
+RootClasses = Annotated[int, strawberry.argument(description=f"At most {MAX_ROOT_CLASSES}.")]
+ComparedRoot = Annotated[
+    ContrastRoot | None,
+    strawberry.argument(
+        name="root",
+        description="Which decisions are compared. Left out: LABEL where both cohorts have one label, else PREDICTED; "
+        "OWN where a cohort names a role.",
+    ),
 ]
 Examples = Annotated[int | None, strawberry.argument(description=f"At most {MAX_EXAMPLES}.")]
 
@@ -118,6 +141,12 @@ class ContrastRow:
         return await self.loader.load(ExampleKey("b", example_count(first), self.item))
 
 
+@strawberry.type(description="A class, and the decisions of a cohort that explain it.")
+class RootClass:
+    class_: Class = strawberry.field(name="class")
+    decisions: int
+
+
 @strawberry.type(
     description="What sets cohort a apart from cohort b: least p first, then the largest effect. Its totals are of "
     "all pages."
@@ -132,6 +161,39 @@ class ContrastConnection(Connection[ContrastRow]):
     @strawberry.field
     def decisions_b(self) -> int:
         return self.answer.b.size
+
+    @described("Which decisions were compared.")
+    def root(self) -> ContrastRoot:
+        return ContrastRoot(self.answer.root)
+
+    @described("The classes that the decisions of a explain, most decisions first.")
+    def root_classes_a(self, first: RootClasses = 5) -> list[RootClass]:
+        return _root_classes(self.answer.a, first)
+
+    @strawberry.field
+    def root_classes_b(self, first: RootClasses = 5) -> list[RootClass]:
+        return _root_classes(self.answer.b, first)
+
+    @described(
+        "Total variation distance of the classes that a and b explain: 0 where they are mixed alike, 1 where no class "
+        "is in both."
+    )
+    async def root_class_distance(self, info: Info) -> float:
+        return (await self._likeness(info)).distance
+
+    @described(
+        "Whether both cohorts explain the same classes: the distance is at most 0.1, or no larger than random "
+        "divisions of the same decisions have. Where not, q says that the cohorts differ, but not why."
+    )
+    async def comparable(self, info: Info) -> bool:
+        return (await self._likeness(info)).reason is None
+
+    @described("Why the cohorts are not comparable, and what to do; null where they are.")
+    async def reason(self, info: Info) -> str | None:
+        return (await self._likeness(info)).reason
+
+    async def _likeness(self, info: Info) -> Likeness:
+        return await info.context.session.compute(lambda: likeness(self.answer.a, self.answer.b))
 
     @described("Items of at most this q.")
     def discoveries(self, q: float = 0.05) -> int:
@@ -164,6 +226,7 @@ async def contrast_page(
     a: CohortInput,
     b: CohortInput,
     of: ContrastItem | None,
+    root: ContrastRoot | None,
     min_count: int | None,
     first: int | None,
     after: str | None,
@@ -174,10 +237,13 @@ async def contrast_page(
     start = None if after is None else cursors.decode(after, _TAG, _TYPES)
     least = bounded("minCount", given(min_count), 1, None, 2)
     kind = str((given(of) or ContrastItem.CHANNELS).value)
-    one, other = (_cohort(context, run, cohort) for cohort in (a, b))
+    chosen = (_choice(context, run, a), _choice(context, run, b))
+    named = given(root)
+    compared = settled_root(*chosen, None if named is None else named.value)
+    one, other = (cohorts.resolve(**choice, root=compared) for choice in chosen)
     of_layer = evidence_layer(one.run, layer)
     require_comparable(one.run, other.run, of_layer, kind)
-    answer = await contrast.contrast(context.session, kind, of_layer, one, other, least)
+    answer = await contrast.contrast(context.session, kind, of_layer, compared, one, other, least)
     begin = 0 if start is None else bisect_right(answer.rows, start, key=lambda row: row.key)
     rows = answer.rows[begin : begin + size]
     context.session.spend(len(rows))
@@ -201,17 +267,27 @@ def example_count(first: int | None) -> int:
     return bounded("first", given(first), 0, MAX_EXAMPLES, 3)
 
 
-def _cohort(context: Context, run: RunInfo, cohort: CohortInput) -> cohorts.Cohort:
+def _choice(context: Context, run: RunInfo, cohort: CohortInput) -> cohorts.Choice:
+    """What a cohort is chosen by; its classes by index, however the client named them."""
     name = given(cohort.run)
-    return cohorts.resolve(
-        run if name is None else find_run(context.session.runs, name),
-        role_of(cohort.role),
-        given(cohort.label),
-        given(cohort.predicted),
-        outcome_of(cohort.outcome),
-        given(cohort.uri_prefix),
-        given(cohort.tag),
-    )
+    of = run if name is None else find_run(context.session.runs, name)
+    role = given(cohort.role)
+    return {
+        "run": of,
+        "role": None if role is None else str(role.value),
+        "label_id": class_id_of(of, cohort.label),
+        "predicted_id": class_id_of(of, cohort.predicted),
+        "outcome": outcome_of(cohort.outcome),
+        "uri_prefix": given(cohort.uri_prefix),
+        "tag": given(cohort.tag),
+    }
+
+
+def _root_classes(members: Members, first: int) -> list[RootClass]:
+    run = members.cohort.run
+    size = bounded("first", first, 0, MAX_ROOT_CLASSES, 5)
+    most = sorted(members.classes.items(), key=lambda item: (-item[1], item[0]))[:size]
+    return [RootClass(class_=class_node(run, run.classes[class_id]), decisions=count) for class_id, count in most]
 
 
 def require_comparable(run: RunInfo, other: RunInfo, layer: LayerInfo, of: str) -> None:

@@ -48,6 +48,7 @@ from evigraph.graphapi.types.class_graph import ClassGraph, class_graph_node
 from evigraph.graphapi.types.context import ContextLabelSupport, ContextOrder, LayerName, labels_of_class
 from evigraph.graphapi.types.contrast import (
     CohortInput,
+    ComparedRoot,
     ContrastConnection,
     ContrastItem,
     Items,
@@ -221,11 +222,12 @@ class Run(NodeInterface):
         a: CohortInput,
         b: CohortInput,
         of: Items = ContrastItem.CHANNELS,
+        compared: ComparedRoot = UNSET,
         min_count: MinCount = 2,
         first: First = UNSET,
         after: After = UNSET,
     ) -> ContrastConnection:
-        return await contrast_page(info.context, self.run, layer, a, b, of, min_count, first, after)
+        return await contrast_page(info.context, self.run, layer, a, b, of, compared, min_count, first, after)
 
     @described("The channels of a layer whose evidence was tested, those that corrected most failures first.")
     async def verified_channels(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from scipy import stats
@@ -29,49 +30,95 @@ ITEMS = {
 }
 
 
-def cohorts(sql: Sql) -> dict[str, tuple[str, str, str, str]]:
-    """Name to GraphQL and SQL of cohorts a and b: rolled up, of one class, and such as must be looked up."""
+class Pair(NamedTuple):
+    """GraphQL of cohorts a and b, SQL over ROOTS of their decisions, and the root: given, and answered."""
+
+    a: str
+    b: str
+    where_a: str
+    where_b: str
+    answered: str = "PREDICTED"
+    given: str | None = None
+
+
+def cohorts(sql: Sql) -> dict[str, Pair]:
+    """Cohorts that are rolled up, of one class, and such as must be looked up; by each root."""
     (pair, *_) = sql("SELECT label_id, predicted_id FROM confusion WHERE run_id = 1 ORDER BY images DESC LIMIT 1")
     label, predicted = pair["label_id"], pair["predicted_id"]
-    wrong, right = "outcome = 'wrong'", "outcome = 'correct'"
+    own, other = f'label: "index:{label}"', f'predicted: "index:{predicted}"'
+    wrong, right, of_prediction = "outcome = 'wrong'", "outcome = 'correct'", "role = 'predicted'"
+    of_label = "class_id = label_id"
     return {
-        "wrong and right": (
+        "wrong and right": Pair(
             "{outcome: WRONG}",
             "{outcome: CORRECT}",
-            f"role = 'predicted' AND {wrong}",
-            f"role = 'predicted' AND {right}",
+            f"{of_prediction} AND {wrong}",
+            f"{of_prediction} AND {right}",
         ),
-        "one class's decisions": (
-            f'{{predicted: "index:{predicted}", outcome: WRONG}}',
-            f'{{predicted: "index:{predicted}", outcome: CORRECT}}',
-            f"role = 'predicted' AND predicted_id = {predicted} AND {wrong}",
-            f"role = 'predicted' AND predicted_id = {predicted} AND {right}",
-        ),
-        "one label": (
-            f'{{label: "index:{label}", outcome: WRONG}}',
-            f'{{label: "index:{label}", outcome: CORRECT}}',
-            f"role = 'predicted' AND label_id = {label} AND {wrong}",
-            f"role = 'predicted' AND label_id = {label} AND {right}",
-        ),
-        "taken for another": (
-            f'{{label: "index:{label}", predicted: "index:{predicted}"}}',
-            f'{{predicted: "index:{predicted}", outcome: CORRECT}}',
-            f"role = 'predicted' AND label_id = {label} AND predicted_id = {predicted}",
-            f"role = 'predicted' AND predicted_id = {predicted} AND {right}",
-        ),
-        "both decisions of an image": (
-            "{role: LABEL}",
+        "wrong and right by label": Pair(
             "{outcome: WRONG}",
-            "role = 'label'",
-            f"role = 'predicted' AND {wrong}",
+            "{outcome: CORRECT}",
+            f"{of_label} AND {wrong}",
+            f"{of_label} AND {right}",
+            "LABEL",
+            "LABEL",
+        ),
+        "one class's decisions": Pair(
+            f"{{{other}, outcome: WRONG}}",
+            f"{{{other}, outcome: CORRECT}}",
+            f"{of_prediction} AND predicted_id = {predicted} AND {wrong}",
+            f"{of_prediction} AND predicted_id = {predicted} AND {right}",
+        ),
+        "one label": Pair(
+            f"{{{own}, outcome: WRONG}}",
+            f"{{{own}, outcome: CORRECT}}",
+            f"{of_label} AND label_id = {label} AND {wrong}",
+            f"{of_label} AND label_id = {label} AND {right}",
+            "LABEL",
+        ),
+        "why it lost": Pair(
+            f"{{{own}, {other}}}",
+            f"{{{own}, outcome: CORRECT}}",
+            f"{of_label} AND label_id = {label} AND predicted_id = {predicted}",
+            f"{of_label} AND label_id = {label} AND {right}",
+            "LABEL",
+        ),
+        "one label by its own roots": Pair(
+            f"{{{own}, outcome: WRONG}}",
+            f"{{{own}, outcome: CORRECT}}",
+            f"{of_prediction} AND label_id = {label} AND {wrong}",
+            f"{of_prediction} AND label_id = {label} AND {right}",
+            "OWN",
+            "OWN",
+        ),
+        "all that speaks for two labels": Pair(
+            f"{{{own}}}",
+            f'{{label: "index:{predicted}"}}',
+            f"{of_label} AND label_id = {label}",
+            f"{of_label} AND label_id = {predicted}",
+            "LABEL",
+            "LABEL",
+        ),
+        "taken for another": Pair(
+            f"{{{own}, {other}}}",
+            f"{{{other}, outcome: CORRECT}}",
+            f"{of_prediction} AND label_id = {label} AND predicted_id = {predicted}",
+            f"{of_prediction} AND predicted_id = {predicted} AND {right}",
+        ),
+        "both decisions of an image": Pair(
+            "{role: LABEL}", "{outcome: WRONG}", "role = 'label'", f"{of_prediction} AND {wrong}", "OWN"
         ),
     }
 
 
 NAMES = (
     "wrong and right",
+    "wrong and right by label",
     "one class's decisions",
     "one label",
+    "why it lost",
+    "one label by its own roots",
+    "all that speaks for two labels",
     "taken for another",
     "both decisions of an image",
 )
@@ -81,17 +128,29 @@ NAMES = (
 @pytest.mark.parametrize("name", NAMES)
 def test_counts_and_statistics(run: Ask, sql: Sql, name: str, of: str) -> None:
     """Every number of every row, from the decisions' own edges by plain SQL and SciPy one table at a time."""
-    a, b, where_a, where_b = cohorts(sql)[name]
+    a, b, where_a, where_b, answered, given = cohorts(sql)[name]
+    root = f", root: {given}" if given else ""
     layer, layer_id = ("conv2_2", 1) if of == "EDGES" else ("conv3_3", 2)
     answer = run(
-        f'contrast(layer: "{layer}", of: {of}, minCount: 1, first: 100, a: {a}, b: {b})'
-        f"{{ decisionsA decisionsB totalCount sharedImages discoveries(q: 0.5) nodes {{ {ROW} }} }}"
+        f'contrast(layer: "{layer}", of: {of}, minCount: 1, first: 100, a: {a}, b: {b}{root})'
+        "{ root rootClassDistance rootClassesA(first: 100) { class { index } decisions } "
+        "rootClassesB(first: 1) { decisions } decisionsA decisionsB totalCount "
+        f"sharedImages discoveries(q: 0.5) nodes {{ {ROW} }} }}"
     )["contrast"]
     first, second = ITEMS[of]
-    roots = sql(f"SELECT decision_id, image_id, {where_a} AS a, {where_b} AS b FROM ({ROOTS}) WHERE run_id = 1")
+    roots = sql(
+        f"SELECT decision_id, image_id, class_id, {where_a} AS a, {where_b} AS b FROM ({ROOTS}) WHERE run_id = 1"
+    )
     in_a = {root["decision_id"] for root in roots if root["a"]}
     in_b = {root["decision_id"] for root in roots if root["b"]}
     assert (answer["decisionsA"], answer["decisionsB"]) == (len(in_a), len(in_b))
+    assert answer["root"] == answered
+    mixes = [Counter(one["class_id"] for one in roots if one[side]) for side in ("a", "b")]
+    assert {one["class"]["index"]: one["decisions"] for one in answer["rootClassesA"]} == mixes[0]
+    assert [one["decisions"] for one in answer["rootClassesB"]] == [max(mixes[1].values())]
+    shares = [{key: count / mix.total() for key, count in mix.items()} for mix in mixes]
+    apart = sum(abs(shares[0].get(key, 0) - shares[1].get(key, 0)) for key in mixes[0] | mixes[1]) / 2
+    assert answer["rootClassDistance"] == pytest.approx(apart)
     assert answer["sharedImages"] == len({one // 2 for one in in_a} & {one // 2 for one in in_b})
     held: dict[tuple[int, int], set[int]] = {}
     for row in sql(
@@ -216,6 +275,7 @@ def test_two_runs(ask_of_two_runs: Ask) -> None:
         ('layer: "conv3_3", a: {}, b: {role: LABEL, outcome: CORRECT}', "is empty whatever the data"),
         ('layer: "conv3_3", a: {label: "0", predicted: "1", outcome: CORRECT}, b: {}', "is empty whatever the data"),
         ('layer: "logits", a: {outcome: WRONG}, b: {outcome: CORRECT}', "what is explained, not evidence"),
+        ('layer: "conv3_3", root: LABEL, a: {role: LABEL}, b: {outcome: CORRECT}', "drop `role`, or give root: OWN"),
         ('layer: "conv3_3", a: {outcome: WRONG}, b: {outcome: CORRECT}, minCount: 0', "minCount: 0 is below 1"),
         ('layer: "conv3_3", a: {label: "bot"}, b: {}', "no class 'bot'"),
         ('layer: "conv3_3", a: {outcome: WRONG}, b: {outcome: CORRECT}, after: "x"', "is no cursor"),
