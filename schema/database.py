@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from evigraph.schema.errors import DatabaseError, first_line, in_shell
 from evigraph.schema.tables.selects import digests
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0007")
 """Alembic revisions that this program knows, oldest first; a test holds them to those in `migrations/`."""
 
 _MAGIC = slice(8, 12)  # DuckDB's main header: an 8-byte checksum, then "DUCK"
@@ -118,7 +119,7 @@ def stale_rollups(connection: Connection) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class RunOrigin:
-    """A published run, and what it was made from."""
+    """A published run, what it was made from and when, and whether it was named the default."""
 
     run_id: int
     name: str
@@ -126,6 +127,8 @@ class RunOrigin:
     weights_sha256: str
     dataset: str
     dataset_sha256: str
+    created_at: datetime
+    is_default: bool
 
 
 def runs_of(path: Path) -> dict[str, RunOrigin]:
@@ -135,15 +138,16 @@ def runs_of(path: Path) -> dict[str, RunOrigin]:
         DatabaseError: it cannot be read.
     """
     engine = _engine(resolve(path))
-    columns = ", ".join(field.name for field in fields(RunOrigin))
+    columns = [field.name for field in fields(RunOrigin)]
     try:
         with engine.connect() as connection:
-            rows = connection.exec_driver_sql(f"SELECT {columns} FROM run ORDER BY run_id").all()
+            rows = connection.exec_driver_sql("SELECT * FROM run ORDER BY run_id").mappings().all()
     except DBAPIError as error:
         raise DatabaseError(f"database {path} cannot be read: {one_line(error)}") from error
     finally:
         engine.dispose()
-    return {row.name: RunOrigin(*row) for row in rows}
+    # A database of before revision 0007 has no such column, and one that was migrated since has nulls.
+    return {row["name"]: RunOrigin(**{name: row.get(name) or False for name in columns}) for row in rows}
 
 
 def _engine(file: Path) -> Engine:

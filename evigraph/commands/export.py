@@ -77,7 +77,7 @@ def export_edges(
 def export_graph(
     db: Database,
     class_: Annotated[str, typer.Option("--class", help="The class: name, key or index.", show_default=False)],
-    run: Annotated[str | None, typer.Option(help="The run; the newest if not given.")] = None,
+    run: Annotated[str | None, typer.Option(help="The run; the default, or the newest, if not given.")] = None,
     format_: Annotated[GraphFormat, typer.Option("--format", help="Of the file.")] = GraphFormat.JSON,
     out: Annotated[Path | None, typer.Option(help="The file to write; standard output if not given.")] = None,
     role: Annotated[Role, typer.Option(help="Which roots count.")] = Role.PREDICTED,

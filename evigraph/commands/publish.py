@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +27,9 @@ def publish(
         bool,
         typer.Option("--replace", help="Replace a run of the same name made from another network, weights or data."),
     ] = False,
+    default: Annotated[
+        bool, typer.Option("--default", help="Make the run the one that is asked where a query names none.")
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -34,7 +38,7 @@ def publish(
     from evigraph.progress import StepProgress
 
     with StepProgress(quiet or as_json) as progress:
-        report = publish_runs(runs, db, progress, memory_limit, replace_others=replace)
+        report = publish_runs(runs, db, progress, memory_limit, replace_others=replace, default=default)
     if as_json:
         print(json.dumps(asdict(report), default=str))
     elif not quiet:
@@ -43,4 +47,9 @@ def publish(
         print(f"  {size:.1f} MB in {report.seconds:.1f} s, its invariants checked")
         for sentence in report.replaced:
             print(f"  {sentence}")
+        if report.asked_as != "only":
+            print(f"  a query that names no run asks {report.asked}, the {report.asked_as}")
+        if report.asked_as == "newest":
+            named = f"evigraph runs default {shlex.quote(report.asked)} --db {in_shell(db)}"
+            print(f"  note: the next run published will answer it instead; to keep this one: {named}")
         print(f"next: evigraph serve --db {in_shell(db)}")

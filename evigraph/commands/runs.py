@@ -1,4 +1,4 @@
-"""`evigraph runs list` and `evigraph runs delete`."""
+"""`evigraph runs list`, `evigraph runs default` and `evigraph runs delete`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import typer
 from evigraph.options import Database, Json, Quiet, example, sub_app
 from evigraph.schema.errors import in_shell
 
-app = sub_app("List or delete the runs of a database.", example("evigraph runs list --db evidence.duckdb"))
+app = sub_app(
+    "List the runs of a database, delete some, or name the default.", example("evigraph runs list --db evidence.duckdb")
+)
 
 
 @app.command("list", epilog=example("evigraph runs list --db evidence.duckdb"))
@@ -30,11 +32,32 @@ def list_runs(db: Database, as_json: Json = False) -> None:
     for run in runs:
         accuracy = "-" if run.accuracy is None else f"{run.accuracy:.4f}"
         created = f"{run.created_at:%Y-%m-%d %H:%M}"
-        rows.append((run.name, run.model, run.dataset, str(run.image_count), str(run.edge_count), accuracy, created))
+        name = f"{run.name} (default)" if run.is_default else run.name
+        rows.append((name, run.model, run.dataset, str(run.image_count), str(run.edge_count), accuracy, created))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (f"{c:>{w}}" if 3 <= i <= 5 else f"{c:<{w}}" for i, (c, w) in enumerate(zip(row, widths, strict=True)))
         print("  ".join(cells).rstrip())
+
+
+@app.command("default", epilog=example("evigraph runs default vgg16 --db evidence.duckdb"))
+def name_default(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a run.", show_default=False)],
+    db: Database,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Make a run the one that is asked where a query names none; later publishes keep it."""
+    from evigraph.indexer.publish.manage import set_default
+    from evigraph.progress import StepProgress
+
+    with StepProgress(quiet or as_json) as progress:
+        report = set_default(name, db, progress)
+    if as_json:
+        print(json.dumps(asdict(report), default=str))
+    elif not quiet:
+        before = f"; it was {report.before}" if report.before not in (None, name) else ""
+        print(f"a query of {db} that names no run asks {name} now{before}")
 
 
 @app.command("delete", epilog=example("evigraph runs delete vgg16-old --db evidence.duckdb"))

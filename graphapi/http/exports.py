@@ -30,7 +30,7 @@ from evigraph.graphapi.service.execution import Service
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.errors import LimitError, QueryTimeoutError, shape_of
 from evigraph.graphapi.store.live import Version
-from evigraph.graphapi.store.names import find_run
+from evigraph.graphapi.store.names import chosen_run
 from evigraph.graphapi.store.session import Session
 from evigraph.schema.errors import EvidenceError, NotFoundError, UsageError
 
@@ -173,7 +173,7 @@ async def graph_text(session: Session, runs: tuple[RunInfo, ...], given: dict[st
 
     Args:
         session: Of one request.
-        runs: Of its database, the newest first.
+        runs: Of its database.
         given: Parameters by name, as text: those of /export/graph without `format`.
         format_name: One of `export_graph.MEDIA_TYPES`.
 
@@ -186,9 +186,7 @@ async def graph_text(session: Session, runs: tuple[RunInfo, ...], given: dict[st
     for name, values in (("role", ("predicted", "label")), ("outcome", ("correct", "wrong"))):
         if name in given and given[name] not in values:
             raise UsageError(f"unknown {name} {given[name]!r}; give {' or '.join(values)}")
-    if not runs:
-        raise NotFoundError("run", given.get("run", ""), (), "(the database has none)")
-    run = find_run(runs, given["run"]) if "run" in given else runs[0]
+    run, _ = chosen_run(runs, given.get("run"))
     answer = await class_graph(
         session,
         run,

@@ -12,7 +12,7 @@ from pathlib import Path
 from starlette.responses import HTMLResponse
 
 from evigraph.graphapi.store.catalog import ClassInfo, RunInfo
-from evigraph.graphapi.store.names import find_class
+from evigraph.graphapi.store.names import chosen_run, find_class
 from evigraph.schema.errors import AmbiguousError
 
 STATIC = Path(__file__).parent / "static"
@@ -35,10 +35,10 @@ def page(runs: tuple[RunInfo, ...]) -> HTMLResponse:
 
 
 def example(runs: tuple[RunInfo, ...]) -> str:
-    """Both headline questions, asked of the newest run."""
+    """Both headline questions, of the run that is asked where none is named."""
     if not runs:
         return _EMPTY_EXAMPLE
-    run = runs[0]
+    run, _ = chosen_run(runs, None)
     maps = run.layers[:-1]
     if not maps or not run.classes:
         return _EMPTY_EXAMPLE.replace("no run yet", "no layer or class")

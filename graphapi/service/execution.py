@@ -62,6 +62,8 @@ class Service:
         body: dict[str, Any] = {"data": result.data}
         if result.errors:
             body["errors"] = [formatted(error, BAD_USER_INPUT) for error in result.errors]
+        if context.notes:
+            body["extensions"] = {"notes": context.notes}
         return Answer(body, executed=True)
 
     def session(self, version: Version) -> Session:

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, select
+from sqlalchemy import Connection, Row, and_, func, select
 
 from evigraph.schema.pictures import PictureSettings
 from evigraph.schema.tables.dataset import Class, ContextLabel, Layer, Run
@@ -69,6 +69,7 @@ class RunInfo:
     edge_count: int
     labelled_count: int
     correct_count: int
+    is_default: bool
     pictures: PictureSettings | None
     layers: tuple[LayerInfo, ...]
     classes: dict[int, ClassInfo]
@@ -102,7 +103,8 @@ class RunInfo:
 def read_catalog(connection: Connection) -> tuple[RunInfo, ...]:
     """All runs, the newest first; five statements, whatever the number of runs."""
     run = Run.__table__.c
-    columns = [run[name] for name in RunInfo.__annotations__ if name in run]
+    columns: list[Any] = [run[name] for name in RunInfo.__annotations__ if name in run and name != "is_default"]
+    columns.append(func.coalesce(run.is_default, False).label("is_default"))
     columns.append(run.settings["max_nodes"].as_integer().label("max_nodes"))
     columns.append(run.settings["pictures"].label("pictures"))
     runs = connection.execute(select(*columns).order_by(run.created_at.desc(), run.run_id.desc())).all()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evigraph.graphapi.store.catalog import ClassInfo, LayerInfo, RunInfo
+from evigraph.schema.asked import Asked, asked_run
 from evigraph.schema.errors import AmbiguousError, NotFoundError, UsageError
 
 _WAYS = ("index", "key", "name")
@@ -20,6 +21,19 @@ def find_run(runs: Sequence[RunInfo], name: str) -> RunInfo:
         if run.name == name:
             return run
     raise NotFoundError("run", name, [run.name for run in runs], "(`runs` lists what there is)")
+
+
+def chosen_run(runs: Sequence[RunInfo], name: str | None) -> tuple[RunInfo, Asked]:
+    """The run of this name, or the one that is asked where none is given, and why it is that one.
+
+    Raises:
+        NotFoundError: There is no run of the name, or none at all.
+    """
+    if name is not None:
+        return find_run(runs, name), Asked.NAME
+    if not runs:
+        raise NotFoundError("run", "", (), "(the database has none)")
+    return asked_run(runs)
 
 
 def find_layer(run: RunInfo, name: str) -> LayerInfo:

@@ -45,11 +45,17 @@ class Context:
     def __init__(self, session: Session, operation_name: str | None = None) -> None:
         self.session = session
         self.operation_name = operation_name
+        self.notes: list[str] = []
         self._loaders: dict[Hashable, DataLoader[Any, Any]] = {}
         self.pages = self.ask(_pages)
         self.counts = self.ask(_counts)
         self.images = self.rows(ImageRow, Image, "run_id", "image_id")
         self.decisions = self.rows(DecisionRow, Decision, "run_id", "decision_id")
+
+    def note(self, sentence: str) -> None:
+        """Say something beside the answer, once: `extensions.notes`."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
 
     def ask(self, load: Load[K, V]) -> DataLoader[K, V]:
         """The loader whose keys a function answers, which is one of a module: it tells loaders apart."""

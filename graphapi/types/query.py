@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import strawberry
 
-from evigraph.graphapi.store.names import check_channel, find_layer, find_run
+from evigraph.graphapi.store.names import check_channel, chosen_run, find_layer, find_run
 from evigraph.graphapi.types import ids
 from evigraph.graphapi.types.base import (
     UNSET,
@@ -22,6 +22,7 @@ from evigraph.graphapi.types.image import decision_node, image_node
 from evigraph.graphapi.types.layers_classes import class_node, layer_node
 from evigraph.graphapi.types.loaders import Context
 from evigraph.graphapi.types.run import Run, run_node
+from evigraph.schema.asked import Asked
 from evigraph.schema.errors import NotFoundError
 
 
@@ -51,13 +52,24 @@ class Query:
         nodes = [run_node(run) for run in info.context.session.runs]
         return listed_here(info.context, "runs", nodes, _age, first, after)
 
-    @described("The run of this name; the newest where no name is given.")
+    @described(
+        "The run of this name. Where no name is given the database's default run, which `publish --default` names, or "
+        "the newest: `chosenBy` says which, and so does `extensions.notes` of the answer where there are several runs."
+    )
     def run(self, info: Info, name: str | None = UNSET) -> Run | None:
         runs = info.context.session.runs
         name = given(name)
-        if name is None:
-            return run_node(runs[0]) if runs else None
-        return run_node(find_run(runs, name))
+        if name is None and not runs:
+            return None
+        run, asked = chosen_run(runs, name)
+        if asked is Asked.DEFAULT and len(runs) > 1:
+            info.context.note(f"no run was named: {run.name!r} is the default of {len(runs)} runs")
+        if asked is Asked.NEWEST:
+            info.context.note(
+                f"no run was named: {run.name!r} is the newest of {len(runs)} runs, and the next one published will "
+                "answer instead; name the run, or make one the default by `evigraph runs default`"
+            )
+        return run_node(run, asked)
 
 
 def _age(run: Run) -> tuple[int, int]:

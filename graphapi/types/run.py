@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from datetime import datetime
 from typing import Annotated
 
@@ -62,7 +63,16 @@ from evigraph.graphapi.types.modes import FailureModes, MaxModes, MinSize, failu
 from evigraph.graphapi.types.nodes import node_from
 from evigraph.graphapi.types.peak_shift import OtherOutcome, PeakShift, TopChannels, TrueClass, peak_shift_node
 from evigraph.graphapi.types.verification import VerificationCounts, VerificationMethod, counts_by_method
+from evigraph.schema.asked import Asked
 from evigraph.schema.tables.rollups import ALL_CLASSES
+
+
+@strawberry.enum(description="Why this run answers.")
+class RunChoice(enum.Enum):
+    NAME = strawberry.enum_value(Asked.NAME, description="It was named, or stands in a list or behind an id.")
+    ONLY = strawberry.enum_value(Asked.ONLY, description="There is no other.")
+    DEFAULT = strawberry.enum_value(Asked.DEFAULT, description="It is the default of its database.")
+    NEWEST = strawberry.enum_value(Asked.NEWEST, description="No run is the default, and it was made last.")
 
 
 @strawberry.type(description="One dataset indexed with one network and one set of settings.")
@@ -85,6 +95,8 @@ class Run(NodeInterface):
     created_at: datetime
     finished_at: datetime
     indexer_version: str
+    is_default: bool = strawberry.field(description="Whether it is asked where a query names no run.")
+    chosen_by: RunChoice
 
     @described("Rightly predicted images of those with a label; null where none has one.")
     def accuracy(self) -> float | None:
@@ -286,6 +298,6 @@ class Run(NodeInterface):
         return (self.run.name,)
 
 
-def run_node(run: RunInfo) -> Run:
-    """The GraphQL object of a run."""
-    return node_from(Run, run, run=run, edge_count=BigInt(run.edge_count))
+def run_node(run: RunInfo, asked: Asked = Asked.NAME) -> Run:
+    """The GraphQL object of a run, and why it is this one."""
+    return node_from(Run, run, run=run, edge_count=BigInt(run.edge_count), chosen_by=RunChoice(asked))

@@ -37,15 +37,18 @@ def build(
     report: Progress,
     without: Collection[str] = (),
     memory_limit: str | None = None,
+    default: str | None = None,
 ) -> tuple[int, int]:
     """Make the new database file, closed and without a log; gives the images and edges loaded.
 
     It holds the runs of `served`, but for those named in `without`, and the runs of `folders`. Where all runs of
     `served` stay, its file is copied as it is, which costs what the disk takes; where one goes, the others are
-    inserted anew, so that nothing of it is left.
+    inserted anew, so that nothing of it is left. `default` names the default run; without it that of `served` stays the
+    default, also where it is published again.
     """
     names = [folder.description.name for folder in folders]
-    old = {} if served is None else {name: run.run_id for name, run in runs_of(served).items()}
+    there = {} if served is None else runs_of(served)
+    old = {name: run.run_id for name, run in there.items()}
     stays = all(name not in without and name not in names for name in old)
     if served is not None and stays:
         report("copy", 0, 1)
@@ -69,6 +72,8 @@ def build(
                 report("copy", run_id, len(kept))
                 load.copy_run(connection, run_id)
             connection.commit()
+        _name_default(connection, default or next((run.name for run in there.values() if run.is_default), None))
+        connection.commit()
         _require_all(check_tables(connection, runs=new, sample_edges=CHECKED_EDGES), report)
         for run_id in sorted(new):
             build_rollups(connection, run_id, lambda done, total: report("rollups", done, total))
@@ -84,6 +89,11 @@ def build(
         connection.commit()
         connection.exec_driver_sql("CHECKPOINT")
     return int(counts[0]), int(counts[1])
+
+
+def _name_default(connection: Connection, name: str | None) -> None:
+    """Make the run of this name the default, and no other; None for none."""
+    connection.exec_driver_sql("UPDATE run SET is_default = (name = $name) IS TRUE", {"name": name})
 
 
 def _require_all(results: Iterable[CheckResult], report: Progress) -> None:

@@ -188,6 +188,7 @@ def _insert_description(connection: Connection, folder: RunFolder, run_id: int) 
         "indexer_version": description.indexer_version,
         "created_at": folder.created_at,
         "finished_at": folder.finished_at(),
+        "is_default": False,
     } | dict.fromkeys(counts, 0)
     connection.execute(tables["run"].insert(), run)
     for table, rows in (

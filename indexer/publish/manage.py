@@ -53,6 +53,7 @@ class RunSummary:
     decision_count: int
     edge_count: int
     accuracy: float | None
+    is_default: bool
     indexer_version: str
     created_at: datetime
     finished_at: datetime
@@ -69,6 +70,17 @@ class DeleteReport:
     """Names of the runs that the database still holds."""
     size_bytes: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class DefaultReport:
+    """What naming the default run did."""
+
+    db: Path
+    version: Path
+    default: str
+    before: str | None
+    """The default until now; None where there was none."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +121,8 @@ def list_runs(db: Path) -> list[RunSummary]:
         DatabaseError: there is none, or it is foreign, of another revision or broken.
     """
     accuracy = Run.correct_count / func.nullif(Run.labelled_count, 0)
-    columns = [accuracy.label(name) if name == "accuracy" else getattr(Run, name) for name in _SUMMARY]
+    made = {"accuracy": accuracy.label("accuracy"), "is_default": func.coalesce(Run.is_default, False)}
+    columns = [made.get(name, getattr(Run, name, None)) for name in _SUMMARY]
     engine = open_read_only(db)
     try:
         with engine.connect() as connection:
@@ -142,6 +155,25 @@ def delete_runs(names: Sequence[str], db: Path, progress: Progress | None = None
 
     version, kept = replace(db, without, report, again="delete again")
     return DeleteReport(db, version, deleted, kept, version.stat().st_size, time.monotonic() - started)
+
+
+def set_default(name: str, db: Path, progress: Progress | None = None) -> DefaultReport:
+    """Publish a version in which this run is the one that is asked where a query names none.
+
+    Raises:
+        NotFoundError: there is no such run.
+        DatabaseError: as for `migrate`.
+    """
+    _require_runs([name], db)
+
+    def named(building: Path, served: Path | None) -> str | None:
+        old = _still_served(db, served)
+        _require_runs([name], old)
+        build(building, old, [], progress or silent, default=name)
+        return next((run.name for run in list_runs(old) if run.is_default), None)
+
+    version, before = replace(db, named, progress or silent, again="name the default again")
+    return DefaultReport(db, version, name, before)
 
 
 def rollback(db: Path, *, forward: bool = False) -> RollbackReport:

@@ -17,6 +17,7 @@ from pathlib import Path
 from evigraph.indexer.publish.build import Progress, build
 from evigraph.indexer.publish.replacement import replace, served_version, silent
 from evigraph.indexer.shards.folder import RunFolder
+from evigraph.schema.asked import Asked, asked_run
 from evigraph.schema.database import runs_of
 from evigraph.schema.errors import UsageError
 
@@ -34,6 +35,9 @@ class PublishReport:
     """Both over the runs published now."""
     replaced: tuple[str, ...]
     """Of each run that took another's place: what differs, or that nothing of its origin does."""
+    asked: str
+    """The run that is asked where a query names none."""
+    asked_as: Asked
     size_bytes: int
     seconds: float
 
@@ -45,6 +49,7 @@ def publish(
     memory_limit: str | None = None,
     *,
     replace_others: bool = False,
+    default: bool = False,
 ) -> PublishReport:
     """Publish finished runs to `db`; a run of a name that is there already is replaced and keeps its id.
 
@@ -55,10 +60,11 @@ def publish(
         memory_limit: how much DuckDB may hold in memory, as "2GB"; beyond it sorts on the disk beside `db`. None
             for DuckDB's own limit. Some 300 MB of a run folder's rows come on top.
         replace_others: replace runs of the same name that were made from another network, weights or data too.
+        default: make the run, of which there must be one, the one that is asked where a query names none.
 
     Raises:
-        UsageError: no run folder is given, two bear one name, one would replace a run of another origin without
-            `replace_others`, or the memory limit is no size.
+        UsageError: no run folder is given, or several where one is to be the default; two bear one name; one would
+            replace a run of another origin without `replace_others`; or the memory limit is no size.
         RunFolderError: a run folder is unfinished, damaged or in use.
         DatabaseError: `db` is foreign, newer or being published to, the disk is full, or
             (InvariantError) the new version breaks an invariant. The served version is as it was.
@@ -70,15 +76,22 @@ def publish(
     with ExitStack() as stack:
         folders = [stack.enter_context(RunFolder.open_for_reading(Path(path))) for path in run_dirs]
         _require_distinct_names(folders)
+        if default and len(folders) > 1:
+            raise UsageError(
+                f"--default with {len(folders)} run folders, of which one can be it; publish that one by itself, or "
+                "name it afterwards with `evigraph runs default`"
+            )
         served_version(db)  # reading the shards takes long: a foreign file is refused before
         for folder in folders:
             folder.require_whole(lambda done, total: report("verify", done, total))
 
         def make(building: Path, served: Path | None) -> tuple[tuple[str, ...], tuple[int, int]]:
             replaced = _replaced(served, folders, db, others=replace_others)
-            return replaced, build(building, served, folders, report, memory_limit=memory_limit)
+            named = folders[0].description.name if default else None
+            return replaced, build(building, served, folders, report, memory_limit=memory_limit, default=named)
 
         version, (replaced, (image_count, edge_count)) = replace(db, make, report)
+    asked, asked_as = asked_run(runs_of(version).values())
     return PublishReport(
         db=db,
         version=version,
@@ -86,6 +99,8 @@ def publish(
         image_count=image_count,
         edge_count=edge_count,
         replaced=replaced,
+        asked=asked.name,
+        asked_as=asked_as,
         size_bytes=version.stat().st_size,
         seconds=time.monotonic() - started,
     )

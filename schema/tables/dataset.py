@@ -12,7 +12,11 @@ from evigraph.schema.tables.base import Base, key, loaded
 
 
 class Run(Base):
-    """One dataset indexed with one network and one set of settings."""
+    """One dataset indexed with one network and one set of settings.
+
+    is_default: whether it is asked where a query names no run; at most one run of a file is. Null as long as nobody
+    published to a file of before revision 0007.
+    """
 
     __tablename__ = "run"
     __table_args__ = (UniqueConstraint("name"),)
@@ -36,6 +40,7 @@ class Run(Base):
     edge_count: Mapped[int] = mapped_column(BigInteger)
     labelled_count: Mapped[int]
     correct_count: Mapped[int]
+    is_default: Mapped[bool | None]
 
 
 class Layer(Base):
