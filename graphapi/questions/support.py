@@ -11,13 +11,27 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Double, Select, and_, cast, func, literal, null, select, true
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Double,
+    Integer,
+    Select,
+    and_,
+    cast,
+    func,
+    literal,
+    literal_column,
+    null,
+    select,
+    true,
+)
 
 from evigraph.graphapi.store.paging import Listing, Order
 from evigraph.graphapi.store.rows import ImageRow
 from evigraph.graphapi.store.sql import KEPT, columns_of
 from evigraph.schema import ids
-from evigraph.schema.tables.dataset import Image, SkippedImage
+from evigraph.schema.tables.dataset import Image, ImageTag, SkippedImage
 from evigraph.schema.tables.rollups import (
     ALL_CLASSES,
     ANY_OUTCOME,
@@ -74,6 +88,24 @@ class PeakRow(NamedTuple):
     share: float
     feature: float
     activation: float
+
+
+class ClassPeakRow(NamedTuple):
+    """A place of a channel in the hierarchies of one class, with the strongest edge into it; `position` is none."""
+
+    run_id: int
+    layer_id: int
+    channel: int
+    position: int
+    image_id: int
+    decision_id: int
+    y: int
+    x: int
+    contribution: float
+    share: float
+    feature: float
+    activation: float
+    class_id: int
 
 
 class SkippedRow(NamedTuple):
@@ -227,10 +259,66 @@ def peaks() -> Listing[PeakRow]:
     return Listing("peaks", PeakRow, rows, ("run_id", "layer_id", "channel"), (Order("position", int),))
 
 
+_BEST = "contribution DESC, target_layer, target_channel, target_y, target_x"
+
+
 @lru_cache(maxsize=KEPT)
-def images(label_id: int | None, predicted_id: int | None, outcome: str | None) -> Listing[ImageRow]:
-    """Run.images in the data's order; an unlabelled image has no outcome. Parent (run)."""
+def peaks_of_class(role: str) -> Listing[ClassPeakRow]:
+    """Channel.peaks of the roots of one class: of each place the largest contribution of all edges into it.
+
+    From its edges, which lie together: a rollup by class would be about as long as `edge`. Parent (run, class, layer,
+    channel), the largest contribution first.
+    """
+    of = edge.c
+    place = (of.run_id, of.root_class_id, of.source_layer, of.source_channel, of.decision_id, of.source_y, of.source_x)
+    rows = select(
+        of.run_id,
+        of.source_layer.label("layer_id"),
+        of.source_channel.label("channel"),
+        literal(0).label("position"),
+        cast(ids.image_id_of(of.decision_id), Integer).label("image_id"),
+        of.decision_id,
+        of.source_y.label("y"),
+        of.source_x.label("x"),
+        *(
+            literal_column(f"first({name} ORDER BY {_BEST})").label(name)
+            for name in ("contribution", "share", "feature", "activation")
+        ),
+        of.root_class_id.label("class_id"),
+    )
+    rows = rows.where(ids.is_label(of.decision_id) == (role == "label")).group_by(*place)
+    order = (
+        Order("contribution", float, descending=True),
+        Order("decision_id", int),
+        Order("y", int),
+        Order("x", int),
+    )
+    return Listing("peaks of class", ClassPeakRow, rows, ("run_id", "class_id", "layer_id", "channel"), order)
+
+
+class ImageFilter(NamedTuple):
+    """Which images: None does not filter. An unlabelled image has no outcome."""
+
+    label_id: int | None = None
+    predicted_id: int | None = None
+    outcome: str | None = None
+    uri_prefix: str | None = None
+    search: str | None = None
+    tag: str | None = None
+
+
+@lru_cache(maxsize=KEPT)
+def images(wanted: ImageFilter) -> Listing[ImageRow]:
+    """Run.images in the data's order; parent (run)."""
+    label_id, predicted_id, outcome, uri_prefix, search, tag = wanted
     conditions: list[ColumnElement[bool]] = []
+    if uri_prefix is not None:
+        conditions.append(func.starts_with(Image.uri, literal(uri_prefix)))
+    if search is not None:
+        conditions.append(func.contains(func.lower(Image.uri), func.lower(literal(search))))
+    if tag is not None:
+        tagged = and_(ImageTag.run_id == Image.run_id, ImageTag.image_id == Image.image_id, ImageTag.tag == tag)
+        conditions.append(select(ImageTag.tag).where(tagged).exists())
     if label_id is not None:
         conditions.append(Image.label_id == label_id)
     if predicted_id is not None:

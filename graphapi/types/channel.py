@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import strawberry
 
 from evigraph.graphapi.files import addresses
 from evigraph.graphapi.questions import context, support
 from evigraph.graphapi.questions.degrees import ChannelDegreeRow
-from evigraph.graphapi.questions.support import EdgeRow, PeakRow, SupportRow
+from evigraph.graphapi.questions.support import ClassPeakRow, EdgeRow, PeakRow, SupportRow
 from evigraph.graphapi.questions.verification import CountsRow, methods_of_channel
 from evigraph.graphapi.store.catalog import LayerInfo, RunInfo
 from evigraph.graphapi.store.rows import GuidedRow
@@ -113,11 +115,27 @@ class Channel(NodeInterface):
     ) -> Connection[ChannelEdge]:
         return await self._edges(info, "source", class_, role, first, after)
 
-    @described("Images and places where it contributes most; the largest are kept.")
-    async def peaks(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Peak]:
-        def node(row: PeakRow) -> Peak:
+    @described(
+        "Images and places where it contributes most: of a class to all its roots of the role, else to any root, of "
+        "which the largest are kept."
+    )
+    async def peaks(
+        self,
+        info: Info,
+        class_: ClassName = UNSET,
+        role: Annotated[DecisionRole | None, strawberry.argument(description="Of a class's roots.")] = (
+            DecisionRole.PREDICTED
+        ),
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[Peak]:
+        def node(row: PeakRow | ClassPeakRow) -> Peak:
             return node_from(Peak, row, run=self.run, row=row)
 
+        class_id = class_id_of(self.run, class_)
+        if class_id is not None:
+            parent = (self.run.run_id, class_id, self.layer_info.layer_id, self.index)
+            return await listed(info.context, support.peaks_of_class, (role_of(role),), parent, first, after, node)
         return await listed(info.context, support.peaks, (), self._key(), first, after, node)
 
     @described("How often decisions changed without it, by method; empty where the run did not test it.")
@@ -193,7 +211,7 @@ class ChannelEdge:
 @strawberry.type(description="A place of an image where a channel contributes much.")
 class Peak:
     run: strawberry.Private[RunInfo]
-    row: strawberry.Private[PeakRow]
+    row: strawberry.Private[PeakRow | ClassPeakRow]
     y: int
     x: int
     contribution: float = strawberry.field(description="The largest of all edges into the channel there.")

@@ -33,6 +33,16 @@ class EvidenceNode:
     importance: float = strawberry.field(
         description="1 at the root; else the sum over all incoming edges of the whole hierarchy."
     )
+    run: strawberry.Private[RunInfo]
+    image_id: strawberry.Private[int]
+    layer_id: strawberry.Private[int]
+
+    @described(
+        "Path of a PNG of its receptive field in the image; null of the root, and where the run keeps no thumbnails.",
+        name="cropUrl",
+    )
+    def crop_url(self) -> str | None:
+        return addresses.crop_url(self.run, self.image_id, self.layer_id, self.y, self.x)
 
 
 @strawberry.type(description="A kept channel of one decomposition. target and source are indices into nodes.")
@@ -122,7 +132,7 @@ class Decision(NodeInterface):
             class_id=self.row.class_id,
             logit=self.row.logit,
         )
-        return _evidence(self.run, await info.context.ask(_graphs).load(key))
+        return _evidence(self.run, self.row.image_id, await info.context.ask(_graphs).load(key))
 
     def id_parts(self) -> tuple[str | int, ...]:
         return (self.run.name, self.row.decision_id)
@@ -232,18 +242,19 @@ async def _graphs(context: Context, keys: list[_EvidenceKey]) -> Sequence[Graph 
     return await in_groups(keys, lambda key: key[:4], load)
 
 
-def _evidence(run: RunInfo, answer: Graph) -> Evidence:
+def _evidence(run: RunInfo, image_id: int, answer: Graph) -> Evidence:
     layers = {layer.layer_id: layer.name for layer in run.layers}
     return Evidence(
-        nodes=[_evidence_node(layers, node) for node in answer.nodes],
+        nodes=[_evidence_node(run, image_id, layers, node) for node in answer.nodes],
         edges=[_evidence_edge(run, *edge) for edge in answer.edges],
         truncated=answer.truncated,
     )
 
 
-def _evidence_node(layers: dict[int, str], node: GraphNode) -> EvidenceNode:
+def _evidence_node(run: RunInfo, image_id: int, layers: dict[int, str], node: GraphNode) -> EvidenceNode:
     layer_id, channel, y, x = node.key
-    return node_from(EvidenceNode, node, layer=layers[layer_id], channel=channel, y=y, x=x)
+    place = {"layer": layers[layer_id], "layer_id": layer_id, "channel": channel, "y": y, "x": x}
+    return node_from(EvidenceNode, node, run=run, image_id=image_id, **place)
 
 
 def _evidence_edge(run: RunInfo, target: int, source: int, row: EvidenceRow) -> EvidenceEdge:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import strawberry
 
 from evigraph.graphapi.store.names import check_channel, chosen_run, find_layer, find_run
@@ -47,9 +49,29 @@ class Query:
             return channel_node(run, layer.layer_id, index)
         return await _row_node(info.context, type_name, run.run_id, ids.number(parts[1], id))
 
-    @described("The newest first.")
-    def runs(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Run]:
-        nodes = [run_node(run) for run in info.context.session.runs]
+    @described("The newest first; those that meet every condition, so that one query asks the same of all of them.")
+    def runs(
+        self,
+        info: Info,
+        names: Annotated[
+            list[str] | None, strawberry.argument(description="These, of which each must be there.")
+        ] = UNSET,
+        search: Annotated[str | None, strawberry.argument(description="What names hold, in any case.")] = UNSET,
+        model: Annotated[str | None, strawberry.argument(description="Of this network, as `model` has it.")] = UNSET,
+        dataset: Annotated[str | None, strawberry.argument(description="Of these data, as `dataset` has it.")] = UNSET,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[Run]:
+        every = info.context.session.runs
+        names, search, model, dataset = given(names), given(search), given(model), given(dataset)
+        chosen = every if names is None else [find_run(every, name) for name in dict.fromkeys(names)]
+        nodes = [
+            run_node(run)
+            for run in sorted(chosen, key=every.index)
+            if (search is None or search.casefold() in run.name.casefold())
+            and model in (None, run.model)
+            and dataset in (None, run.dataset)
+        ]
         return listed_here(info.context, "runs", nodes, _age, first, after)
 
     @described(

@@ -10,10 +10,11 @@ import strawberry
 
 from evigraph.graphapi.questions import support
 from evigraph.graphapi.questions.class_graph import class_graph
+from evigraph.graphapi.questions.images import image_of
 from evigraph.graphapi.questions.support import ConfusionRow, SkippedRow, SupportRow
 from evigraph.graphapi.questions.verification import CountsRow, methods_of_layer, verified_channels
 from evigraph.graphapi.store.catalog import RunInfo
-from evigraph.graphapi.store.names import check_channel, find_layer
+from evigraph.graphapi.store.names import check_channel, find_class, find_layer
 from evigraph.graphapi.store.rows import ImageRow
 from evigraph.graphapi.types.base import (
     UNSET,
@@ -171,6 +172,14 @@ class Run(NodeInterface):
         wanted = (role_of(role), outcome_of(outcome), min_rate, max_nodes_per_layer)
         return class_graph_node(self.run, await class_graph(info.context.session, self.run, class_, *wanted))
 
+    @described("A class by name, key or index.", name="class")
+    def class_(self, name: str) -> Class | None:
+        return class_node(self.run, find_class(self.run, name))
+
+    @described("The image of this uri, which is relative to the data's root.")
+    async def image(self, info: Info, uri: str) -> Image | None:
+        return image_node(self.run, await image_of(info.context.session, self.run, uri))
+
     @described("In the data's order. label and predicted are classes by name, key or index.")
     async def images(
         self,
@@ -178,14 +187,18 @@ class Run(NodeInterface):
         label: str | None = UNSET,
         predicted: str | None = UNSET,
         outcome: Outcome | None = UNSET,
+        uri_prefix: Annotated[str | None, strawberry.argument(description="What uris begin with.")] = UNSET,
+        search: Annotated[str | None, strawberry.argument(description="What uris hold, in any case.")] = UNSET,
+        tag: Annotated[str | None, strawberry.argument(description="A label of the dataset's own.")] = UNSET,
         first: First = UNSET,
         after: After = UNSET,
     ) -> Connection[Image]:
         def node(row: ImageRow) -> Image:
             return image_node(self.run, row)
 
-        arguments = (class_id_of(self.run, label), class_id_of(self.run, predicted), outcome_of(outcome))
-        return await listed(info.context, support.images, arguments, (self.run.run_id,), first, after, node)
+        classes = (class_id_of(self.run, label), class_id_of(self.run, predicted))
+        wanted = support.ImageFilter(*classes, outcome_of(outcome), given(uri_prefix), given(search), given(tag))
+        return await listed(info.context, support.images, (wanted,), (self.run.run_id,), first, after, node)
 
     @described("In the data's order.")
     async def skipped_images(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[SkippedImage]:
