@@ -10,11 +10,12 @@ import strawberry
 
 from evigraph.graphapi.questions import support
 from evigraph.graphapi.questions.class_graph import class_graph
+from evigraph.graphapi.questions.compare import compare
 from evigraph.graphapi.questions.images import image_of
 from evigraph.graphapi.questions.support import ConfusionRow, SkippedRow, SupportRow
 from evigraph.graphapi.questions.verification import CountsRow, methods_of_layer, verified_channels
 from evigraph.graphapi.store.catalog import RunInfo
-from evigraph.graphapi.store.names import check_channel, find_class, find_layer
+from evigraph.graphapi.store.names import check_channel, find_class, find_layer, find_run
 from evigraph.graphapi.store.rows import ImageRow
 from evigraph.graphapi.types.base import (
     UNSET,
@@ -47,6 +48,7 @@ from evigraph.graphapi.types.channel import (
     verified_node,
 )
 from evigraph.graphapi.types.class_graph import ClassGraph, class_graph_node
+from evigraph.graphapi.types.compare import RunComparison
 from evigraph.graphapi.types.context import ContextLabelSupport, ContextOrder, LayerName, labels_of_class
 from evigraph.graphapi.types.contrast import (
     CohortInput,
@@ -306,6 +308,13 @@ class Run(NodeInterface):
         top: TopChannels = UNSET,
     ) -> PeakShift:
         return peak_shift_node(info, self.run, other, layer, class_, outcome, top)
+
+    @described("Which images this run and another of the same data predict rightly, paired by uri.")
+    async def compare(
+        self, info: Info, other: Annotated[str, strawberry.argument(description="The other run's name.")]
+    ) -> RunComparison:
+        session = info.context.session
+        return RunComparison(answer=await compare(session, self.run, find_run(session.runs, other)))
 
     def id_parts(self) -> tuple[str | int, ...]:
         return (self.run.name,)

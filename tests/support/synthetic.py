@@ -118,7 +118,7 @@ def synthetic_shard(description: RunDescription, images: range, seed: int = 0) -
         logits = rng.normal(0, 2, classes)
         true = int(rng.integers(classes) * rng.integers(1, 3) // 2)  # lower classes are likelier
         unlabelled = image_id % 11 == 5
-        predicted = (true + 1) % classes if image_id % 3 == 1 else true
+        predicted = (true + 1) % classes if image_id % 3 == (1 + seed // 5) % 3 else true  # others by other seeds
         logits[predicted] = logits.max() + 1
         probabilities = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
         label = None if unlabelled else true
