@@ -147,7 +147,8 @@ def runs_of(path: Path) -> dict[str, RunOrigin]:
     finally:
         engine.dispose()
     # A database of before revision 0007 has no such column, and one that was migrated since has nulls.
-    return {row["name"]: RunOrigin(**{name: row.get(name) or False for name in columns}) for row in rows}
+    every: list[dict[str, Any]] = [{name: row.get(name) or False for name in columns} for row in rows]
+    return {one["name"]: RunOrigin(**one) for one in every}
 
 
 def _engine(file: Path) -> Engine:

@@ -184,8 +184,10 @@ def settled_root(a: Choice, b: Choice, root: Root | None) -> Root:
         return root or Root.OWN
 
     def named(cohort: Choice, class_id: int | None) -> tuple[str, str] | None:
-        found = None if class_id is None else cohort["run"].classes[class_id]
-        return found and (found.key, found.name)
+        if class_id is None:
+            return None
+        entry = cohort["run"].classes[class_id]
+        return entry.key, entry.name
 
     label = named(a, a["label_id"])
     return Root.LABEL if label is not None and label == named(b, b["label_id"]) else Root.PREDICTED

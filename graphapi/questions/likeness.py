@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from evigraph.graphapi.questions.cohorts import Members
 
@@ -71,13 +72,10 @@ def likeness(a: Members, b: Members) -> Likeness:
     )
 
 
-def _distance(one: object, other: object) -> object:
+def _distance(one: Any, other: Any) -> Any:
     """Total variation distance of counts, over the last axis."""
-    import numpy as np
-
-    first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
-    shares = first / first.sum(-1, keepdims=True) - second / second.sum(-1, keepdims=True)
-    return np.abs(shares).sum(-1) / 2
+    shares = one / one.sum(-1, keepdims=True) - other / other.sum(-1, keepdims=True)
+    return abs(shares).sum(-1) / 2
 
 
 def _named(own: Mapping[ClassOf, int]) -> str:

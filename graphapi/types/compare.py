@@ -132,7 +132,7 @@ class RunComparison:
                 outcome=ComparedOutcome(right),
             )
             for image_id, other_id, label_id, right in self.answer.pairs
-            if (wanted is None or right == wanted.value) and class_id in (None, label_id)
+            if wanted in (None, ComparedOutcome(right)) and class_id in (None, label_id)
         ]
         return listed_here(info.context, "compared images", nodes, lambda node: (node.image_id,), first, after)
 

@@ -239,7 +239,7 @@ async def contrast_page(
     kind = str((given(of) or ContrastItem.CHANNELS).value)
     chosen = (_choice(context, run, a), _choice(context, run, b))
     named = given(root)
-    compared = settled_root(*chosen, None if named is None else named.value)
+    compared = settled_root(*chosen, None if named is None else Root(str(named.value)))
     one, other = (cohorts.resolve(**choice, root=compared) for choice in chosen)
     of_layer = evidence_layer(one.run, layer)
     require_comparable(one.run, other.run, of_layer, kind)

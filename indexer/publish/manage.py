@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import func, select
 
@@ -121,8 +122,8 @@ def list_runs(db: Path) -> list[RunSummary]:
         DatabaseError: there is none, or it is foreign, of another revision or broken.
     """
     accuracy = Run.correct_count / func.nullif(Run.labelled_count, 0)
-    made = {"accuracy": accuracy.label("accuracy"), "is_default": func.coalesce(Run.is_default, False)}
-    columns = [made.get(name, getattr(Run, name, None)) for name in _SUMMARY]
+    made: dict[str, Any] = {"accuracy": accuracy, "is_default": func.coalesce(Run.is_default, False)}
+    columns = [made[name] if name in made else getattr(Run, name) for name in _SUMMARY]
     engine = open_read_only(db)
     try:
         with engine.connect() as connection:

@@ -34,14 +34,11 @@ LOST = '{label: "ant", predicted: "bee"}, b: {label: "ant", outcome: CORRECT}'
 
 def separate() -> nn.Sequential:
     """Two classes on four channels each; all channels are alike."""
-    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    seen, decided = nn.Conv2d(3, 8, 3, bias=False), nn.Linear(8, 2, bias=False)
     with torch.no_grad():
-        weights = torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(5))
-        network[0].weight.copy_(weights)
-        network[0].bias.zero_()
-        network[4].weight.copy_(torch.kron(torch.eye(2), torch.ones(1, 4)))
-        network[4].bias.zero_()
-    return network
+        seen.weight.copy_(torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(5)))
+        decided.weight.copy_(torch.kron(torch.eye(2), torch.ones(1, 4)))
+    return nn.Sequential(seen, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), decided)
 
 
 @pytest.fixture(scope="module")
