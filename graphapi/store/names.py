@@ -22,6 +22,20 @@ def find_run(runs: Sequence[RunInfo], name: str) -> RunInfo:
     raise NotFoundError("run", name, [run.name for run in runs], "(`runs` lists what there is)")
 
 
+def chosen_run(runs: Sequence[RunInfo], name: str | None) -> RunInfo:
+    """The run that an export means: that of this name, and the newest where none is given; NotFoundError else.
+
+    Args:
+        runs: Of the database, the newest first.
+        name: As it was given.
+    """
+    if name is not None:
+        return find_run(runs, name)
+    if not runs:
+        raise NotFoundError("run", "", (), "(the database has none)")
+    return runs[0]
+
+
 def find_layer(run: RunInfo, name: str) -> LayerInfo:
     """The layer of this name, or else the one of this module path; NotFoundError else."""
     for layer in run.layers:
