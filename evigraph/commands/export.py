@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evigraph.commands import export_pictures
 from evigraph.local import asked, version_of
 from evigraph.options import Database, Quiet, example, sub_app
 from evigraph.outputs import STANDARD_OUTPUT, Out, format_of, report, write
@@ -19,6 +20,7 @@ app = sub_app(
     "Write edges, or the evidence graph of a class, to a file.",
     example("evigraph export edges --db evidence.duckdb --run vgg16 --out edges.parquet"),
 )
+app.add_typer(export_pictures.app)
 
 
 class EdgeFormat(StrEnum):
