@@ -120,8 +120,7 @@ def export_panel(
 
     async def draw(session: Session) -> Sheet:
         chosen = chosen_run(session.runs, run)
-        counts = {"top": top, "peaks": peaks, "own_peaks": own_peaks}
-        answer = await panel(session, chosen, class_, layer, role.value, **counts)
+        answer = await panel(session, chosen, class_, layer, role.value, top=top, peaks=peaks, own_peaks=own_peaks)
         shown = await patches(session, chosen, places_of(answer), classes_of(answer), maps)
         return panel_sheet(chosen, answer, shown, own_peaks)
 

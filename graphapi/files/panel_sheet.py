@@ -12,7 +12,7 @@ from evigraph.graphapi.questions.panel import Panel, PanelRow, Peak
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.schema import ids
 
-MARGIN, LABEL, SIDE, PITCH = 20.0, 190.0, 84.0, 98.0
+MARGIN, LABEL, SIDE, PITCH = 20.0, 206.0, 84.0, 98.0
 """Of the sheet, of the text of a row, of a patch, from one patch to the next."""
 _ROW = 130.0
 
@@ -34,7 +34,7 @@ def panel_sheet(run: RunInfo, answer: Panel, patches: Patches, own_peaks: bool) 
     width = 2 * MARGIN + LABEL + max(4, most) * PITCH
     name = answer.of_class.name
     sheet = Sheet(width, 0, f"Channels of {answer.layer.name} that support {name}: run {run.name}")
-    title = shortened(f"Channels of {answer.layer.name} that support {name}", 17, width - 2 * MARGIN)
+    title = shortened(f"Channels of {answer.layer.name} that support {name}", 17, width - 2 * MARGIN, bold=True)
     roots = f"{counted(answer.roots, 'decision')} of {name} (role {answer.role})"
     y = heading(sheet, MARGIN, title, [shortened(f"{roots} in run {run.name}", 12, width - 2 * MARGIN)]) + 4
     for place, row in enumerate(answer.rows):
@@ -51,7 +51,7 @@ def _row_items(run: RunInfo, answer: Panel, row: PanelRow, patches: Patches, y: 
         f"mean share {percent(support.share_sum / support.edges)} over {counted(support.edges, 'edge')}",
     ]
     if row.context is not None:
-        lines.append(f"{row.context.name} best in {percent(row.context.rate)} of these")
+        lines.append(f"context: {row.context.name}, {percent(row.context.rate)} of the edges")
     items: list[Item] = [
         Text(MARGIN, y + 14, f"channel {support.channel}", 14, bold=True),
         Box(MARGIN, y + 21, LABEL - 30, 3, "#d0d0d0"),

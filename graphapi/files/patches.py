@@ -16,6 +16,7 @@ from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.session import Session
 from evigraph.graphapi.store.sql import Template, hole
 from evigraph.schema.ids import image_id_of
+from evigraph.schema.pictures import Box
 from evigraph.schema.tables.pictures import ActivationMap, Thumbnail
 from evigraph.schema.views import edge
 
@@ -73,9 +74,9 @@ class Patches:
         if thumbnail is None or pictures is None:
             return None
         height, width = pictures.size
-        return drawing.patch(thumbnail, drawing.Box(0, 0, height, width), pictures.size, None)
+        return drawing.patch(thumbnail, Box(0, 0, height, width), pictures.size, None)
 
-    def box(self, place: Place) -> tuple[drawing.Box, tuple[int, int]] | None:
+    def box(self, place: Place) -> tuple[Box, tuple[int, int]] | None:
         """The receptive field of a place in the input, and the input's height and width; None where not known."""
         pictures = self._run.pictures
         if pictures is None or place.layer_id >= len(pictures.layers):

@@ -112,7 +112,7 @@ def _bars(of_layer: Profile) -> list[float]:
 
 def _chart(x: float, y: float, name: str, of_layer: Profile, top: float, colour: str) -> list[Item]:
     begin, floor, room = x + _AXIS, y + 18 + HEIGHT, WIDTH - _AXIS
-    items: list[Item] = [Text(x, y + 4, shortened(name, 12, WIDTH), 12, bold=True)]
+    items: list[Item] = [Text(x, y + 4, shortened(name, 12, WIDTH, bold=True), 12, bold=True)]
     for part in (0.0, 0.5, 1.0):
         at = floor - part * HEIGHT
         items.append(Box(begin, at, room, 0.5, FAINT))
@@ -125,8 +125,8 @@ def _chart(x: float, y: float, name: str, of_layer: Profile, top: float, colour:
         is_rest = place == len(of_layer.shares)
         height = HEIGHT * min(1.0, max(0.0, value) / top)
         left, width = begin + (place + 0.14) * pitch, 0.72 * pitch
-        look = (None, GREY, 1, True) if is_rest else (colour,)
-        items.append(Box(left, floor - height, width, height, *look, title=percent(value)))
+        fill, line = (None, GREY) if is_rest else (colour, None)
+        items.append(Box(left, floor - height, width, height, fill, line, dashed=is_rest, title=percent(value)))
         middle = left + width / 2
         if len(bars) <= _NUMBERED:
             items.append(Text(middle, floor - height - 4, percent(value), 9.5, GREY, "middle"))

@@ -48,7 +48,9 @@ def pyramid_sheet(run: RunInfo, answer: Pyramid, patches: Patches, top: int | No
     width = 2 * MARGIN + LABEL + cards * PITCH
     name = run.classes[answer.decision.class_id].name
     sheet = Sheet(width, 0, f"Why {answer.image.uri} is {name}: run {run.name}")
-    y = heading(sheet, MARGIN, shortened(f"Evidence for {name}", 17, width - 2 * MARGIN), _facts(run, answer, width))
+    y = heading(
+        sheet, MARGIN, shortened(f"Evidence for {name}", 17, width - 2 * MARGIN, bold=True), _facts(run, answer, width)
+    )
     tops = [y + place * (SIDE + _TEXT + _GAP) for place in range(len(answer.rows))]
     middles = [_middles(row, width) for row in answer.rows]
     for place, row in enumerate(answer.rows[1:], start=1):
@@ -93,7 +95,7 @@ def _add_root(
 ) -> None:
     decision = answer.decision
     x = middle - SIDE / 2
-    name = shortened(run.classes[decision.class_id].name, 11, 2 * PITCH)
+    name = shortened(run.classes[decision.class_id].name, 11, 2 * PITCH, bold=True)
     picture = patches.whole(answer.image.image_id)
     sheet.add(Box(x, y, SIDE, SIDE, "#f2f2f2"))
     if picture is not None:
@@ -139,7 +141,7 @@ def _add_rest(sheet: Sheet, row: Row, middle: float, y: float) -> None:
 def _layer_name(name: str, *lines: str | float) -> list[Item]:
     texts = [line for line in lines if isinstance(line, str)]
     y = next(line for line in lines if not isinstance(line, str))
-    begin = Text(MARGIN, y + SIDE / 2 - 6, shortened(name, 12, LABEL - 8), 12, bold=True)
+    begin = Text(MARGIN, y + SIDE / 2 - 6, shortened(name, 12, LABEL - 8, bold=True), 12, bold=True)
     return [begin, *(Text(MARGIN, y + SIDE / 2 + 9 + 13 * place, text, 10, GREY) for place, text in enumerate(texts))]
 
 

@@ -17,7 +17,7 @@ import pyarrow.parquet
 import pytest
 from starlette.testclient import TestClient
 
-from evigraph.graphapi.files import edges, formats
+from evigraph.graphapi.files import edge_images, edges, formats
 from evigraph.graphapi.http.app import create_app
 from evigraph.graphapi.store.settings import Settings
 from evigraph.indexer.publish.publish import publish
@@ -98,6 +98,22 @@ def test_edges(client: TestClient, sql: Sql, query: str, format_name: str) -> No
                 assert row[name] == (pytest.approx(value, rel=1e-6) if isinstance(value, float) else value)
         else:
             assert row == want
+
+
+@pytest.mark.parametrize("query", ["run=scenes&label=boat&outcome=correct", "outcome=wrong&top=1"])
+def test_edges_of_many_images(client: TestClient, sql: Sql, query: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where images are not named one by one, as they are not if there are many, the rows are the same."""
+    monkeypatch.setattr(edge_images, "_FEW", 2)
+    found = _read(client.get(f"/export/edges?{query}&format=arrow").content, "arrow").to_pylist()
+    assert found == sql(EXPECTED.format(FILTERS[query]))
+
+
+def test_one_run_needs_no_name(tmp_path: Path) -> None:
+    synthetic_run(tmp_path / "run", images=10, name="only")
+    publish([tmp_path / "run"], tmp_path / "db.duckdb")
+    with TestClient(create_app(tmp_path / "db.duckdb")) as client:
+        named, unnamed = (client.get(f"/export/edges?class=boat&{run}").content for run in ("run=only", ""))
+    assert _read(named, "parquet") == _read(unnamed, "parquet")
 
 
 def test_parquet_is_the_default_and_has_many_groups(client: TestClient) -> None:
