@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -139,7 +140,10 @@ def _write_edges(db: Path, format_name: str, out: Path, wanted: EdgeFilter) -> t
     from evigraph.graphapi.files.edges import open_edges
     from evigraph.graphapi.files.formats import encoded
 
-    with version_of(db) as version, version.engine.connect() as connection:
-        edges = open_edges(connection, version.runs, wanted)
+    with (
+        version_of(db) as version,
+        version.engine.connect() as connection,
+        closing(open_edges(connection, version.runs, wanted)) as edges,
+    ):
         size = write(out, encoded(edges, format_name), is_text=format_name == "csv")
         return edges.row_count, size

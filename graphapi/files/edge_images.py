@@ -158,6 +158,10 @@ class NamedEdges:
         self._schema = pa.schema([*kept, *(pa.field(name, column.type) for name, column in columns.items())])
         self.row_count = 0
 
+    def close(self) -> None:
+        """Let go of the statement; until then the file cannot be opened anew in this process, and a try waits."""
+        self._reader.close()
+
     @property
     def schema(self) -> Any:
         """Of the batches."""

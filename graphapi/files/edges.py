@@ -55,7 +55,7 @@ class EdgeFilter:
 def open_edges(connection: Connection, runs: tuple[RunInfo, ...], wanted: EdgeFilter) -> NamedEdges:
     """The edges that pass a filter, read batch after batch as they are asked for.
 
-    The connection must not be used for anything else meanwhile.
+    The connection must not be used for anything else until they are closed.
 
     Raises:
         NotFoundError, AmbiguousError: A name stands for nothing, or for several things.

@@ -37,6 +37,9 @@ class Batches(Protocol):
     def read_next_batch(self) -> Any:
         """The next batch; StopIteration after the last."""
 
+    def close(self) -> None:
+        """Let go of what the batches are read from."""
+
 
 def encoded(reader: Batches, format_name: str) -> Iterator[bytes]:
     """The bytes of a file of the format in parts: its head, each batch, its end.

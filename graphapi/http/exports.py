@@ -25,7 +25,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from evigraph.graphapi.files import edges, formats, graph
-from evigraph.graphapi.files.edge_images import ImageFilter
+from evigraph.graphapi.files.edge_images import ImageFilter, NamedEdges
 from evigraph.graphapi.questions.class_graph import class_graph
 from evigraph.graphapi.service.encoding import to_json
 from evigraph.graphapi.service.execution import Service
@@ -135,6 +135,7 @@ class _Reader:
         self._service, self._version = service, version
         self._deadline = time.monotonic() + service.settings.export_time_limit_ms / 1000
         self._connection: Connection | None = None
+        self._edges: NamedEdges | None = None
         self._parts: Iterator[bytes] = iter(())
         self._job: asyncio.Future[Any] | None = None
 
@@ -143,7 +144,8 @@ class _Reader:
 
         def start() -> bytes:
             self._connection = self._version.engine.connect()
-            self._parts = formats.encoded(edges.open_edges(self._connection, self._version.runs, wanted), format_name)
+            self._edges = edges.open_edges(self._connection, self._version.runs, wanted)
+            self._parts = formats.encoded(self._edges, format_name)
             return next(self._parts)
 
         return await self._run(start)
@@ -174,6 +176,8 @@ class _Reader:
             await asyncio.wait([self._job], timeout=0.02)
         if self._job is not None and not self._job.cancelled():
             self._job.exception()  # read, so that asyncio does not report it: the export has failed already
+        if self._edges is not None:
+            await self._service.on_a_thread(self._edges.close)
         if self._connection is not None:
             await self._service.on_a_thread(self._connection.close)
 
