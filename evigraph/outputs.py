@@ -96,6 +96,11 @@ def report(out: Path, what: str) -> None:
         print(f"wrote {out}: {what}")
 
 
+def size_text(size: int) -> str:
+    """Bytes in kB, or in MB from one on."""
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
+
+
 def _write_to_standard_output(parts: Iterable[bytes], is_text: bool) -> int:
     if not is_text and sys.stdout.isatty():
         raise UsageError(

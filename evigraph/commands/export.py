@@ -12,7 +12,7 @@ import typer
 from evigraph.commands import export_pictures
 from evigraph.local import asked, version_of
 from evigraph.options import Database, Quiet, example, sub_app
-from evigraph.outputs import STANDARD_OUTPUT, Out, format_of, report, write
+from evigraph.outputs import STANDARD_OUTPUT, Out, format_of, report, size_text, write
 
 if TYPE_CHECKING:
     from evigraph.graphapi.files.edges import EdgeFilter
@@ -98,7 +98,7 @@ def export_edges(
     wanted = EdgeFilter(run, class_, source_layer, target_layer, role and role.value, top, images)
     count, size = _write_edges(db, format_name, out, wanted)
     if not quiet:
-        report(out, f"{count:,} {'edge' if count == 1 else 'edges'}, {size / 1e6:.1f} MB as {format_name}")
+        report(out, f"{count:,} {'edge' if count == 1 else 'edges'}, {size_text(size)} as {format_name}")
 
 
 @app.command("graph", epilog=example("evigraph export graph --db evidence.duckdb --class boat --out boat.dot"))

@@ -10,7 +10,7 @@ import typer
 
 from evigraph.local import asked
 from evigraph.options import Database, Quiet, example, sub_app
-from evigraph.outputs import Out, format_of, report, write
+from evigraph.outputs import Out, format_of, report, size_text, write
 
 if TYPE_CHECKING:
     from evigraph.graphapi.files.canvas import Sheet
@@ -164,7 +164,7 @@ def _write(out: Path, drawn: Sheet | str, format_name: str, quiet: bool) -> None
     content = drawn.encode() if isinstance(drawn, str) else _drawn(drawn, format_name)
     size = write(out, [content], is_text=format_name != "png")
     if not quiet:
-        report(out, f"{size / 1e3:.0f} kB as {format_name}")
+        report(out, f"{size_text(size)} as {format_name}")
 
 
 def _drawn(sheet: Sheet, format_name: str) -> bytes:

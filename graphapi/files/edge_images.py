@@ -1,7 +1,7 @@
 """The images of exported edges: what each batch of edges is given of them, and which of them a filter chooses.
 
-Images are few beside edges, so their names are held as columns in memory (about 100 bytes an image), and each batch of
-edges takes its own from there: a join would put the edges in another order, as the planner chooses.
+Images are few beside edges, so their names are held as columns in memory, and each batch of edges takes its own from
+there: a join would put the edges in another order, as the planner chooses.
 """
 
 from __future__ import annotations

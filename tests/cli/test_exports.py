@@ -52,7 +52,7 @@ def test_standard_output(cli: Cli, published: Path) -> None:
     assert {row["image_uri"] for row in rows} == {"images/0001.png"}
     assert {row["label"] for row in rows} == {"bee"}
     assert outcome.stderr.startswith(f"wrote {len(rows):,} edges, ")
-    assert outcome.stderr.endswith(" MB as csv to standard output\n")
+    assert outcome.stderr.endswith(" kB as csv to standard output\n")
     quiet = cli("export", "edges", "--db", published, "--image", "images/0001.png", "--out", "-", "--quiet")
     assert (quiet.stdout, quiet.stderr) == (outcome.stdout, "")
     assert cli("export", "graph", "--db", published, "--class", "ant", "--out", "-").stdout.startswith("{\n")

@@ -30,6 +30,7 @@ from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run.pipeline import index
 from evigraph.indexer.run.settings import Execution, IndexSettings
 from evigraph.local import asked
+from evigraph.outputs import size_text
 from tests.conftest import Cli
 from tests.graphapi.conftest import Ask
 from tests.support import tiny
@@ -239,7 +240,7 @@ def test_commands(cli: Cli, shown: Path, database: Path, tmp_path: Path) -> None
             out = tmp_path / f"{command}.{ending}"
             outcome = cli("export", command, "--db", shown, *words, "--out", out)
             assert outcome.code == 0, outcome.stderr
-            assert outcome.stdout == f"wrote {out}: {out.stat().st_size / 1e3:.0f} kB as {ending}\n"
+            assert outcome.stdout == f"wrote {out}: {size_text(out.stat().st_size)} as {ending}\n"
             assert out.read_bytes().startswith(begin)
     assert cli("export", "profile", "--db", shown, "--out", "-", "--quiet").stdout.startswith("run,class,role,")
     outcome = cli("export", "pyramid", "--db", shown, "--image", URI, "--out", tmp_path / "p.jpg")
