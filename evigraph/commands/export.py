@@ -117,6 +117,7 @@ def export_graph(
     outcome: Annotated[ImageOutcome | None, typer.Option(help="Only roots of such images.")] = None,
     min_rate: Annotated[float, typer.Option(help="Leave out what fewer of the roots hold.")] = 0.1,
     max_nodes_per_layer: Annotated[int, typer.Option(help="Channels of each layer.")] = 20,
+    quiet: Quiet = False,
 ) -> None:
     """Write the evidence graph of a class: channels, and the evidence between them."""
     from evigraph.graphapi.files import graph
@@ -128,7 +129,9 @@ def export_graph(
     given |= {"run": run} if run is not None else {}
     given |= {"outcome": outcome.value} if outcome is not None else {}
     text = asked(db, lambda session: graph_text(session, session.runs, given, format_name))
-    write(out, [text.encode()])
+    size = write(out, [text.encode()])
+    if not quiet and out != STANDARD_OUTPUT:
+        report(out, f"{size_text(size)} as {format_name}")
 
 
 def _write_edges(db: Path, format_name: str, out: Path, wanted: EdgeFilter) -> tuple[int, int]:

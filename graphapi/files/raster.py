@@ -46,7 +46,8 @@ def _draw(picture: Image.Image, draw: ImageDraw.ImageDraw, item: Item, factor: i
     if isinstance(item, Text):
         font = _font(item.bold, round(item.size * factor))
         anchor = {"start": "ls", "middle": "ms", "end": "rs"}[item.anchor]
-        draw.text((item.x * factor, item.y * factor), item.text, item.colour, font, anchor)
+        line = " ".join(item.text.split())  # Pillow places no text of several lines by its baseline
+        draw.text((item.x * factor, item.y * factor), line, item.colour, font, anchor)
     elif isinstance(item, Box):
         _draw_box(draw, item, factor)
     elif isinstance(item, Photo):

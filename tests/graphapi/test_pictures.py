@@ -139,7 +139,7 @@ def test_a_pyramid_as_svg(drawn: Drawn) -> None:
 
 def test_names_are_text(drawn: Drawn) -> None:
     run, answer, _, kept = drawn
-    name = "<script>alert(\"1\")</script> & 'x' \x07 \ufffe"
+    name = "<script>alert(\"1\")</script> & 'x' \x07 \ufffe \n y"
     named = replace(run, name=name, classes={i: replace(c, name=name) for i, c in run.classes.items()})
     sheet = pyramid_sheet(named, answer, kept, None)
     root = ElementTree.fromstring(svg.svg_text(sheet))
