@@ -1,4 +1,6 @@
-"""`evigraph export edges` and `evigraph export graph`: what the service streams, written to a file."""
+"""`evigraph export edges` and `evigraph export graph`: what the service streams, written to a file; pictures are in
+`export_pictures`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evigraph.commands import export_pictures
+from evigraph.commands.export_pictures import Role, RunName
 from evigraph.local import asked, version_of
 from evigraph.options import Database, Quiet, example, sub_app
 from evigraph.outputs import STANDARD_OUTPUT, Out, format_of, report, size_text, write
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from evigraph.graphapi.files.edges import EdgeFilter
 
 app = sub_app(
-    "Write edges, or the evidence graph of a class, to a file.",
+    "Write edges, graphs of evidence, and pictures to files.",
     example("evigraph export edges --db evidence.duckdb --run vgg16 --out edges.parquet"),
 )
 app.add_typer(export_pictures.app)
@@ -39,13 +42,6 @@ class GraphFormat(StrEnum):
     GRAPHML = "graphml"
     JSON = "json"
     DOT = "dot"
-
-
-class Role(StrEnum):
-    """Which class a decision explains."""
-
-    PREDICTED = "predicted"
-    LABEL = "label"
 
 
 class ImageOutcome(StrEnum):
@@ -105,7 +101,7 @@ def export_edges(
 def export_graph(
     db: Database,
     class_: Annotated[str, typer.Option("--class", help="The class: name, key or index.", show_default=False)],
-    run: Annotated[str | None, typer.Option(help="The run; the newest if not given.")] = None,
+    run: RunName = None,
     format_: Annotated[
         GraphFormat | None,
         typer.Option("--format", help="Of the file, where its ending does not say it; json for standard output."),

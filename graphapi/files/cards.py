@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evigraph.graphapi.files.canvas import FAINT, GREY, Box, Item, Photo, Sheet, Text, lowest, paragraph
+from evigraph.graphapi.files.canvas import FAINT, GREY, PAPER, Box, Item, Photo, Sheet, Text, lowest, paragraph
 from evigraph.graphapi.files.patches import Patches, Place
 
 EMPTY = "#f2f2f2"
@@ -30,7 +30,7 @@ def where_items(patches: Patches, place: Place, x: float, y: float, side: float,
     across, down = (max(2.5, length * scale) for length in (box.right - box.left, box.bottom - box.top))
     middle_x, middle_y = left + (box.left + box.right) / 2 * scale, top + (box.top + box.bottom) / 2 * scale
     return [
-        Box(left, top, width * scale, height * scale, "#ffffff", FAINT),
+        Box(left, top, width * scale, height * scale, PAPER, FAINT),
         Box(middle_x - across / 2, middle_y - down / 2, across, down, colour, title="where its receptive field lies"),
     ]
 

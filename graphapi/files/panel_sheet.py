@@ -5,7 +5,18 @@ A pure function of the answer (`questions.panel`) and of the patches.
 
 from __future__ import annotations
 
-from evigraph.graphapi.files.canvas import GREY, ROLE_COLOURS, Box, Item, Sheet, Text, counted, percent, shortened
+from evigraph.graphapi.files.canvas import (
+    FAINT,
+    GREY,
+    ROLE_COLOURS,
+    Box,
+    Item,
+    Sheet,
+    Text,
+    counted,
+    percent,
+    shortened,
+)
 from evigraph.graphapi.files.cards import end_with, heading, patch_items, where_items
 from evigraph.graphapi.files.patches import Patches, Place
 from evigraph.graphapi.questions.panel import Panel, PanelRow, Peak
@@ -54,7 +65,7 @@ def _row_items(run: RunInfo, answer: Panel, row: PanelRow, patches: Patches, y: 
         lines.append(f"context: {row.context.name}, {percent(row.context.rate)} of the edges")
     items: list[Item] = [
         Text(MARGIN, y + 14, f"channel {support.channel}", 14, bold=True),
-        Box(MARGIN, y + 21, LABEL - 30, 3, "#d0d0d0"),
+        Box(MARGIN, y + 21, LABEL - 30, 3, FAINT),
         Box(MARGIN, y + 21, (LABEL - 30) * rate, 3, colour),
         *(
             Text(MARGIN, y + 40 + 15 * at, shortened(line, 10.5, LABEL - 10), 10.5, GREY)

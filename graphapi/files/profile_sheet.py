@@ -91,7 +91,7 @@ def profile_sheet(run: RunInfo, answer: LayerProfiles) -> Sheet:
     facts = [shortened(f"run {run.name}, decisions of {of} (role {answer.role})", 12, sheet.width - 2 * MARGIN)]
     y = heading(sheet, MARGIN, "Mean share of evidence by rank", facts) + 8
     largest = max((value for _, of_layer in answer.layers for value in _bars(of_layer)), default=0.0)
-    top = next(step for step in (0.25, 0.5, 0.75, 1.0) if largest <= step or step == 1.0)
+    top = next(step for step in (0.2, 0.4, 0.6, 0.8, 1.0) if largest <= step or step == 1.0)
     for place, (layer, of_layer) in enumerate(answer.layers):
         x = MARGIN + place % across * (WIDTH + _GAP)
         below = run.layer(layer.layer_id - 1).name

@@ -20,7 +20,7 @@ from evigraph.graphapi.files.canvas import (
     percent,
     shortened,
 )
-from evigraph.graphapi.files.cards import end_with, heading, patch_items, where_items
+from evigraph.graphapi.files.cards import EMPTY, end_with, heading, patch_items, where_items
 from evigraph.graphapi.files.patches import Patches, Place
 from evigraph.graphapi.questions.evidence import GraphNode
 from evigraph.graphapi.questions.pyramid import Pyramid, Row
@@ -95,9 +95,9 @@ def _add_root(
 ) -> None:
     decision = answer.decision
     x = middle - SIDE / 2
-    name = shortened(run.classes[decision.class_id].name, 11, 2 * PITCH, bold=True)
+    name = shortened(run.classes[decision.class_id].name, 11, 3.5 * PITCH, bold=True)
     picture = patches.whole(answer.image.image_id)
-    sheet.add(Box(x, y, SIDE, SIDE, "#f2f2f2"))
+    sheet.add(Box(x, y, SIDE, SIDE, EMPTY))
     if picture is not None:
         sheet.add(Photo(x, y, SIDE, SIDE, picture, answer.image.uri))
     sheet.add(
@@ -105,14 +105,14 @@ def _add_root(
         Text(middle, y + SIDE + 14, name, 11, anchor="middle", bold=True),
         Text(middle, y + SIDE + 27, f"logit {decision.logit:.2f}, {decision.role}", 10, GREY, "middle"),
     )
-    sheet.add(*_layer_name(run.layers[-1].name, f"{run.layers[-1].channels} classes", y))
+    sheet.add(*_layer_name(run.layers[-1].name, y, f"{run.layers[-1].channels} classes"))
 
 
 def _add_row(
     sheet: Sheet, answer: Pyramid, row: Row, patches: Patches, middles: list[float], y: float, colour: str
 ) -> None:
     layer = row.layer
-    sheet.add(*_layer_name(layer.name, f"{layer.channels} channels", y, f"{layer.height} x {layer.width} places"))
+    sheet.add(*_layer_name(layer.name, y, f"{layer.channels} channels", f"{layer.height} x {layer.width} places"))
     for node, middle in zip(row.nodes, middles[:-1], strict=True):
         x, place = middle - SIDE / 2, _place(answer, node)
         title = f"{layer.name} channel {node.key[1]} at y {node.key[2]}, x {node.key[3]}: {percent(node.importance)}"
@@ -138,11 +138,12 @@ def _add_rest(sheet: Sheet, row: Row, middle: float, y: float) -> None:
     )
 
 
-def _layer_name(name: str, *lines: str | float) -> list[Item]:
-    texts = [line for line in lines if isinstance(line, str)]
-    y = next(line for line in lines if not isinstance(line, str))
-    begin = Text(MARGIN, y + SIDE / 2 - 6, shortened(name, 12, LABEL - 8, bold=True), 12, bold=True)
-    return [begin, *(Text(MARGIN, y + SIDE / 2 + 9 + 13 * place, text, 10, GREY) for place, text in enumerate(texts))]
+def _layer_name(name: str, y: float, *lines: str) -> list[Item]:
+    middle = y + SIDE / 2
+    return [
+        Text(MARGIN, middle - 6, shortened(name, 12, LABEL - 8, bold=True), 12, bold=True),
+        *(Text(MARGIN, middle + 9 + 13 * place, line, 10, GREY) for place, line in enumerate(lines)),
+    ]
 
 
 def _place(answer: Pyramid, node: GraphNode) -> Place:

@@ -1,6 +1,6 @@
 """The channels of a layer that most often support a class, each with its strongest peaks and its first context label.
 
-Five statements whatever the number of channels: the support, the context labels, the peaks, and the images of these.
+Four statements whatever the number of channels: the support, the context labels, the peaks, and the images of these.
 """
 
 from __future__ import annotations

@@ -80,9 +80,10 @@ def sheets(drawn: Drawn) -> list[Sheet]:
     run, answer, rows, kept = drawn
     bare = Patches(replace(run, pictures=None), {}, {})
     no_rows = replace(rows, rows=[])
+    barren = replace(answer, rows=[answer.rows[0], *(replace(row, nodes=[], links=[]) for row in answer.rows[1:])])
     return [
         pyramid_sheet(run, answer, kept, 2), pyramid_sheet(run, answer, bare, None),
-        panel_sheet(run, rows, kept, False), panel_sheet(run, rows, bare, True), panel_sheet(run, no_rows, kept, False),
+        pyramid_sheet(run, barren, kept, None), panel_sheet(run, rows, kept, False), panel_sheet(run, rows, bare, True), panel_sheet(run, no_rows, kept, False),
     ]  # fmt: skip
 
 

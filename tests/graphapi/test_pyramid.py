@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from evigraph.graphapi.questions.evidence import Graph, GraphNode
 from evigraph.graphapi.questions.panel import Panel, panel
-from evigraph.graphapi.questions.pyramid import Pyramid, pyramid
+from evigraph.graphapi.questions.pyramid import Pyramid, Row, chosen_rows, pyramid
 from evigraph.graphapi.store.names import chosen_run
 from evigraph.graphapi.store.session import Session
 from evigraph.local import asked
@@ -136,3 +137,24 @@ def test_own_peaks(database: Path, sql: Sql) -> None:
         )
         assert [peak._asdict() for peak in row.peaks] == [{"channel": row.support.channel, **e} for e in expected]
         assert {answer.class_of(peak) for peak in row.peaks} == {0}
+
+
+def test_statements(database: Path, statements: list[str]) -> None:
+    """None for a channel, a node or a peak alone."""
+    drawn(database, "images/00007.png", nodes=40)
+    assert len(statements) == 4
+    listed(database, "boat", "conv2_2", top=10, peaks=8)
+    assert len(statements) == 8
+    listed(database, "boat", "conv2_2", own_peaks=True)
+    assert len(statements) == 12
+
+
+def test_a_decision_without_evidence(database: Path) -> None:
+    """All of it is the rest of every row."""
+    root = GraphNode((3, 0, 0, 0), 1.5, 1.0)
+
+    async def ask(session: Session) -> list[Row]:
+        return chosen_rows(chosen_run(session.runs, "scenes"), Graph([root], [], truncated=False), {}, 3, 8)
+
+    rows = asked(database, ask)
+    assert [(len(row.nodes), row.rest, row.not_kept, row.not_drawn) for row in rows[1:]] == [(0, 1.0, 1.0, 0.0)] * 3
