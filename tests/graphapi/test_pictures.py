@@ -83,7 +83,8 @@ def sheets(drawn: Drawn) -> list[Sheet]:
     barren = replace(answer, rows=[answer.rows[0], *(replace(row, nodes=[], links=[]) for row in answer.rows[1:])])
     return [
         pyramid_sheet(run, answer, kept, 2), pyramid_sheet(run, answer, bare, None),
-        pyramid_sheet(run, barren, kept, None), panel_sheet(run, rows, kept, False), panel_sheet(run, rows, bare, True), panel_sheet(run, no_rows, kept, False),
+        pyramid_sheet(run, barren, kept, None), panel_sheet(run, rows, kept, False),
+        panel_sheet(run, rows, bare, True), panel_sheet(run, no_rows, kept, False),
     ]  # fmt: skip
 
 
@@ -167,7 +168,13 @@ def test_patches_are_of_their_places(drawn: Drawn, shown: Path) -> None:
                 plain = original.convert("RGB").crop((box.left, box.top, box.right, box.bottom))
                 small = np.asarray(patch.resize(plain.size, Image.Resampling.BOX), float)
                 difference = np.abs(small - np.asarray(plain, float)).mean()
-            if row.layer.name == "0":  # a field of 3 pixels, over which no map is drawn
+            if row.layer.name == "6":  # of all colours those of the map are left, and lie at the peak
+                layer_y, layer_x = (4 * node.key[2] + 2 - box.top, 4 * node.key[3] + 2 - box.left)
+                saturation = small.max(2) - small.min(2)
+                assert saturation[max(0, layer_y - 2) : layer_y + 2, max(0, layer_x - 2) : layer_x + 2].max() > 80
+                assert saturation.min() < 40
+                assert difference > 20
+            else:  # fields of 3 and 8 pixels, over which no map is drawn
                 assert difference < 14
     whole = kept.whole(answer.image.image_id)
     assert whole is not None
