@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import html
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,7 @@ from evigraph.schema.errors import EvidenceError, NotFoundError
 if TYPE_CHECKING:
     import networkx as nx
 
+    from evigraph.graphapi.files.edge_images import NamedEdges
     from evigraph.graphapi.service.lists import Parent
 
 _PAGE = 100
@@ -223,32 +224,34 @@ class Run(_Lists):
         """
         return self.table("contrast", layer=layer, a=a, b=b, **arguments)
 
-    def edges(self, cls: str | int | None = None, layer: str | None = None, role: str | None = None) -> Answer:
+    def edges(self, cls: str | int | None = None, layer: str | None = None, **filters: Any) -> Answer:
         """Edges of the run, in the columns of `evigraph export edges`; all of them lie in memory.
 
         Args:
             cls: Of roots of this class.
             layer: Into channels of this layer.
-            role: Of roots of this role, predicted or label.
+            filters: `target_layer`, `role` and `top`, and of images `image`, `label`, `predicted` and `outcome`: as the
+                options of `evigraph export edges`.
 
         Raises:
             EvidenceError: A name stands for nothing.
         """
         import pyarrow as pa
 
-        from evigraph.graphapi.files.edges import EdgeFilter, batches, edges_statement
-        from evigraph.graphapi.store.live import Version
-        from evigraph.schema.database import resolve
+        from evigraph.graphapi.files.edge_images import ImageFilter
+        from evigraph.graphapi.files.edges import EdgeFilter, open_edges
+        from evigraph.local import version_of
 
-        version = Version(resolve(self.database.path), self.database.path)
-        try:
-            wanted = EdgeFilter(self.name, None if cls is None else str(cls), layer, role)
-            statement = edges_statement(version.runs, wanted)
-            with version.engine.connect() as connection:
-                reader: Any = batches(connection, statement)
-                return Answer(pa.Table.from_batches(list(reader), reader.schema))
-        finally:
-            version.close()
+        names = {"image": "uri", "label": "label", "predicted": "predicted", "outcome": "outcome"}
+        of_images = {own: filters.pop(name) for name, own in names.items() if name in filters}
+        class_name = None if cls is None else str(cls)
+        wanted = EdgeFilter(self.name, class_name, layer, images=ImageFilter(**of_images), **filters)
+        with version_of(self.database.path) as version, version.engine.connect() as connection:
+            edges = open_edges(connection, version.runs, wanted)
+            try:
+                return Answer(pa.Table.from_batches(_batches(edges), edges.schema))
+            finally:
+                edges.close()
 
     def evidence(
         self, uri: str, role: str = "predicted", *, max_depth: int | None = None, top: int | None = None
@@ -307,6 +310,14 @@ class Channel(_Lists):
     def __repr__(self) -> str:
         """Its place."""
         return f"Channel {self.index} of {self.layer} in run {self.run.name}"
+
+
+def _batches(edges: NamedEdges) -> Iterator[Any]:
+    while True:
+        try:
+            yield edges.read_next_batch()
+        except StopIteration:
+            return
 
 
 def _at(node: Any, way: tuple[str, ...]) -> Any:

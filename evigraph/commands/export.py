@@ -1,25 +1,30 @@
-"""`evigraph export edges` and `evigraph export graph`: what the service streams, written to a file."""
+"""`evigraph export edges` and `evigraph export graph`: what the service streams, written to a file; pictures are in
+`export_pictures`.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evigraph.commands import export_pictures
+from evigraph.commands.export_pictures import Role, RunName
+from evigraph.local import asked, version_of
 from evigraph.options import Database, Quiet, example, sub_app
-from evigraph.schema.errors import EvidenceError
+from evigraph.outputs import STANDARD_OUTPUT, Out, format_of, report, size_text, write
+
+if TYPE_CHECKING:
+    from evigraph.graphapi.files.edges import EdgeFilter
 
 app = sub_app(
-    "Write edges, or the evidence graph of a class, to a file.",
+    "Write edges, graphs of evidence, and pictures to files.",
     example("evigraph export edges --db evidence.duckdb --run vgg16 --out edges.parquet"),
 )
+app.add_typer(export_pictures.app)
 
 
 class EdgeFormat(StrEnum):
@@ -28,6 +33,7 @@ class EdgeFormat(StrEnum):
     PARQUET = "parquet"
     CSV = "csv"
     ARROW = "arrow"
+    FEATHER = "feather"
 
 
 class GraphFormat(StrEnum):
@@ -36,13 +42,6 @@ class GraphFormat(StrEnum):
     GRAPHML = "graphml"
     JSON = "json"
     DOT = "dot"
-
-
-class Role(StrEnum):
-    """Which class a decision explains."""
-
-    PREDICTED = "predicted"
-    LABEL = "label"
 
 
 class ImageOutcome(StrEnum):
@@ -55,103 +54,95 @@ class ImageOutcome(StrEnum):
 @app.command("edges", epilog=example("evigraph export edges --db evidence.duckdb --run vgg16 --out edges.parquet"))
 def export_edges(
     db: Database,
-    out: Annotated[Path, typer.Option(help="The file to write; takes the place of an older one.", show_default=False)],
-    format_: Annotated[EdgeFormat, typer.Option("--format", help="Of the file; arrow is an IPC stream.")] = (
-        EdgeFormat.PARQUET
-    ),
+    out: Out,
+    format_: Annotated[
+        EdgeFormat | None,
+        typer.Option(
+            "--format",
+            help="Of the file, where its ending does not say it; csv for standard output. arrow is an IPC stream, "
+            "feather an IPC file.",
+        ),
+    ] = None,
     run: Annotated[str | None, typer.Option(help="Of this run alone; all if not given.")] = None,
     class_: Annotated[str | None, typer.Option("--class", help="Of roots of this class: name, key or index.")] = None,
-    layer: Annotated[str | None, typer.Option(help="Into channels of this layer: name or module path.")] = None,
+    source_layer: Annotated[
+        str | None,
+        typer.Option(
+            "--source-layer", "--layer", help="Whose evidence (the source) is in this layer: name or module path."
+        ),
+    ] = None,
+    target_layer: Annotated[
+        str | None, typer.Option(help="Whose explained channel (the target) is in this layer; logits for the roots.")
+    ] = None,
     role: Annotated[Role | None, typer.Option(help="Of roots of this role; both if not given.")] = None,
+    image: Annotated[str | None, typer.Option(metavar="URI", help="Of this image.")] = None,
+    label: Annotated[str | None, typer.Option(help="Of images of this class label: name, key or index.")] = None,
+    predicted: Annotated[str | None, typer.Option(help="Of images predicted as this class.")] = None,
+    outcome: Annotated[ImageOutcome | None, typer.Option(help="Of images rightly, or wrongly, predicted.")] = None,
+    top: Annotated[
+        int | None, typer.Option(help="The so many largest of each decomposition; all if not given.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write the edges of a database, or some of them, to a file, in memory that does not grow with it."""
-    size = _write_edges(db, format_.value, out, run, class_, layer, role and role.value)
+    """Write the edges of a database, or some of them, to a file, in memory that does not grow with their number."""
+    from evigraph.graphapi.files import formats
+    from evigraph.graphapi.files.edge_images import ImageFilter
+    from evigraph.graphapi.files.edges import EdgeFilter
+
+    format_name = format_of(out, format_ and format_.value, formats.ENDINGS, "csv")
+    images = ImageFilter(image, label, predicted, outcome and outcome.value)
+    wanted = EdgeFilter(run, class_, source_layer, target_layer, role and role.value, top, images)
+    count, size = _write_edges(db, format_name, out, wanted)
     if not quiet:
-        print(f"wrote {out}: {size / 1e6:.1f} MB")
+        report(out, f"{count:,} {'edge' if count == 1 else 'edges'}, {size_text(size)} as {format_name}")
 
 
-@app.command(
-    "graph", epilog=example("evigraph export graph --db evidence.duckdb --class boat --format dot --out boat.dot")
-)
+@app.command("graph", epilog=example("evigraph export graph --db evidence.duckdb --class boat --out boat.dot"))
 def export_graph(
     db: Database,
     class_: Annotated[str, typer.Option("--class", help="The class: name, key or index.", show_default=False)],
-    run: Annotated[str | None, typer.Option(help="The run; the default, or the newest, if not given.")] = None,
-    format_: Annotated[GraphFormat, typer.Option("--format", help="Of the file.")] = GraphFormat.JSON,
-    out: Annotated[Path | None, typer.Option(help="The file to write; standard output if not given.")] = None,
+    run: RunName = None,
+    format_: Annotated[
+        GraphFormat | None,
+        typer.Option("--format", help="Of the file, where its ending does not say it; json for standard output."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="The file to write, its format by its ending; - is standard output.")
+    ] = STANDARD_OUTPUT,
     role: Annotated[Role, typer.Option(help="Which roots count.")] = Role.PREDICTED,
     outcome: Annotated[ImageOutcome | None, typer.Option(help="Only roots of such images.")] = None,
     min_rate: Annotated[float, typer.Option(help="Leave out what fewer of the roots hold.")] = 0.1,
     max_nodes_per_layer: Annotated[int, typer.Option(help="Channels of each layer.")] = 20,
+    quiet: Quiet = False,
 ) -> None:
     """Write the evidence graph of a class: channels, and the evidence between them."""
+    from evigraph.graphapi.files import graph
+    from evigraph.graphapi.http.exports import graph_text
+
+    format_name = format_of(out, format_ and format_.value, graph.ENDINGS, "json")
     given = {"class": class_, "role": role.value, "min_rate": str(min_rate)}
     given["max_nodes_per_layer"] = str(max_nodes_per_layer)
     given |= {"run": run} if run is not None else {}
     given |= {"outcome": outcome.value} if outcome is not None else {}
-    _write_graph(db, format_.value, out, given)
+    text = asked(db, lambda session: graph_text(session, session.runs, given, format_name))
+    size = write(out, [text.encode()])
+    if not quiet and out != STANDARD_OUTPUT:
+        report(out, f"{size_text(size)} as {format_name}")
 
 
-def _write_edges(
-    db: Path, format_name: str, out: Path, run: str | None, class_name: str | None, layer: str | None, role: str | None
-) -> int:
-    """Write edges to a file, a batch at a time; gives the bytes written.
-
-    The file has its name only when it is whole.
+def _write_edges(db: Path, format_name: str, out: Path, wanted: EdgeFilter) -> tuple[int, int]:
+    """Write edges, a batch at a time; gives how many they are and the bytes written.
 
     Raises:
         EvidenceError: the database cannot be read, a name stands for nothing, or the file cannot be written.
     """
-    from evigraph.graphapi.files.edges import EdgeFilter, batches, edges_statement, encoded
-    from evigraph.graphapi.store.live import Version
-    from evigraph.schema.database import resolve
+    from evigraph.graphapi.files.edges import open_edges
+    from evigraph.graphapi.files.formats import encoded
 
-    version = Version(resolve(db), db)
-    try:
-        statement = edges_statement(version.runs, EdgeFilter(run, class_name, layer, role))
-        with version.engine.connect() as connection:
-            return _write(out, encoded(batches(connection, statement), format_name))
-    finally:
-        version.close()
-
-
-def _write_graph(db: Path, format_name: str, out: Path | None, given: dict[str, str]) -> None:
-    """Write the evidence graph of a class to a file, or to standard output.
-
-    Raises:
-        EvidenceError: the database cannot be read, or a name stands for nothing.
-    """
-    from evigraph.graphapi.http.exports import graph_text
-    from evigraph.graphapi.store.live import Version
-    from evigraph.graphapi.store.session import Session
-    from evigraph.graphapi.store.settings import Settings
-    from evigraph.schema.database import resolve
-
-    version = Version(resolve(db), db)
-    try:
-        with ThreadPoolExecutor(1) as thread:
-            session = Session(version, Settings(), thread)
-            text = asyncio.run(graph_text(session, version.runs, given, format_name))
-    finally:
-        version.close()
-    if out is None:
-        sys.stdout.write(text)
-    else:
-        _write(out, [text.encode()])
-
-
-def _write(out: Path, parts: Iterable[bytes]) -> int:
-    partial = out.parent / f"{out.name}.partial"
-    size = 0
-    try:
-        with partial.open("wb") as file:
-            for part in parts:
-                size += file.write(part)
-        partial.replace(out)
-    except OSError as error:
-        raise EvidenceError(f"{out} cannot be written: {error.strerror or error}; give another --out") from error
-    finally:
-        with suppress(OSError):  # where it could not be made it cannot be removed
-            partial.unlink(missing_ok=True)
-    return size
+    with (
+        version_of(db) as version,
+        version.engine.connect() as connection,
+        closing(open_edges(connection, version.runs, wanted)) as edges,
+    ):
+        size = write(out, encoded(edges, format_name), is_text=format_name == "csv")
+        return edges.row_count, size

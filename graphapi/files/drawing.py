@@ -1,4 +1,4 @@
-"""Drawing crops and heat maps: pure functions from stored bytes to PNG."""
+"""Drawing crops and heat maps: pure functions from stored bytes to PNG, or to JPEG where many lie on one page."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from evigraph.schema.pictures import Box, LayerGeometry, decoded_map
 
 SMALLEST = 96
 """Smaller crops are enlarged to at least this side by whole pixels: the field of a low layer is a few pixels wide."""
+PATCH = 192
+"""The longest side of a patch, twice what a page shows of it."""
 _OPAQUE = 0.8
 """The most that a heat map covers the image."""
 _FULL = 0.35
@@ -40,11 +42,7 @@ def crop(thumbnail: bytes, box: Box, side: tuple[int, int]) -> bytes:
         box: In pixels of the input.
         side: Height and width of the input, in pixels.
     """
-    with Image.open(io.BytesIO(thumbnail)) as picture:
-        across, down = picture.width / side[1], picture.height / side[0]
-        left, top = round(box.left * across), round(box.top * down)
-        right, bottom = max(left + 1, round(box.right * across)), max(top + 1, round(box.bottom * down))
-        return _png(_enlarged(picture.convert("RGB").crop((left, top, right, bottom))))
+    return _png(_enlarged(_cut(_opened(thumbnail), box, side)))
 
 
 def enlarged(content: bytes) -> bytes:
@@ -65,19 +63,58 @@ def heat_map(stored: StoredMap, geometry: LayerGeometry, side: tuple[int, int], 
         side: Height and width of the input, in pixels; also of the picture where there is no thumbnail.
         thumbnail: An encoded image of the input; None for a transparent ground.
     """
-    under = None
     if thumbnail is not None:
-        with Image.open(io.BytesIO(thumbnail)) as picture:
-            under = picture.convert("RGB")
-    size = side if under is None else (under.height, under.width)
+        return _png(_over(_opened(thumbnail), stored, geometry, side))
+    colours, alpha = _coloured(stored, geometry, side, side)
+    return _png(Image.fromarray(np.concatenate([colours, (alpha * 255).round().astype(np.uint8)], axis=2)))
+
+
+def patch(thumbnail: bytes, box: Box, side: tuple[int, int], over: tuple[StoredMap, LayerGeometry] | None) -> bytes:
+    """The part of a thumbnail that shows a box of the input, with an activation map over it, as a small JPEG.
+
+    Args:
+        thumbnail: An encoded image of the whole input.
+        box: In pixels of the input.
+        side: Height and width of the input, in pixels.
+        over: The map and where its layer's places lie in the input; None for the image alone.
+    """
+    picture = _opened(thumbnail)
+    if over is not None:
+        picture = _over(picture, *over, side)
+    part = _enlarged(_cut(picture, box, side))
+    part.thumbnail((PATCH, PATCH), Image.Resampling.LANCZOS)
+    sink = io.BytesIO()
+    part.save(sink, "JPEG", quality=88, subsampling=0)
+    return sink.getvalue()
+
+
+def _opened(thumbnail: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(thumbnail)) as picture:
+        return picture.convert("RGB")
+
+
+def _cut(picture: Image.Image, box: Box, side: tuple[int, int]) -> Image.Image:
+    """The part of a picture of the whole input that shows a box of it; at least a pixel."""
+    across, down = picture.width / side[1], picture.height / side[0]
+    left, top = round(box.left * across), round(box.top * down)
+    right, bottom = max(left + 1, round(box.right * across)), max(top + 1, round(box.bottom * down))
+    return picture.crop((left, top, right, bottom))
+
+
+def _over(under: Image.Image, stored: StoredMap, geometry: LayerGeometry, side: tuple[int, int]) -> Image.Image:
+    """A picture of the input with a map over it; grey, so that every colour is of the map."""
+    colours, alpha = _coloured(stored, geometry, side, (under.height, under.width))
+    grey = np.asarray(under.convert("L"), dtype=np.float32)[..., None]
+    return Image.fromarray((alpha * colours + (1 - alpha) * grey).round().astype(np.uint8))
+
+
+def _coloured(
+    stored: StoredMap, geometry: LayerGeometry, side: tuple[int, int], size: tuple[int, int]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Colours (height, width, 3) of a map in a picture of that size, and how far they cover it (height, width, 1)."""
     values = _spread(_whole(stored), geometry, side, size)
     alpha = _OPAQUE * np.minimum(values / _FULL, 1)[..., None]
-    colours = _colours()[(values * 255).round().astype(np.uint8)]
-    if under is None:
-        return _png(Image.fromarray(np.concatenate([colours, (alpha * 255).round().astype(np.uint8)], axis=2)))
-    # Grey, so that every colour is of the map.
-    grey = np.asarray(under.convert("L"), dtype=np.float32)[..., None]
-    return _png(Image.fromarray((alpha * colours + (1 - alpha) * grey).round().astype(np.uint8)))
+    return _colours()[(values * 255).round().astype(np.uint8)], alpha
 
 
 def _whole(stored: StoredMap) -> NDArray[np.float32]:

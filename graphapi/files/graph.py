@@ -15,6 +15,8 @@ from evigraph.graphapi.store.catalog import RunInfo
 
 MEDIA_TYPES = {"graphml": "application/graphml+xml", "json": "application/json", "dot": "text/vnd.graphviz"}
 """Formats by name."""
+ENDINGS = {"graphml": (".graphml",), "json": (".json",), "dot": (".dot", ".gv")}
+"""Endings of the names of files in a format."""
 
 
 def named(graph: nx.DiGraph, run: RunInfo) -> nx.DiGraph:

@@ -1,6 +1,7 @@
 """Exports over HTTP: GET /export/edges and /export/graph. Their query parameters:
 
-/export/edges   run, class, layer, role; format = parquet (default), csv or arrow: streamed, as it is read
+/export/edges   run, class, source_layer (or layer, as it was called), target_layer, role, image, label, predicted,
+                outcome, top; format = parquet (default), csv, arrow or feather: streamed, as it is read
 /export/graph   run, class, role, outcome, min_rate, max_nodes_per_layer; format = json (default), graphml or dot
 
 An export stays on the version of the database with which it began, until its last byte or until the client goes. Bad
@@ -23,7 +24,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from evigraph.graphapi.files import edges, graph
+from evigraph.graphapi.files import edges, formats, graph
+from evigraph.graphapi.files.edge_images import ImageFilter, NamedEdges
 from evigraph.graphapi.questions.class_graph import class_graph
 from evigraph.graphapi.service.encoding import to_json
 from evigraph.graphapi.service.execution import Service
@@ -35,6 +37,12 @@ from evigraph.graphapi.store.session import Session
 from evigraph.schema.errors import EvidenceError, NotFoundError, UsageError
 
 T = TypeVar("T")
+D = TypeVar("D")
+
+_EDGE_PARAMETERS = (
+    *("run", "class", "source_layer", "target_layer", "layer", "role"),
+    *("image", "label", "predicted", "outcome", "top", "format"),
+)
 
 
 def routes(service: Service) -> list[Route]:
@@ -91,20 +99,33 @@ class _Export(StreamingResponse):
 
 
 async def _edges(service: Service, running: _Running, request: Request) -> Response:
-    known = ("run", "class", "layer", "role", "format")
-    given = _parameters(request, known)
-    format_name = _format(given, edges.MEDIA_TYPES, "parquet")
-    wanted = edges.EdgeFilter(given.get("run"), given.get("class"), given.get("layer"), given.get("role"))
+    given = _parameters(request, _EDGE_PARAMETERS)
+    format_name = _format(given, formats.MEDIA_TYPES, "parquet")
+    wanted = _edge_filter(given)
     async with AsyncExitStack() as stack:
         stack.enter_context(running)
         version = await stack.enter_async_context(service.database.request())
-        statement = edges.edges_statement(version.runs, wanted)
         export = _Reader(service, version)
         stack.push_async_callback(export.close)
-        first = await export.begin(statement, format_name)
-        name = f"edges.{format_name}"
-        return _Export(export.parts(first), stack.pop_all(), edges.MEDIA_TYPES[format_name], name)
+        first = await export.begin(wanted, format_name)
+        name = f"edges{formats.ENDINGS[format_name][0]}"
+        return _Export(export.parts(first), stack.pop_all(), formats.MEDIA_TYPES[format_name], name)
     raise AssertionError("the block above returns")
+
+
+def _edge_filter(given: dict[str, str]) -> edges.EdgeFilter:
+    layer, source_layer = given.get("layer"), given.get("source_layer")
+    if layer is not None and source_layer not in (None, layer):
+        raise UsageError(f"layer {layer!r} and source_layer {source_layer!r} are the same parameter; give one of them")
+    return edges.EdgeFilter(
+        run=given.get("run"),
+        class_name=given.get("class"),
+        source_layer=layer if source_layer is None else source_layer,
+        target_layer=given.get("target_layer"),
+        role=given.get("role"),
+        top=_number(given, "top", int, None),
+        images=ImageFilter(given.get("image"), given.get("label"), given.get("predicted"), given.get("outcome")),
+    )
 
 
 class _Reader:
@@ -114,15 +135,17 @@ class _Reader:
         self._service, self._version = service, version
         self._deadline = time.monotonic() + service.settings.export_time_limit_ms / 1000
         self._connection: Connection | None = None
+        self._edges: NamedEdges | None = None
         self._parts: Iterator[bytes] = iter(())
         self._job: asyncio.Future[Any] | None = None
 
-    async def begin(self, statement: Any, format_name: str) -> bytes:
-        """Start reading; returns the head of the file."""
+    async def begin(self, wanted: edges.EdgeFilter, format_name: str) -> bytes:
+        """Start reading; returns the head of the file. Raises as `open_edges` does."""
 
         def start() -> bytes:
             self._connection = self._version.engine.connect()
-            self._parts = edges.encoded(edges.batches(self._connection, statement), format_name)
+            self._edges = edges.open_edges(self._connection, self._version.runs, wanted)
+            self._parts = formats.encoded(self._edges, format_name)
             return next(self._parts)
 
         return await self._run(start)
@@ -153,6 +176,8 @@ class _Reader:
             await asyncio.wait([self._job], timeout=0.02)
         if self._job is not None and not self._job.cancelled():
             self._job.exception()  # read, so that asyncio does not report it: the export has failed already
+        if self._edges is not None:
+            await self._service.on_a_thread(self._edges.close)
         if self._connection is not None:
             await self._service.on_a_thread(self._connection.close)
 
@@ -175,7 +200,7 @@ async def graph_text(session: Session, runs: tuple[RunInfo, ...], given: dict[st
         session: Of one request.
         runs: Of its database.
         given: Parameters by name, as text: those of /export/graph without `format`.
-        format_name: One of `export_graph.MEDIA_TYPES`.
+        format_name: One of `graph.MEDIA_TYPES`.
 
     Raises:
         NotFoundError, AmbiguousError: A name that stands for nothing, or for several things.
@@ -199,11 +224,12 @@ async def graph_text(session: Session, runs: tuple[RunInfo, ...], given: dict[st
     return graph.graph_text(answer, run, format_name)
 
 
-def _number(given: dict[str, str], name: str, kind: Callable[[str], T], default: T) -> T:
+def _number(given: dict[str, str], name: str, kind: Callable[[str], T], default: D) -> T | D:
     try:
         return kind(given[name]) if name in given else default
     except ValueError:
-        raise UsageError(f"{name} {given[name]!r} is not a number; leave it out for {default}") from None
+        left_out = "all" if default is None else default
+        raise UsageError(f"{name} {given[name]!r} is not a number; leave it out for {left_out}") from None
 
 
 def _parameters(request: Request, known: tuple[str, ...]) -> dict[str, str]:

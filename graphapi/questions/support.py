@@ -106,6 +106,7 @@ class ClassPeakRow(NamedTuple):
     feature: float
     activation: float
     class_id: int
+    target_layer: int
 
 
 class SkippedRow(NamedTuple):
@@ -266,11 +267,12 @@ _BEST = "contribution DESC, target_layer, target_channel, target_y, target_x"
 def peaks_of_class(role: str) -> Listing[ClassPeakRow]:
     """Channel.peaks of the roots of one class: of each place the largest contribution of all edges into it.
 
-    From its edges, which lie together: a rollup by class would be about as long as `edge`. Parent (run, class, layer,
-    channel), the largest contribution first.
+    From its edges, which lie together: a rollup by class would be about as long as `edge`. Parent (run, class, layer
+    above, channel), as edges are ordered by the layer decomposed; the largest contribution first.
     """
     of = edge.c
-    place = (of.run_id, of.root_class_id, of.source_layer, of.source_channel, of.decision_id, of.source_y, of.source_x)
+    layers = (of.target_layer, of.source_layer)
+    place = (of.run_id, of.root_class_id, *layers, of.source_channel, of.decision_id, of.source_y, of.source_x)
     rows = select(
         of.run_id,
         of.source_layer.label("layer_id"),
@@ -285,6 +287,7 @@ def peaks_of_class(role: str) -> Listing[ClassPeakRow]:
             for name in ("contribution", "share", "feature", "activation")
         ),
         of.root_class_id.label("class_id"),
+        of.target_layer,
     )
     rows = rows.where(ids.is_label(of.decision_id) == (role == "label")).group_by(*place)
     order = (
@@ -293,7 +296,7 @@ def peaks_of_class(role: str) -> Listing[ClassPeakRow]:
         Order("y", int),
         Order("x", int),
     )
-    return Listing("peaks of class", ClassPeakRow, rows, ("run_id", "class_id", "layer_id", "channel"), order)
+    return Listing("peaks of class", ClassPeakRow, rows, ("run_id", "class_id", "target_layer", "channel"), order)
 
 
 class ImageFilter(NamedTuple):

@@ -134,7 +134,7 @@ class Channel(NodeInterface):
 
         class_id = class_id_of(self.run, class_)
         if class_id is not None:
-            parent = (self.run.run_id, class_id, self.layer_info.layer_id, self.index)
+            parent = (self.run.run_id, class_id, self.layer_info.layer_id + 1, self.index)
             return await listed(info.context, support.peaks_of_class, (role_of(role),), parent, first, after, node)
         return await listed(info.context, support.peaks, (), self._key(), first, after, node)
 

@@ -280,7 +280,9 @@ def test_serve_says_which_host_is_none(cli: Cli, published: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["notes.txt/edges.csv", "missing/edges.csv", "folder"])
-@pytest.mark.parametrize("words", [["edges", "--format", "csv"], ["graph", "--class", "ant"]], ids=["edges", "graph"])
+@pytest.mark.parametrize(
+    "words", [["edges", "--format", "csv"], ["graph", "--class", "ant", "--format", "dot"]], ids=["edges", "graph"]
+)
 def test_export_says_where_it_cannot_write(
     cli: Cli, published: Path, tmp_path: Path, words: list[str], place: str
 ) -> None:

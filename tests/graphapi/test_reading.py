@@ -92,6 +92,9 @@ def test_edges_are_the_view(scenes: Run, sql: Sql) -> None:
     table = pa.table(scenes.edges(1, layer))
     assert table.num_rows == row["edges"] > 0
     assert sum(table["share"].to_pylist()) == pytest.approx(row["share"])
+    right = scenes.edges(1, layer, outcome="correct", top=1)
+    assert 0 < len(right) < len(table)
+    assert {row["label"] == row["predicted"] for row in right} == {True}
 
 
 def test_evidence_is_a_graph(scenes: Run, sql: Sql) -> None:

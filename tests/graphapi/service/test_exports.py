@@ -17,7 +17,7 @@ import pyarrow.parquet
 import pytest
 from starlette.testclient import TestClient
 
-from evigraph.graphapi.files import edges
+from evigraph.graphapi.files import edge_images, edges, formats
 from evigraph.graphapi.http.app import create_app
 from evigraph.graphapi.store.settings import Settings
 from evigraph.indexer.publish.publish import publish
@@ -43,16 +43,23 @@ def _read(content: bytes, format_name: str) -> pa.Table:
         return pyarrow.parquet.read_table(io.BytesIO(content))
     if format_name == "arrow":
         return pa.ipc.open_stream(content).read_all()
+    if format_name == "feather":
+        return pa.ipc.open_file(content).read_all()
     return pyarrow.csv.read_csv(io.BytesIO(content))
 
 
 EXPECTED = """
     SELECT run.name AS run, e.decision_id, d.image_id, d.role, d.class_id, t.name AS target_layer, target_channel,
            target_y, target_x, s.name AS source_layer, source_channel, source_y, source_x, contribution, share, rank,
-           feature, activation, importance, l.name AS context_label, context_iou
+           feature, activation, importance, l.name AS context_label, context_iou, c.name AS class,
+           i.uri AS image_uri, i.label_id, own.name AS label, i.predicted_id, other.name AS predicted
     FROM edge e JOIN decision d USING (run_id, decision_id) JOIN run USING (run_id)
     JOIN layer t ON t.run_id = e.run_id AND t.layer_id = target_layer
     JOIN layer s ON s.run_id = e.run_id AND s.layer_id = source_layer
+    JOIN class c ON c.run_id = e.run_id AND c.class_id = d.class_id
+    JOIN image i ON i.run_id = e.run_id AND i.image_id = d.image_id
+    JOIN class other ON other.run_id = e.run_id AND other.class_id = i.predicted_id
+    LEFT JOIN class own ON own.run_id = e.run_id AND own.class_id = i.label_id
     LEFT JOIN context_label l ON l.run_id = e.run_id AND l.label_id = context_label_id
     WHERE {} ORDER BY e.run_id, d.class_id, e.target_layer, decision_id, target_channel, target_y, target_x, rank
 """
@@ -61,16 +68,25 @@ FILTERS = {
     "run=scenes": "run.name = 'scenes'",
     "run=scenes&class=boat&role=label": "run.name = 'scenes' AND d.class_id = 0 AND role = 'label'",
     "run=plain&class=index:2&layer=features.7": "run.name = 'plain' AND d.class_id = 2 AND e.source_layer = 1",
+    "run=plain&source_layer=conv1_2&target_layer=conv2_2": "run.name = 'plain' AND e.source_layer = 0",
+    "target_layer=logits&run=scenes": "run.name = 'scenes' AND e.target_layer = 3",
+    "outcome=wrong&top=1": "i.label_id <> i.predicted_id AND rank < 1",
+    "run=scenes&label=boat&outcome=correct": "run.name = 'scenes' AND i.label_id = 0 AND i.predicted_id = 0",
+    "run=scenes&predicted=bird": "run.name = 'scenes' AND i.predicted_id = 1",
+    "run=scenes&image=images/00007.png": "run.name = 'scenes' AND i.uri = 'images/00007.png'",
+    "image=images/00007.png&role=predicted": "i.uri = 'images/00007.png' AND role = 'predicted'",
 }
 
 
-@pytest.mark.parametrize("format_name", ["parquet", "csv", "arrow"])
-@pytest.mark.parametrize("query", FILTERS)
+CASES = [(query, "arrow") for query in FILTERS] + [("", "csv"), ("", "parquet"), ("", "feather")]
+
+
+@pytest.mark.parametrize(("query", "format_name"), CASES)
 def test_edges(client: TestClient, sql: Sql, query: str, format_name: str) -> None:
     """Every row and column as plain SQL has them, in the order in which they lie."""
     response = client.get(f"/export/edges?{query}&format={format_name}")
     assert response.status_code == 200
-    assert response.headers["content-type"] == edges.MEDIA_TYPES[format_name]
+    assert response.headers["content-type"] == formats.MEDIA_TYPES[format_name]
     found = _read(response.content, format_name).to_pylist()
     expected = sql(EXPECTED.format(FILTERS[query]))
     assert len(found) == len(expected) > 20
@@ -82,6 +98,22 @@ def test_edges(client: TestClient, sql: Sql, query: str, format_name: str) -> No
                 assert row[name] == (pytest.approx(value, rel=1e-6) if isinstance(value, float) else value)
         else:
             assert row == want
+
+
+@pytest.mark.parametrize("query", ["run=scenes&label=boat&outcome=correct", "outcome=wrong&top=1"])
+def test_edges_of_many_images(client: TestClient, sql: Sql, query: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where images are not named one by one, as they are not if there are many, the rows are the same."""
+    monkeypatch.setattr(edge_images, "_FEW", 2)
+    found = _read(client.get(f"/export/edges?{query}&format=arrow").content, "arrow").to_pylist()
+    assert found == sql(EXPECTED.format(FILTERS[query]))
+
+
+def test_one_run_needs_no_name(tmp_path: Path) -> None:
+    synthetic_run(tmp_path / "run", images=10, name="only")
+    publish([tmp_path / "run"], tmp_path / "db.duckdb")
+    with TestClient(create_app(tmp_path / "db.duckdb")) as client:
+        named, unnamed = (client.get(f"/export/edges?class=boat&{run}").content for run in ("run=only", ""))
+    assert _read(named, "parquet") == _read(unnamed, "parquet")
 
 
 def test_parquet_is_the_default_and_has_many_groups(client: TestClient) -> None:
@@ -100,7 +132,7 @@ def test_of_a_class_without_edges(client: TestClient, sql: Sql) -> None:
         query = f"run=plain&class={row['class_id']}"
     response = client.get(f"/export/edges?{query}")
     assert response.status_code == 200
-    assert len(_read(response.content, "parquet").column_names) == 21
+    assert len(_read(response.content, "parquet").column_names) == 27
 
 
 @pytest.mark.parametrize(
@@ -110,10 +142,25 @@ def test_of_a_class_without_edges(client: TestClient, sql: Sql) -> None:
         ("/export/edges?run=scenes&class=boot", 404, "NOT_FOUND", "did you mean 'boat'"),
         ("/export/edges?run=scenes&class=car", 400, "AMBIGUOUS", "may be index:"),
         ("/export/edges?run=scenes&layer=conv3", 404, "NOT_FOUND", "conv3_3"),
-        ("/export/edges?run=scenes&layer=logits", 404, "NOT_FOUND", "there are conv1_2"),
+        ("/export/edges?run=scenes&layer=logits", 400, "BAD_USER_INPUT", "take one of conv1_2"),
+        (
+            "/export/edges?run=scenes&target_layer=conv1_2",
+            400,
+            "BAD_USER_INPUT",
+            "take one of conv2_2, conv3_3, logits",
+        ),
+        ("/export/edges?run=scenes&source_layer=conv1_2&target_layer=logits", 400, "BAD_USER_INPUT", "take 'conv2_2'"),
+        ("/export/edges?run=scenes&source_layer=conv1_2&layer=conv2_2", 400, "BAD_USER_INPUT", "the same parameter"),
+        ("/export/edges?run=scenes&source_layer=&layer=", 404, "NOT_FOUND", "no layer ''"),
+        ("/export/edges?run=scenes&label=boot", 404, "NOT_FOUND", "did you mean 'boat'"),
+        ("/export/edges?predicted=boat", 400, "BAD_USER_INPUT", "without its run"),
+        ("/export/edges?image=images/0007.png", 404, "NOT_FOUND", "did you mean 'images/00007.png'"),
+        ("/export/edges?outcome=good", 400, "BAD_USER_INPUT", "correct or wrong"),
+        ("/export/edges?top=0", 400, "BAD_USER_INPUT", "below 1"),
+        ("/export/edges?top=one", 400, "BAD_USER_INPUT", "leave it out for all"),
         ("/export/edges?class=boat", 400, "BAD_USER_INPUT", "without its run"),
         ("/export/edges?role=both", 400, "BAD_USER_INPUT", "role 'both'"),
-        ("/export/edges?format=json", 400, "BAD_USER_INPUT", "parquet, csv, arrow"),
+        ("/export/edges?format=json", 400, "BAD_USER_INPUT", "parquet, csv, arrow, feather"),
         ("/export/edges?clas=boat", 404, "NOT_FOUND", "did you mean 'class'"),
         ("/export/graph?run=scenes", 400, "BAD_USER_INPUT", "class is missing"),
         ("/export/graph?run=scenes&class=boot", 404, "NOT_FOUND", "did you mean 'boat'"),
@@ -209,7 +256,7 @@ def test_stays_on_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     synthetic_run(tmp_path / "new", images=10, name="new", seed=2)
     db = tmp_path / "db.duckdb"
     publish([tmp_path / "old"], db)
-    encoded = edges.encoded
+    encoded = formats.encoded
 
     def replaced_meanwhile(reader: Any, format_name: str) -> Iterator[bytes]:
         for place, part in enumerate(encoded(reader, format_name)):
@@ -220,9 +267,9 @@ def test_stays_on_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     with TestClient(create_app(db)) as client:
         before = _read(client.get("/export/edges").content, "parquet")
-        monkeypatch.setattr(edges, "encoded", replaced_meanwhile)
+        monkeypatch.setattr(formats, "encoded", replaced_meanwhile)
         assert _read(client.get("/export/edges").content, "parquet") == before
-        monkeypatch.setattr(edges, "encoded", encoded)
+        monkeypatch.setattr(formats, "encoded", encoded)
         assert set(_read(client.get("/export/edges").content, "parquet")["run"].to_pylist()) == {"old", "new"}
 
 

@@ -1,0 +1,45 @@
+"""A published database read in process, as the service reads it: for commands that answer without a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from evigraph.graphapi.store.live import Version
+    from evigraph.graphapi.store.session import Session
+
+T = TypeVar("T")
+
+
+@contextmanager
+def version_of(db: Path) -> Iterator[Version]:
+    """The version that a pointer names now; DatabaseError where it cannot be read."""
+    from evigraph.graphapi.store.live import Version
+    from evigraph.schema.database import resolve
+
+    version = Version(resolve(db), db)
+    try:
+        yield version
+    finally:
+        version.close()
+
+
+def asked(db: Path, question: Callable[[Session], Awaitable[T]]) -> T:
+    """The answer to a question about a database, under the default limits of the service.
+
+    Raises:
+        EvidenceError: The database cannot be read, or whatever the question raises.
+    """
+    from evigraph.graphapi.store.session import Session
+    from evigraph.graphapi.store.settings import Settings
+
+    async def answer(session: Session) -> T:
+        return await question(session)
+
+    with version_of(db) as version, ThreadPoolExecutor(1) as thread:
+        return asyncio.run(answer(Session(version, Settings(), thread)))
