@@ -30,7 +30,7 @@ def test_a_class_and_an_image(ask: Ask, sql: Sql) -> None:
 def test_an_unknown_image_has_near_ones(ask: Ask) -> None:
     (error,) = ask('{ run(name: "scenes") { image(uri: "00012.png") { index } } }')["errors"]
     assert error["extensions"]["code"] == "NOT_FOUND"
-    assert "nearest are images/00012.png" in error["message"]
+    assert "'images/00012.png'" in error["message"]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def drawn(database: Path, uri: str, role: str = "predicted", **given: Any) -> Py
     numbers = {"top": None, "depth": None, "nodes": 4} | given
 
     async def ask(session: Session) -> Pyramid:
-        return await pyramid(session, chosen_run(session.runs, "scenes"), uri, role, **numbers)
+        return await pyramid(session, chosen_run(session.runs, "scenes")[0], uri, role, **numbers)
 
     return asked(database, ask)
 
@@ -33,7 +33,7 @@ def listed(database: Path, name: str, layer: str, role: str = "predicted", **giv
     numbers = {"top": 5, "peaks": 4, "own_peaks": False} | given
 
     async def ask(session: Session) -> Panel:
-        return await panel(session, chosen_run(session.runs, "scenes"), name, layer, role, **numbers)
+        return await panel(session, chosen_run(session.runs, "scenes")[0], name, layer, role, **numbers)
 
     return asked(database, ask)
 
@@ -154,7 +154,7 @@ def test_a_decision_without_evidence(database: Path) -> None:
     root = GraphNode((3, 0, 0, 0), 1.5, 1.0)
 
     async def ask(session: Session) -> list[Row]:
-        return chosen_rows(chosen_run(session.runs, "scenes"), Graph([root], [], truncated=False), {}, 3, 8)
+        return chosen_rows(chosen_run(session.runs, "scenes")[0], Graph([root], [], truncated=False), {}, 3, 8)
 
     rows = asked(database, ask)
     assert [(len(row.nodes), row.rest, row.not_kept, row.not_drawn) for row in rows[1:]] == [(0, 1.0, 1.0, 0.0)] * 3
