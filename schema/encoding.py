@@ -22,9 +22,9 @@ SIGN_OFFSET = 32_768
 IOU_STEPS = 16_383
 """Steps of the context IoU between 0 and 1; 0 where there is no context label."""
 MASS_STEPS = 255
-"""Steps of the part of a mask's activation that lies on the label at its peak, between 0 and 1; 0 where there is none."""
+"""Steps of the part of a mask's activation on the label at its peak, between 0 and 1; 0 where there is no label."""
 NO_LABEL = -1
-"""context_label_id, and a label at a peak, in the list of edges where there is none: nulls there would cost two bits an edge."""
+"""A label in a list of edges where there is none: nulls there would cost two bits an edge."""
 
 
 def fine(log: str) -> str:

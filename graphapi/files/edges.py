@@ -95,6 +95,8 @@ def edges_statement(runs: tuple[RunInfo, ...], wanted: EdgeFilter) -> Statement[
         column.importance,
         _name_in_run(labels, column.context_label_id).label("context_label"),
         column.context_iou,
+        _name_in_run(labels, column.context_peak_label_id).label("context_label_at_peak"),
+        column.context_peak_mass.label("context_activation_share"),
     ).where(*conditions)
     return Template(tuple, rows).filled()
 

@@ -1,14 +1,14 @@
 """What the masks of a class lie on, and what they would lie on if they were laid over the maps of its other images.
 
 1. A map is counted over a layer's grid, as masks are by the indexer: of each cell the part of its pixels that each
-   label has. What lies on a label is then linear in the map: of an edge, the share of its peak's cell, and the shares of
-   its mask's cells weighted by the activation in them.
+   label has. What lies on a label is then linear in the map: of an edge, the share of its peak's cell, and the shares
+   of its mask's cells weighted by the activation in them.
 2. The roots of a class are put in an order by chance, always the same one. Each root's masks are laid over its own map
    and over those of the next PARTNERS roots in that order, in a circle: over maps of images that the network takes for
    the same, so that what they show at the same place, such as sky above, is part of the chance.
 3. A root's edges into a channel, into a layer and into all layers are summed: roots are independent of each other, the
-   edges of one are not. The sums of a group of roots are those of `localization`. The variance by chance is that of maps
-   drawn for each root by itself; maps that must all be used once vary less, so z is never too large for that.
+   edges of one are not. The sums of a group of roots are those of `localization`. The variance by chance is that of
+   maps drawn for each root by itself; maps that must all be used once vary less, so z is never too large for that.
 """
 
 from __future__ import annotations
@@ -27,11 +27,8 @@ PARTNERS = 8
 FEWEST_PARTNERS = 2
 """Of fewer a root has no variance."""
 MEASURES = ("peak", "mass")
-SUMS = ("area_sum", "area_squares") + tuple(
-    f"{measure}_{name}"
-    for measure in MEASURES
-    for name in ("sum", "squares", "area", "compared", "chance", "chance_variance")
-)
+_OF_MEASURE = ("sum", "squares", "area", "compared", "chance", "chance_variance")
+SUMS = ("shown", "area_sum", "area_squares", *(f"{measure}_{name}" for measure in MEASURES for name in _OF_MEASURE))
 """Columns of `localization`, in the order of the last axis of `Summed.sums`."""
 _ROOTS_AT_A_TIME = 64
 _FLOATS_AT_A_TIME = 16_000_000
@@ -139,19 +136,19 @@ def summed(maps: Sequence[NDArray[np.integer]], masks: Masks, grid: tuple[int, i
         last = min(first + step, count)
         of_part = masks.between(first, last)
         if len(of_part.root):
-            needed = [maps[place % count] for place in range(first, last + partners)]
-            shares = np.stack([counted(one, slots, slot_count, grid)[:, 1:] for one in needed])
+            needed = range(first, min(last + partners, first + count))
+            shares = np.stack([counted(maps[place % count], slots, slot_count, grid)[:, 1:] for place in needed])
             yield _summed(shares, of_part, first, partners)
 
 
 def _summed(shares: NDArray[np.float32], masks: Masks, first: int, partners: int) -> Summed:
-    """Of some roots: `shares` (roots + partners, cells, labels) begins with the map of the root `first`."""
+    """Of some roots: `shares` (maps, cells, labels) begins with the map of the root `first`, and each follows once."""
     begins = np.flatnonzero((np.diff(masks.root, prepend=-1) != 0) | (np.diff(masks.channel, prepend=-1) != 0))
     place = masks.root - first
     on = np.empty((len(MEASURES), 1 + partners, len(begins), shares.shape[2]))
     at_peak = masks.at_peak.astype(np.float64)[:, None]
     for partner in range(1 + partners):
-        of_cell = shares[place + partner, masks.cell].astype(np.float64)
+        of_cell = shares[(place + partner) % len(shares), masks.cell].astype(np.float64)
         on[0, partner] = np.add.reduceat(of_cell * at_peak, begins)
         on[1, partner] = np.add.reduceat(of_cell * masks.mass[:, None], begins)
     edges = np.add.reduceat(masks.at_peak.astype(np.int64), begins)
@@ -180,7 +177,7 @@ def over(parts: Sequence[Summed]) -> Summed:
 
 def sums_of(part: Summed) -> Floats:
     """(groups, labels, SUMS) what each root gives to the sums of `localization`."""
-    columns = [part.area, part.area**2]
+    columns = [(part.area > 0).astype(np.float64), part.area, part.area**2]
     for own, *others in part.on:
         columns += [own, own**2, own * part.area]
         if others:

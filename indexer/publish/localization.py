@@ -26,7 +26,7 @@ from evigraph.schema.sql import quoted
 from evigraph.schema.tables.base import columns_of
 from evigraph.schema.tables.base import order_of as file_order
 from evigraph.schema.tables.declared import ALL_CLASSES, ANY_OUTCOME
-from evigraph.schema.tables.evidence import ALL_CHANNELS, ALL_LAYERS
+from evigraph.schema.tables.evidence import ALL_CHANNELS, ALL_LAYERS, FEWEST_DECISIONS
 from evigraph.schema.tables.selects import OUTCOMES
 
 CELLS_AT_A_TIME = 8_000_000
@@ -63,11 +63,12 @@ def add_localization(connection: Connection, folder: RunFolder, run_id: int) -> 
     if made:
         connection.exec_driver_sql(
             f"INSERT INTO localization ({quoted(['run_id', *columns])}) SELECT {run_id}, {quoted(columns)} "
-            f"FROM ({_WITH_ALL_CLASSES}) WHERE label_id > 0 ORDER BY {file_order('localization')}"
+            f"FROM ({_WITH_ALL_CLASSES}) WHERE label_id > 0 AND {_KEPT} ORDER BY {file_order('localization')}"
         )
         connection.exec_driver_sql("DROP TABLE temp.localized")
 
 
+_KEPT = f"(channel = {ALL_CHANNELS} OR class_id = {ALL_CLASSES} OR decisions >= {FEWEST_DECISIONS})"
 _OTHERS = "role, outcome, layer_id, channel"
 _WITH_ALL_CLASSES = f"""
     FROM localized UNION ALL BY NAME
@@ -81,7 +82,7 @@ _WITH_ALL_CLASSES = f"""
 
 
 def _tables(folder: RunFolder) -> Iterator[pa.Table]:
-    """The rows of each class, and those of label 0, less run_id."""
+    """The rows of some classes at a time, and those of label 0, less run_id."""
     if not folder.files("context_mask"):
         return
     roots, shown = _roots(folder), _shown(folder)
@@ -90,7 +91,7 @@ def _tables(folder: RunFolder) -> Iterator[pa.Table]:
     grids = {layer.layer_id: (layer.height, layer.width) for layer in folder.description.layers}
     for part in _parts(folder, roots):
         wanted = roots.decision[part[0].start : part[-1].stop]
-        masks = _masks(folder, wanted)
+        masks, tables = _masks(folder, wanted), []
         for group in part:
             of_class = _those_of(roots, order_in(roots, group))
             labels = np.unique(np.concatenate([shown[image] for image in of_class.image.tolist()]))
@@ -99,7 +100,8 @@ def _tables(folder: RunFolder) -> Iterator[pa.Table]:
                 layer: list(summed(own, _of_class(columns, of_class), grids[layer], labels))
                 for layer, columns in masks.items()
             }
-            yield from _rows(of_class, labels, {layer: parts for layer, parts in layers.items() if parts})
+            tables += _rows(of_class, labels, {layer: parts for layer, parts in layers.items() if parts})
+        yield pa.concat_tables(tables)
 
 
 def order_in(roots: _Roots, group: slice) -> Ints:
@@ -177,7 +179,9 @@ def _masks(folder: RunFolder, wanted: Ints) -> dict[int, dict[str, NDArray[np.ge
         if folder.shard_file(shard, "context_mask").exists():
             table = folder.read(shard, "context_mask")
             tables.append(table.filter(pa.array(np.isin(table["decision_id"].to_numpy(), wanted))))
-    columns = {name: column.to_numpy() for name, column in zip(tables[0].column_names, pa.concat_tables(tables), strict=True)}
+    columns = {
+        name: column.to_numpy() for name, column in zip(tables[0].column_names, pa.concat_tables(tables), strict=True)
+    }
     order = np.lexsort((columns["channel"], columns["decision_id"], columns["layer_id"]))
     columns = {name: values[order] for name, values in columns.items()}
     layers, begins = np.unique(columns["layer_id"], return_index=True)

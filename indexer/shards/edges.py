@@ -144,7 +144,7 @@ def fold(edge: pa.Table, decomposition: pa.Table, class_of: NDArray[np.int32], s
 
 
 def _at_peaks(edge: pa.Table, offsets: NDArray[np.int32]) -> dict[str, pa.Array]:
-    """Labels at the peaks of each decomposition's edges, as lists; null where none has one, as in a run without maps."""
+    """Labels at the peaks of each decomposition's edges, as lists; null where none has one, as without maps."""
     names = ("peak_label_ids", "peak_mass_steps")
     if "context_peak_label_id" not in edge.column_names:  # a run folder of before it
         return dict(zip(names, (pa.nulls(len(offsets) - 1, pa.list_(pa.int32())),) * 2, strict=True))

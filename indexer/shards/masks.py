@@ -1,8 +1,8 @@
 """The masks of a shard's edges and the semantic maps of its images, of which `publish` makes `localization`.
 
 context_map.parquet      a row an image: its map as the network saw it, void where the image has none
-context_mask.parquet     a row a cell of an edge's mask; (decision, layer, channel) name the edge's source, and each edge
-                         has one row that is its peak
+context_mask.parquet     a row a cell of an edge's mask; (decision, layer, channel) name the edge's source, and one row
+                         of each edge is its peak
 
 They stay in the run folder: per edge they would be larger than all else that a database holds.
 """
@@ -36,8 +36,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
 }
-"""`labels` is the map row by row, uint8 or int32, deflated (zlib). `cell` counts the places of the layer's map row by row;
-`mass` is the part of the mask's activation in it."""
+"""`labels` is the map row by row, uint8 or int32, deflated (zlib). `cell` counts the places of the layer's map row by
+row; `mass` is the part of the mask's activation in it."""
 
 
 def unpacked(stored: bytes, height: int, width: int) -> NDArray[Any]:

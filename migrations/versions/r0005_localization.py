@@ -33,7 +33,7 @@ class _List(UserDefinedType[list[int]]):
 
 
 _LISTS = {"peak_label_ids": "INTEGER", "peak_mass_steps": "SMALLINT"}
-_IDS = ("run_id", "class_id", "role", "outcome", "layer_id", "label_id", "channel", "decisions", "edges")
+_IDS = ("run_id", "class_id", "role", "outcome", "layer_id", "label_id", "channel", "decisions", "edges", "shown")
 _KINDS = {"role": sa.String(), "outcome": sa.String(), "layer_id": sa.SmallInteger()}
 _SUMS = (
     "area_sum", "area_squares",

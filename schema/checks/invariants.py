@@ -106,7 +106,8 @@ INVARIANTS: tuple[Invariant, ...] = (
               FROM layer AS l WHERE l.run_id = r.run_id AND l.layer_id = r.layer_id AND r.channel < l.channels)
            OR class_id <> {ALL_CLASSES} AND NOT EXISTS (
               FROM class AS c WHERE c.run_id = r.run_id AND c.class_id = r.class_id)
-           OR decisions < 1 OR edges < decisions OR least(peak_chance_variance, mass_chance_variance) < 0
+           OR decisions < 1 OR edges < decisions OR shown NOT BETWEEN 1 AND decisions
+           OR least(peak_chance_variance, mass_chance_variance) < 0
            OR least(area_sum, peak_sum, mass_sum) < 0 OR greatest(area_sum, peak_sum, mass_sum) > edges + {_ROUNDING}
            OR peak_compared > peak_sum + {_ROUNDING} OR mass_compared > mass_sum + {_ROUNDING}
         UNION ALL

@@ -105,6 +105,8 @@ class Decomposition(Base):
     peak_mass_steps: Mapped[list[int] | None] = mapped_column(ValueList("SMALLINT"))
 
 
+FEWEST_DECISIONS = 3
+"""Of fewer there is no interval, as a spread of two says nothing: a channel has no row of so few of a class."""
 ALL_CHANNELS = -1
 """channel of a row of `localization` that holds all edges of a layer."""
 ALL_LAYERS = -1
@@ -116,11 +118,13 @@ class Localization(Base):
 
     Made by `publish` from the masks and maps of the run folder, of the roots whose image has a semantic map. class_id
     may be ALL_CLASSES; outcome is ANY_OUTCOME in rows of a channel, and may be so where channel is ALL_CHANNELS;
-    layer_id may be ALL_LAYERS there. decisions and edges count what there is of the row's group, on the label or not.
+    layer_id may be ALL_LAYERS there. decisions and edges count what there is of the row's group, on the label or
+    not, and shown the decisions whose image shows the label. Of fewer than FEWEST_DECISIONS a channel has no row of a
+    class.
 
     Each sum is over the decisions of the group, which are its independent units: x is the sum of a decision's edges of
-    what lies on the label, `peak` of the peak's cell, `mass` of the mask's activation; a is what it would be if evidence
-    lay anywhere alike, edges times area. *_squares is of x * x, *_area of x * a, area_squares of a * a.
+    what lies on the label, `peak` of the peak's cell, `mass` of the mask's activation; a is what it would be if
+    evidence lay anywhere alike, edges times area. *_squares is of x * x, *_area of x * a, area_squares of a * a.
     *_chance is the sum of the mean of x with the maps of other images of the class in place of the decision's own, and
     *_chance_variance that of its variance; *_compared is the sum of x of the decisions that they were made of: those of
     classes of enough images.
@@ -139,6 +143,7 @@ class Localization(Base):
     channel: Mapped[int]
     decisions: Mapped[int]
     edges: Mapped[int]
+    shown: Mapped[int]
     area_sum: Mapped[Decimal] = mapped_column(_SUM)
     area_squares: Mapped[Decimal] = mapped_column(_SUM)
     peak_sum: Mapped[Decimal] = mapped_column(_SUM)

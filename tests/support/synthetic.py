@@ -166,9 +166,7 @@ def _context_map(description: RunDescription, image_id: int, seed: int) -> list[
     return [{"image_id": image_id, "height": 32, "width": 32, "labels": labels}]
 
 
-def _masks(
-    description: RunDescription, edges: list[dict[str, Any]], labels: NDArray[np.uint8]
-) -> list[dict[str, Any]]:
+def _masks(description: RunDescription, edges: list[dict[str, Any]], labels: NDArray[np.uint8]) -> list[dict[str, Any]]:
     """A mask of two cells for each edge, 3/4 of its activation at the peak; edges get the label there."""
     rows = []
     for edge in edges:
