@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Double, Select, Subquery, and_, cast, func, literal, null, select
 
-from evigraph.graphapi.questions.localization import low_or_zero
 from evigraph.graphapi.questions.support import double_sum, of_outcome, ratio, total
 from evigraph.graphapi.store.paging import Listing, Order
 from evigraph.graphapi.store.sql import KEPT
@@ -109,7 +108,7 @@ def context_labels(role: str, order_by: str) -> Listing[ChannelContextRow]:
     table = ChannelContext
     key = (table.run_id, table.layer_id, table.channel, table.class_id, table.label_id)
     localized = order_by == BY_LOCALIZATION
-    low = func.coalesce(low_or_zero(), literal(0.0)) if localized else null()
+    low = func.coalesce(Localization.peak_low, literal(0.0)) if localized else null()
     rows = select(*key, table.edges, cast(table.iou_sum, Double).label("iou_sum"), low.label("low_or_zero"))
     rows = rows.where(table.role == role)
     if localized:
@@ -160,7 +159,7 @@ def context_labels_of_class(one_layer: bool, role: str, outcome: str | None, ord
         *(of.label_id, of.decisions, of.edges, of.iou_sum),
         every.c.edges.label("every_edge"),
         lift.label("lift_or_zero"),
-        (func.coalesce(low_or_zero(), literal(0.0)) if localized else null()).label("low_or_zero"),
+        (func.coalesce(Localization.peak_low, literal(0.0)) if localized else null()).label("low_or_zero"),
     ).join(every, and_(*(every.c[name] == of[name] for name in parent)))
     if by_lift:
         of_label = and_(*(base.c[name] == of[name] for name in ("run_id", "class_id", "label_id")))

@@ -25,17 +25,15 @@ from functools import cache
 from math import erfc, sqrt
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Double, and_, case, cast, func, literal, select
+from sqlalchemy import select
 
 from evigraph.graphapi.store.sql import Statement, Template, columns_of, hole
-from evigraph.schema.tables.evidence import ALL_CHANNELS, FEWEST_DECISIONS, Localization
+from evigraph.schema.interval import FEWEST, half_width
+from evigraph.schema.tables.evidence import ALL_CHANNELS, Localization
 from evigraph.schema.tables.rollups import ANY_OUTCOME
 
 FEWEST_EDGES = 10
 """Of a row of channelsLocalizing, where the client names no other number."""
-_T = (1.95996, 2.37227, 2.82250, 2.55585)
-"""The 97.5 % quantile of Student's t by powers of 1 / degrees of freedom (Abramowitz and Stegun 26.7.5): 4.17 for 2,
-where it is 4.30, and within 0.2 % from 4 on."""
 
 
 class LocalizationRow(NamedTuple):
@@ -106,10 +104,8 @@ def _measured(row: LocalizationRow, name: str) -> Measured:
     area, area_squares = float(row.area_sum), float(row.area_squares)
     lift = total / area if area else None
     low = high = z = None
-    if lift is not None and total and row.shown >= FEWEST_DECISIONS:
-        spread = squares - 2 * lift * product + lift**2 * area_squares
-        free = row.shown - 1
-        half = sqrt(max(spread, 0.0) * row.shown / free) / area * sum(t / free**n for n, t in enumerate(_T))
+    if lift is not None and total and row.shown >= FEWEST:
+        half = half_width(lift, squares, product, area, area_squares, row.shown)
         low, high = max(lift - half, 0.0), lift + half
     if variance > 0:
         z = (compared - chance) / sqrt(variance)
@@ -145,17 +141,6 @@ def _with_q(measured: list[Measured]) -> list[Measured]:
     q = false_discovery_rate(np.array([measured[place].p for place in tested], dtype=np.float64))
     of_place = dict(zip(tested, q.tolist(), strict=True))
     return [replace(one, q=of_place.get(place)) for place, one in enumerate(measured)]
-
-
-def low_or_zero() -> ColumnElement[float]:
-    """SQL for the lower end of the interval of a row's peak lift, as `Measured.low`; 0 where there is none."""
-    row = {name: cast(getattr(Localization, name), Double) for name in LocalizationRow._fields[7:]}
-    lift, free = row["peak_sum"] / row["area_sum"], row["shown"] - 1
-    spread = row["peak_squares"] - 2 * lift * row["peak_area"] + lift * lift * row["area_squares"]
-    error = func.sqrt(func.greatest(spread, 0.0) * row["shown"] / free) / row["area_sum"]
-    quantile = sum((literal(t) / func.pow(free, n) for n, t in enumerate(_T)), literal(0.0))
-    told = and_(Localization.shown >= FEWEST_DECISIONS, Localization.peak_sum > 0, Localization.area_sum > 0)
-    return case((told, func.greatest(lift - error * quantile, 0.0)), else_=literal(0.0))
 
 
 def localizing(

@@ -143,7 +143,10 @@ class Run(NodeInterface):
         wanted = ALL_CLASSES if class_id is None else class_id
         return await labels_of_class(info, self.run, wanted, layer, role, outcome, order_by, first, after)
 
-    @described("The channels of a layer that localize a context label, the surest first: by peak.low.")
+    @described(
+        "The channels of a layer whose evidence is of images that show a context label, by peak.low: those that "
+        "localize it most surely first. Of one class, channels with evidence in fewer than 3 such images are left out."
+    )
     async def channels_localizing(
         self,
         info: Info,

@@ -13,8 +13,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ FEWEST_PARTNERS = 2
 MEASURES = ("peak", "mass")
 _OF_MEASURE = ("sum", "squares", "area", "compared", "chance", "chance_variance")
 SUMS = ("shown", "area_sum", "area_squares", *(f"{measure}_{name}" for measure in MEASURES for name in _OF_MEASURE))
-"""Columns of `localization`, in the order of the last axis of `Summed.sums`."""
+"""Columns of `localization`, in the order of those of `terms`."""
 _ROOTS_AT_A_TIME = 64
 _FLOATS_AT_A_TIME = 16_000_000
 """Of counted maps, about so many are held at a time, 64 MB; but as many maps as a root needs."""
@@ -78,6 +79,7 @@ class Summed:
     on: Floats
 
 
+@cache
 def nearest(cells: int, pixels: int) -> Ints:
     """The cell of each pixel, as torch's nearest interpolation of a grid of cells to that many pixels has it."""
     scale = np.float32(cells) / np.float32(pixels)
@@ -156,50 +158,48 @@ def _summed(shares: NDArray[np.float32], masks: Masks, first: int, partners: int
     return Summed(masks.root[begins], masks.channel[begins], edges, area, on)
 
 
-def over(parts: Sequence[Summed]) -> Summed:
-    """The sums of each root over all channels, and over the layers that the parts are of."""
-    root = np.concatenate([part.root for part in parts])
-    order = np.argsort(root, kind="stable")
-    root = root[order]
-    begins = np.flatnonzero(np.diff(root, prepend=-1))
-
-    def total(values: NDArray[np.generic], axis: int) -> NDArray[np.generic]:
-        return np.add.reduceat(values.take(order, axis), begins, axis)
-
+def joined(parts: Sequence[Summed]) -> Summed:
+    """All groups of some parts."""
     return Summed(
-        root[begins],
-        np.full(len(begins), -1),
-        total(np.concatenate([part.edges for part in parts]), 0),
-        total(np.concatenate([part.area for part in parts]), 0),
-        total(np.concatenate([part.on for part in parts], 2), 2),
+        np.concatenate([part.root for part in parts]),
+        np.concatenate([part.channel for part in parts]),
+        np.concatenate([part.edges for part in parts]),
+        np.concatenate([part.area for part in parts]),
+        np.concatenate([part.on for part in parts], 2),
     )
 
 
-def sums_of(part: Summed) -> Floats:
-    """(groups, labels, SUMS) what each root gives to the sums of `localization`."""
-    columns = [(part.area > 0).astype(np.float64), part.area, part.area**2]
-    for own, *others in part.on:
-        columns += [own, own**2, own * part.area]
-        if others:
-            columns += [own, np.mean(others, 0), np.var(others, 0, ddof=1) * (1 + 1 / len(others))]
-        else:
-            columns += [np.zeros_like(own)] * 3
-    return np.stack(columns, -1)
+def over(parts: Sequence[Summed]) -> Summed:
+    """The sums of each root over all channels, and over the layers that the parts are of; channel is -1."""
+    every = joined(parts)
+    order = np.argsort(every.root, kind="stable")
+    root = every.root[order]
+    begins = np.flatnonzero(np.diff(root, prepend=-1))
+    return Summed(
+        root[begins],
+        np.full(len(begins), -1),
+        np.add.reduceat(every.edges[order], begins),
+        np.add.reduceat(every.area[order], begins),
+        np.add.reduceat(every.on[:, :, order], begins, axis=2),
+    )
 
 
-def grouped(part: Summed, key: Mapping[str, Ints]) -> tuple[dict[str, Ints], Floats]:
-    """Sums over the roots of each value of a key.
-
-    Args:
-        part: a row a root and channel.
-        key: columns (groups,) to group by.
+def terms(part: Summed) -> tuple[Ints, Ints, Floats]:
+    """What each group gives to the sums of `localization`.
 
     Returns:
-        The values of the key, with decisions and edges, (values,) each; and (values, labels, SUMS).
+        (terms,) the group and the label of each, where there is anything to add; and (terms, SUMS), in steps of 2**-30,
+        so that sums of them are the same in any order.
     """
-    order = np.lexsort(list(key.values())[::-1])
-    columns = {name: values[order] for name, values in key.items()}
-    changes = np.any([np.diff(values, prepend=-1) != 0 for values in columns.values()], axis=0)
-    begins = np.flatnonzero(changes)
-    counts = {"decisions": np.diff(begins, append=len(order)), "edges": np.add.reduceat(part.edges[order], begins)}
-    return {n: v[begins] for n, v in columns.items()} | counts, np.add.reduceat(sums_of(part)[order], begins)
+    group, label = np.nonzero((part.area > 0) | (part.on > 0).any(axis=(0, 1)))
+    area, on = part.area[group, label], part.on[:, :, group, label]
+    columns = [(area > 0).astype(np.float64), area, area**2]
+    for own, *others in on:
+        columns += [own, own**2, own * area]
+        if others:
+            mean = sum(others) / len(others)
+            spread = sum((other - mean) ** 2 for other in others) / (len(others) - 1)
+            columns += [own, mean, spread * (1 + 1 / len(others))]
+        else:
+            columns += [np.zeros_like(own)] * 3
+    return group, label, np.rint(np.stack(columns, 1) * 2.0**30) / 2.0**30

@@ -10,27 +10,32 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from evigraph.indexer.publish.chance import SUMS, Floats, Ints, Masks, Summed, grouped, order_of, over, summed
+from evigraph.indexer.publish.chance import SUMS, Floats, Ints, Masks, Summed, joined, order_of, over, summed, terms
 from evigraph.indexer.shards.folder import RunFolder
 from evigraph.indexer.shards.masks import unpacked
 from evigraph.schema.ids import ROLES
-from evigraph.schema.sql import quoted
+from evigraph.schema.interval import FEWEST, low_sql
+from evigraph.schema.sql import literal, quoted
 from evigraph.schema.tables.base import columns_of
 from evigraph.schema.tables.base import order_of as file_order
 from evigraph.schema.tables.declared import ALL_CLASSES, ANY_OUTCOME
-from evigraph.schema.tables.evidence import ALL_CHANNELS, ALL_LAYERS, FEWEST_DECISIONS
+from evigraph.schema.tables.evidence import ALL_CHANNELS, ALL_LAYERS
 from evigraph.schema.tables.selects import OUTCOMES
 
 CELLS_AT_A_TIME = 8_000_000
-"""Cells of masks held at a time, some 300 MB; but those of a class at least."""
+"""Cells of masks held at a time, some 500 MB; but those of a class at least."""
+_KEY = ("class_id", "role", "outcome", "layer_id", "channel", "label_id", "edges")
+_Terms = tuple[Ints, Floats]
+"""(terms, _KEY), role and outcome by their places in ROLES and OUTCOMES, and (terms, SUMS)."""
 
 
 @dataclass(frozen=True)
@@ -51,38 +56,48 @@ class _Roots:
 
 def add_localization(connection: Connection, folder: RunFolder, run_id: int) -> None:
     """Insert the rows of a run; none where its folder has no masks, as one of before them."""
-    duck = connection.connection.driver_connection
-    columns = [name for name in columns_of("localization") if name != "run_id"]
+    duck: Any = connection.connection.driver_connection
+    execute = connection.exec_driver_sql
     made = False
     for table in _tables(folder):
-        duck.register("localized_part", table)  # type: ignore[union-attr]
-        into = "INSERT INTO localized" if made else "CREATE OR REPLACE TEMP TABLE localized AS"
-        connection.exec_driver_sql(f"{into} SELECT {quoted(columns)} FROM localized_part")
-        duck.unregister("localized_part")  # type: ignore[union-attr]
+        duck.register("terms", table)
+        execute(f"{'INSERT INTO localized' if made else 'CREATE OR REPLACE TEMP TABLE localized AS'} {_OF_TERMS}")
+        duck.unregister("terms")
         made = True
     if made:
-        connection.exec_driver_sql(
-            f"INSERT INTO localization ({quoted(['run_id', *columns])}) SELECT {run_id}, {quoted(columns)} "
-            f"FROM ({_WITH_ALL_CLASSES}) WHERE label_id > 0 AND {_KEPT} ORDER BY {file_order('localization')}"
+        columns = quoted(name for name in columns_of("localization") if name != "run_id")
+        execute(
+            f"INSERT INTO localization (run_id, {columns}) SELECT {run_id}, {columns} "
+            f"FROM ({_WITH_ALL_CLASSES}) ORDER BY {file_order('localization')}"
         )
-        connection.exec_driver_sql("DROP TABLE temp.localized")
+        execute("DROP TABLE temp.localized")
 
 
-_KEPT = f"(channel = {ALL_CHANNELS} OR class_id = {ALL_CLASSES} OR decisions >= {FEWEST_DECISIONS})"
-_OTHERS = "role, outcome, layer_id, channel"
-_WITH_ALL_CLASSES = f"""
-    FROM localized UNION ALL BY NAME
-    SELECT {ALL_CLASSES} AS class_id, {_OTHERS}, label_id, decisions, edges, {quoted(SUMS)}
-    FROM (SELECT {_OTHERS}, label_id, {", ".join(f'sum("{name}") AS "{name}"' for name in SUMS)}
-          FROM localized GROUP BY ALL)
-    JOIN (SELECT {_OTHERS}, sum(decisions) AS decisions, sum(edges) AS edges
-          FROM localized WHERE label_id = 0 GROUP BY ALL) USING ({_OTHERS})
+_SUMMED = ", ".join(f'sum("{name}") AS "{name}"' for name in SUMS)
+_COUNTS = "count(*) AS decisions, sum(edges) AS edges"
+_ROLE = f"{literal(list(ROLES))}[role + 1] AS role"
+_OF_TERMS = f"""
+    SELECT class_id, {_ROLE}, '{ANY_OUTCOME}' AS outcome, layer_id, channel, label_id, {_COUNTS}, {_SUMMED}
+    FROM terms GROUP BY ALL
+    UNION ALL
+    SELECT class_id, {_ROLE}, {literal(list(OUTCOMES))}[outcome + 1], layer_id, channel, label_id, {_COUNTS}, {_SUMMED}
+    FROM terms WHERE channel = {ALL_CHANNELS} GROUP BY ALL
 """
-"""Rows of label 0, which every group has, tell how many decisions and edges there are without the label too."""
+"""The rows of some classes. A group's decisions and edges are those of its label 0, which each decision has once."""
+_GROUP = "class_id, role, outcome, layer_id, channel"
+_WITH_ALL_CLASSES = f"""
+    WITH every AS (
+        FROM localized UNION ALL
+        SELECT {ALL_CLASSES}, role, outcome, layer_id, channel, label_id, sum(decisions), sum(edges), {_SUMMED}
+        FROM localized GROUP BY ALL)
+    SELECT l.* EXCLUDE (decisions, edges), g.decisions, g.edges, {low_sql("peak")} AS peak_low
+    FROM every AS l JOIN (SELECT {_GROUP}, decisions, edges FROM every WHERE label_id = 0) AS g USING ({_GROUP})
+    WHERE l.label_id > 0 AND l.shown >= CASE WHEN channel >= 0 AND class_id >= 0 THEN {FEWEST} ELSE 1 END
+"""
 
 
 def _tables(folder: RunFolder) -> Iterator[pa.Table]:
-    """The rows of some classes at a time, and those of label 0, less run_id."""
+    """What each decision gives to the rows, of some classes at a time."""
     if not folder.files("context_mask"):
         return
     roots, shown = _roots(folder), _shown(folder)
@@ -91,7 +106,8 @@ def _tables(folder: RunFolder) -> Iterator[pa.Table]:
     grids = {layer.layer_id: (layer.height, layer.width) for layer in folder.description.layers}
     for part in _parts(folder, roots):
         wanted = roots.decision[part[0].start : part[-1].stop]
-        masks, tables = _masks(folder, wanted), []
+        masks = _masks(folder, wanted)
+        parts: list[_Terms] = []
         for group in part:
             of_class = _those_of(roots, order_in(roots, group))
             labels = np.unique(np.concatenate([shown[image] for image in of_class.image.tolist()]))
@@ -100,15 +116,16 @@ def _tables(folder: RunFolder) -> Iterator[pa.Table]:
                 layer: list(summed(own, _of_class(columns, of_class), grids[layer], labels))
                 for layer, columns in masks.items()
             }
-            tables += _rows(of_class, labels, {layer: parts for layer, parts in layers.items() if parts})
-        yield pa.concat_tables(tables)
+            parts += _rows(of_class, labels, {layer: found for layer, found in layers.items() if found})
+        yield _table(parts)
 
 
 def order_in(roots: _Roots, group: slice) -> Ints:
     """The rows of a class's roots in the order in which they are partners: by chance, the same for every publish."""
     count = group.stop - group.start
     seed = (int(roots.role[group.start]), int(roots.class_id[group.start]))
-    return group.start + order_of(count, seed)
+    order: Ints = group.start + order_of(count, seed)
+    return order
 
 
 def _those_of(roots: _Roots, rows: NDArray[np.generic]) -> _Roots:
@@ -172,7 +189,7 @@ def _parts(folder: RunFolder, roots: _Roots) -> list[list[slice]]:
     return parts
 
 
-def _masks(folder: RunFolder, wanted: Ints) -> dict[int, dict[str, NDArray[np.generic]]]:
+def _masks(folder: RunFolder, wanted: Ints) -> dict[int, dict[str, NDArray[Any]]]:
     """The cells of the masks of some decisions, by layer."""
     tables = []
     for shard in range(folder.shard_count):
@@ -183,7 +200,8 @@ def _masks(folder: RunFolder, wanted: Ints) -> dict[int, dict[str, NDArray[np.ge
         name: column.to_numpy() for name, column in zip(tables[0].column_names, pa.concat_tables(tables), strict=True)
     }
     order = np.lexsort((columns["channel"], columns["decision_id"], columns["layer_id"]))
-    columns = {name: values[order] for name, values in columns.items()}
+    kinds = {"at_peak": np.bool_, "mass": np.float64}
+    columns = {name: values[order].astype(kinds.get(name, np.int64)) for name, values in columns.items()}
     layers, begins = np.unique(columns["layer_id"], return_index=True)
     ends = [*begins[1:].tolist(), len(order)]
     return {
@@ -192,61 +210,40 @@ def _masks(folder: RunFolder, wanted: Ints) -> dict[int, dict[str, NDArray[np.ge
     }
 
 
-def _of_class(columns: Mapping[str, NDArray[np.generic]], roots: _Roots) -> Masks:
+def _of_class(columns: Mapping[str, NDArray[Any]], roots: _Roots) -> Masks:
     """The masks of one class's roots, by the places of the roots."""
     decision = columns["decision_id"]
-    first, last = (np.searchsorted(decision, roots.decision, side) for side in ("left", "right"))  # type: ignore[call-overload]
+    first, last = (np.searchsorted(decision, roots.decision, side) for side in ("left", "right"))
     rows = np.concatenate([np.arange(*ends) for ends in zip(first, last, strict=True)]).astype(np.int64)
     return Masks(
         np.repeat(np.arange(len(first)), last - first),
-        columns["channel"][rows].astype(np.int64),
-        columns["cell"][rows].astype(np.int64),
-        columns["at_peak"][rows].astype(np.bool_),
-        columns["mass"][rows].astype(np.float64),
+        *(columns[name][rows] for name in ("channel", "cell", "at_peak", "mass")),
     )
 
 
-def _rows(roots: _Roots, labels: Ints, layers: Mapping[int, list[Summed]]) -> Iterator[pa.Table]:
-    """The rows of one class: of each channel, of each layer and of all layers, the latter two by outcome too."""
-    class_id, role = int(roots.class_id[0]), ROLES[int(roots.role[0])]
-
-    def rows(part: Summed, layer: int, of: str) -> pa.Table:
-        by = {"channel": part.channel} if of == "channel" else {"outcome": roots.outcome[part.root]}
-        by = {"any": np.zeros_like(part.root)} if of == "any" else by
-        values, sums = grouped(part, by)
-        of_row, of_label = np.nonzero(np.concatenate([np.ones((len(sums), 1)), sums[:, :, 0] > 0], 1))
-        sums = np.concatenate([np.zeros_like(sums[:, :1]), sums], 1)[of_row, of_label]
-        count = len(of_row)
-        outcome = np.array(OUTCOMES)[values["outcome"][of_row]] if "outcome" in values else [ANY_OUTCOME] * count
-        return pa.table(
-            {
-                "class_id": np.full(count, class_id),
-                "role": [role] * count,
-                "outcome": outcome,
-                "layer_id": np.full(count, layer),
-                "channel": values["channel"][of_row] if "channel" in values else np.full(count, ALL_CHANNELS),
-                "label_id": np.concatenate([[0], labels])[of_label],
-                "decisions": values["decisions"][of_row],
-                "edges": values["edges"][of_row],
-                **dict(zip(SUMS, _rounded(sums).T, strict=True)),
-            }
-        )
-
+def _rows(roots: _Roots, labels: Ints, layers: Mapping[int, list[Summed]]) -> Iterator[_Terms]:
+    """What the decisions of one class give to the rows of channels, of layers, and of all layers."""
+    if not layers:
+        return
     for layer, parts in layers.items():
-        # A channel's groups of several parts are of different roots.
-        joined = Summed(
-            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("root", "channel", "edges", "area")),
-            np.concatenate([part.on for part in parts], 2),
-        )
-        yield rows(joined, layer, "channel")
-        whole = over(parts)
-        yield from (rows(whole, layer, of) for of in ("any", "outcome"))
-    if layers:
-        whole = over([part for parts in layers.values() for part in parts])
-        yield from (rows(whole, ALL_LAYERS, of) for of in ("any", "outcome"))
+        yield _terms(roots, labels, joined(parts), layer)
+        yield _terms(roots, labels, over(parts), layer)
+    yield _terms(roots, labels, over([part for parts in layers.values() for part in parts]), ALL_LAYERS)
 
 
-def _rounded(sums: Floats) -> Floats:
-    """To the places of the columns, so that sums over classes are those of what is stored."""
-    rounded: Floats = np.round(sums, 4)
-    return rounded
+def _terms(roots: _Roots, labels: Ints, part: Summed, layer: int) -> _Terms:
+    """The terms of a part by what they are of, and one of label 0 for each group."""
+    group, label, sums = terms(part)
+    every = len(part.root)
+    group = np.concatenate([np.arange(every), group])
+    root = part.root[group]
+    key = np.empty((len(group), len(_KEY)), dtype=np.int64)
+    key[:, 0], key[:, 1], key[:, 2] = roots.class_id[0], roots.role[0], roots.outcome[root]
+    key[:, 3], key[:, 4], key[:every, 5] = layer, part.channel[group], 0
+    key[every:, 5], key[:, 6] = labels[label], part.edges[group]
+    return key, np.concatenate([np.zeros((every, len(SUMS))), sums])
+
+
+def _table(parts: Sequence[_Terms]) -> pa.Table:
+    key, sums = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return pa.table(dict(zip(_KEY, key.T, strict=True)) | dict(zip(SUMS, sums.T, strict=True)))

@@ -13,7 +13,6 @@ Revises: 0004
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.types import UserDefinedType
 
 from evigraph.migrations.versions.r0002_decompositions import EDGE
 from evigraph.migrations.versions.r0003_controls_of_verification import _FAST_RANKS, _RANKS
@@ -22,14 +21,6 @@ revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
-
-
-class _List(UserDefinedType[list[int]]):
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-
-    def get_col_spec(self, **_: object) -> str:
-        return f"{self.kind}[]"
 
 
 _LISTS = {"peak_label_ids": "INTEGER", "peak_mass_steps": "SMALLINT"}
@@ -52,11 +43,12 @@ _AFTER = _BEFORE.replace(
 
 def upgrade() -> None:
     for name, kind in _LISTS.items():
-        op.add_column("decomposition", sa.Column(name, _List(kind), nullable=True))
+        op.execute(f"ALTER TABLE decomposition ADD COLUMN {name} {kind}[]")
     op.execute(f"CREATE OR REPLACE VIEW edge AS {_AFTER}")
     op.create_table(
         "localization",
         *(sa.Column(name, _KINDS.get(name, sa.Integer()), nullable=False) for name in _IDS),
+        sa.Column("peak_low", sa.REAL(), nullable=True),
         *(sa.Column(name, sa.Numeric(18, 4), nullable=False) for name in _SUMS),
     )
 

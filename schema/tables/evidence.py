@@ -105,8 +105,6 @@ class Decomposition(Base):
     peak_mass_steps: Mapped[list[int] | None] = mapped_column(ValueList("SMALLINT"))
 
 
-FEWEST_DECISIONS = 3
-"""Of fewer there is no interval, as a spread of two says nothing: a channel has no row of so few of a class."""
 ALL_CHANNELS = -1
 """channel of a row of `localization` that holds all edges of a layer."""
 ALL_LAYERS = -1
@@ -119,8 +117,8 @@ class Localization(Base):
     Made by `publish` from the masks and maps of the run folder, of the roots whose image has a semantic map. class_id
     may be ALL_CLASSES; outcome is ANY_OUTCOME in rows of a channel, and may be so where channel is ALL_CHANNELS;
     layer_id may be ALL_LAYERS there. decisions and edges count what there is of the row's group, on the label or
-    not, and shown the decisions whose image shows the label. Of fewer than FEWEST_DECISIONS a channel has no row of a
-    class.
+    not, and shown the decisions whose image shows the label. Where these are too few for an interval
+    (`schema.interval`) a channel has no row of a class. peak_low is the interval's lower end of the lift under peaks.
 
     Each sum is over the decisions of the group, which are its independent units: x is the sum of a decision's edges of
     what lies on the label, `peak` of the peak's cell, `mass` of the mask's activation; a is what it would be if
@@ -144,6 +142,7 @@ class Localization(Base):
     decisions: Mapped[int]
     edges: Mapped[int]
     shown: Mapped[int]
+    peak_low: Mapped[float | None]
     area_sum: Mapped[Decimal] = mapped_column(_SUM)
     area_squares: Mapped[Decimal] = mapped_column(_SUM)
     peak_sum: Mapped[Decimal] = mapped_column(_SUM)

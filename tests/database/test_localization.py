@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from scipy import stats
 
 from evigraph.indexer.evidence.context import ContextMaps
 from evigraph.indexer.publish import localization
@@ -108,9 +110,7 @@ def _expected(run: Path) -> dict[Key, dict[str, float]]:
 
 
 def test_sums_are_the_plain_ones(made: Path) -> None:
-    expected = {
-        key: row for key, row in _expected(made / "run").items() if -1 in (key[0], key[5]) or row["decisions"] >= 3
-    }
+    expected = {key: row for key, row in _expected(made / "run").items() if -1 in (key[0], key[5]) or row["shown"] >= 3}
     with duckdb.connect(str(resolve(made / "evidence.duckdb")), read_only=True) as connection:
         result = connection.execute("FROM localization")
         names = [column[0] for column in result.description]
@@ -121,8 +121,20 @@ def test_sums_are_the_plain_ones(made: Path) -> None:
     assert len(stored) == len(rows)
     for key, row in stored.items():
         for name in names:
-            if name not in ("run_id", *keys):
+            if name not in ("run_id", "peak_low", *keys):
                 assert float(row[name]) == pytest.approx(expected[key].get(name, 0.0), abs=3e-4), (key, name)
+        assert row["peak_low"] == _low(expected[key]), key
+
+
+def _low(row: dict[str, float]) -> Any:
+    """The lower end of the interval, by scipy's quantile; to 3 % below 5 images, where the stored one is approximate."""
+    count = row["shown"]
+    if count < 3 or not row["peak_sum"]:
+        return None
+    lift = row["peak_sum"] / row["area_sum"]
+    spread = row["peak_squares"] - 2 * lift * row["peak_area"] + lift**2 * row["area_squares"]
+    half = stats.t.ppf(0.975, count - 1) * math.sqrt(max(spread, 0) * count / (count - 1)) / row["area_sum"]
+    return pytest.approx(max(lift - half, 0.0), abs=0.002 * half + 1e-3 if count >= 5 else 0.04 * half + 1e-3)
 
 
 def test_classes_at_a_time_change_nothing(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
