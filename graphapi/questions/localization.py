@@ -9,7 +9,8 @@ the area of the label in the decision's image times its edges.
 2. The interval is that of a ratio of means over the n decisions whose image shows the label, the independent units:
    its variance is the sum of (x - lift * a) ** 2 over the square of the sum of a, times n / (n - 1); the half width
    that of Student's t.
-3. The chance rate is what would lie on the label with the maps of other images of the class (`publish.chance`).
+3. The chance rate is what would lie on the label with the maps of other images of the class, if these had as much of
+   it by area as the own one (`publish.chance`).
    z = (sum of x - sum by chance) / the root of the variance by chance; p is two-sided, of the normal distribution, and
    q the false discovery rate over the listing (Benjamini and Hochberg).
 
@@ -110,7 +111,7 @@ def _measured(row: LocalizationRow, name: str) -> Measured:
     if variance > 0:
         z = (compared - chance) / sqrt(variance)
     # What is compared may be of some of the classes; the rate by chance is then by the same part.
-    by_chance = compared / chance if chance else None
+    by_chance = compared / chance if chance > 0 else None
     return Measured(
         images=row.shown,
         rate=total / row.edges,

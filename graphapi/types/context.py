@@ -75,7 +75,8 @@ class Localization:
     )
     high: float | None
     chance_rate: float | None = strawberry.field(
-        description="The rate with the semantic maps of other images of the same class; null where no class has 3."
+        description="The rate with the semantic maps of other images of the same class, if these had as much of the "
+        "label by area; null where no class has 3 images."
     )
     chance_lift: float | None = strawberry.field(description="rate / chanceRate.")
     z: float | None = strawberry.field(description="Standard deviations above chance, with maps permuted so.")

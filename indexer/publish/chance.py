@@ -5,7 +5,9 @@
    of its mask's cells weighted by the activation in them.
 2. The roots of a class are put in an order by chance, always the same one. Each root's masks are laid over its own map
    and over those of the next PARTNERS roots in that order, in a circle: over maps of images that the network takes for
-   the same, so that what they show at the same place, such as sky above, is part of the chance.
+   the same, so that what they show at the same place, such as sky above, is part of the chance. What another map has
+   more of a label, by area, is taken off: so it is not asked whether a label is large where there is such evidence, and
+   images in which it is large or small do not blur the answer.
 3. A root's edges into a channel, into a layer and into all layers are summed: roots are independent of each other, the
    edges of one are not. The sums of a group of roots are those of `localization`. The variance by chance is that of
    maps drawn for each root by itself; maps that must all be used once vary less, so z is never too large for that.
@@ -69,7 +71,8 @@ class Summed:
         channel: (groups,)
         edges: (groups,) how many edges.
         area: (groups, labels) what would lie on each label if evidence lay anywhere alike.
-        on: (measures, 1 + partners, groups, labels) what lies on it, of the own map and of those of others.
+        on: (measures, 1 + partners, groups, labels) what lies on it, of the own map and of those of others, less what
+            these have more of it by area.
     """
 
     root: Ints
@@ -148,13 +151,16 @@ def _summed(shares: NDArray[np.float32], masks: Masks, first: int, partners: int
     begins = np.flatnonzero((np.diff(masks.root, prepend=-1) != 0) | (np.diff(masks.channel, prepend=-1) != 0))
     place = masks.root - first
     on = np.empty((len(MEASURES), 1 + partners, len(begins), shares.shape[2]))
+    edges = np.add.reduceat(masks.at_peak.astype(np.int64), begins)
+    areas = shares.mean(1, dtype=np.float64)
+    area = areas[place[begins]] * edges[:, None]
     at_peak = masks.at_peak.astype(np.float64)[:, None]
     for partner in range(1 + partners):
-        of_cell = shares[(place + partner) % len(shares), masks.cell].astype(np.float64)
+        other = (place + partner) % len(shares)
+        of_cell = shares[other, masks.cell].astype(np.float64)
         on[0, partner] = np.add.reduceat(of_cell * at_peak, begins)
         on[1, partner] = np.add.reduceat(of_cell * masks.mass[:, None], begins)
-    edges = np.add.reduceat(masks.at_peak.astype(np.int64), begins)
-    area = shares.mean(1, dtype=np.float64)[place[begins]] * edges[:, None]
+        on[:, partner] += area - areas[other[begins]] * edges[:, None]
     return Summed(masks.root[begins], masks.channel[begins], edges, area, on)
 
 
@@ -191,7 +197,7 @@ def terms(part: Summed) -> tuple[Ints, Ints, Floats]:
         (terms,) the group and the label of each, where there is anything to add; and (terms, SUMS), in steps of 2**-30,
         so that sums of them are the same in any order.
     """
-    group, label = np.nonzero((part.area > 0) | (part.on > 0).any(axis=(0, 1)))
+    group, label = np.nonzero((part.area > 0) | (part.on != 0).any(axis=(0, 1)))
     area, on = part.area[group, label], part.on[:, :, group, label]
     columns = [(area > 0).astype(np.float64), area, area**2]
     for own, *others in on:

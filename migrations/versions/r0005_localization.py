@@ -11,6 +11,8 @@ Revision ID: 0005
 Revises: 0004
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -25,7 +27,11 @@ depends_on = None
 
 _LISTS = {"peak_label_ids": "INTEGER", "peak_mass_steps": "SMALLINT"}
 _IDS = ("run_id", "class_id", "role", "outcome", "layer_id", "label_id", "channel", "decisions", "edges", "shown")
-_KINDS = {"role": sa.String(), "outcome": sa.String(), "layer_id": sa.SmallInteger()}
+_KINDS: dict[str, sa.types.TypeEngine[Any]] = {
+    "role": sa.String(),
+    "outcome": sa.String(),
+    "layer_id": sa.SmallInteger(),
+}
 _SUMS = (
     "area_sum", "area_squares",
     "peak_sum", "peak_squares", "peak_area", "peak_compared", "peak_chance", "peak_chance_variance",

@@ -123,9 +123,9 @@ class Localization(Base):
     Each sum is over the decisions of the group, which are its independent units: x is the sum of a decision's edges of
     what lies on the label, `peak` of the peak's cell, `mass` of the mask's activation; a is what it would be if
     evidence lay anywhere alike, edges times area. *_squares is of x * x, *_area of x * a, area_squares of a * a.
-    *_chance is the sum of the mean of x with the maps of other images of the class in place of the decision's own, and
-    *_chance_variance that of its variance; *_compared is the sum of x of the decisions that they were made of: those of
-    classes of enough images.
+    *_chance is the sum of the mean of x with the maps of other images of the class in place of the decision's own, less
+    what these have more of the label by area, and *_chance_variance that of its variance; *_compared is the sum of x of
+    the decisions that they were made of: those of classes of enough images.
     """
 
     __tablename__ = "localization"

@@ -90,6 +90,8 @@ def _expected(run: Path) -> dict[Key, dict[str, float]]:
                         for one_layer in {mask["layer_id"] for mask in group}:
                             on = _on(maps[image_id], one_layer, [m for m in group if m["layer_id"] == one_layer], label)
                             each[one] = [each[one][0] + on[0], each[one][1] + on[1]]
+                        more = edges * int((maps[image_id] == label).sum()) / own_map.size - area
+                        each[one] = [each[one][0] - more, each[one][1] - more]
                     for of_class in (class_id, -1):
                         row = sums[of_class, role, of, layer, label, channel]
                         row["edges"] += edges
@@ -127,14 +129,14 @@ def test_sums_are_the_plain_ones(made: Path) -> None:
 
 
 def _low(row: dict[str, float]) -> Any:
-    """The lower end of the interval, by scipy's quantile; to 3 % below 5 images, where the stored one is approximate."""
+    """The lower end of the interval by scipy's quantile, which the stored one has to 0.3 %, or 4 % of few images."""
     count = row["shown"]
     if count < 3 or not row["peak_sum"]:
         return None
     lift = row["peak_sum"] / row["area_sum"]
     spread = row["peak_squares"] - 2 * lift * row["peak_area"] + lift**2 * row["area_squares"]
     half = stats.t.ppf(0.975, count - 1) * math.sqrt(max(spread, 0) * count / (count - 1)) / row["area_sum"]
-    return pytest.approx(max(lift - half, 0.0), abs=0.002 * half + 1e-3 if count >= 5 else 0.04 * half + 1e-3)
+    return pytest.approx(max(lift - half, 0.0), abs=0.003 * half + 1e-3 if count >= 5 else 0.04 * half + 1e-3)
 
 
 def test_classes_at_a_time_change_nothing(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
