@@ -43,7 +43,7 @@ _EDGES_PER_IMAGE = EDGES / scale_data.IMAGES
 P50_MS_AT_MOST = (
     {"channelSupport": 6.0, "contextLabels": 6.0, "evidence": 60.0, "evidenceGraph": 60.0}
     | dict.fromkeys(("confusions", "supporters", "supports", "peaks"), 15.0)
-    | dict.fromkeys(("contextLift", "classContext", "profiles", "degrees"), 15.0)
+    | dict.fromkeys(("contextLift", "labelsByPeak", "channelsLocalizing", "classContext", "profiles", "degrees"), 15.0)
     | dict.fromkeys(("contrast", "contrastOfAll"), 150.0)
 )
 P95_MS_AT_MOST = {"channelSupport": 15.0}

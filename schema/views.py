@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import REAL, Integer, SmallInteger, column, table
 
-from evigraph.schema.encoding import IOU_STEPS, NO_LABEL, coarse, fine
+from evigraph.schema.encoding import IOU_STEPS, MASS_STEPS, NO_LABEL, coarse, fine
 
 # As good as always there are 3 edges. To make a list for each decomposition took as long as all the rest.
 _RANKS = "CASE len(evidence) WHEN 3 THEN [0::BIGINT, 1, 2] ELSE range(len(evidence)) END"
@@ -34,7 +34,9 @@ def edges_from(unfolded: str) -> str:
            {coarse("e.activation_log")} AS activation,
            {fine("(importance_log + e.share_log)")}::REAL AS importance,
            nullif(e.context_label_id, {NO_LABEL}) AS context_label_id,
-           (nullif(e.context_iou_steps, 0) / {IOU_STEPS}.0)::REAL AS context_iou
+           (nullif(e.context_iou_steps, 0) / {IOU_STEPS}.0)::REAL AS context_iou,
+           nullif(peak_label_ids["rank" + 1], {NO_LABEL}) AS context_peak_label_id,
+           (nullif(peak_mass_steps["rank" + 1], 0) / {MASS_STEPS}.0)::REAL AS context_peak_mass
     FROM {unfolded}
 """
 
@@ -70,5 +72,7 @@ edge = table(
     column("importance", REAL),
     column("context_label_id", Integer),
     column("context_iou", REAL),
+    column("context_peak_label_id", Integer),
+    column("context_peak_mass", REAL),
 )
 """The view `edge` for SQLAlchemy."""

@@ -221,7 +221,18 @@ def test_every_command_shows_an_example() -> None:
         commands |= {f"{group} {name}": command for name, command in commands[group].commands.items()}
     assert set(commands) == {
         *("demo", "index", "publish", "migrate", "rollback", "serve", "query", "check", "schema"),
-        *("runs", "runs list", "runs delete", "export", "export edges", "export graph", "export panel", "export pyramid", "export profile", "runs default"),
+        *(
+            "runs",
+            "runs list",
+            "runs delete",
+            "export",
+            "export edges",
+            "export graph",
+            "export panel",
+            "export pyramid",
+            "export profile",
+            "runs default",
+        ),
     }
     for name, command in commands.items():
         assert f"\n  evigraph {name}" in command.epilog, name

@@ -60,6 +60,14 @@ TEXTS = {
     "contextLift": """query($run: String, $layer: String!, $class: String) {
   run(name: $run) { contextLabels(layer: $layer, class: $class, first: 10) {
     nodes { label edges decisions rate meanIou baseRate presence lift } pageInfo { hasNextPage endCursor } } } }""",
+    "labelsByPeak": """query($run: String, $layer: String!, $class: String) {
+  run(name: $run) { contextLabels(layer: $layer, class: $class, orderBy: LOCALIZATION, first: 10) {
+    nodes { label edges peak { lift low high chanceLift p q } activation { lift low high q } }
+    pageInfo { hasNextPage endCursor } } } }""",
+    "channelsLocalizing": """query($run: String, $layer: String!, $label: String!, $class: String) {
+  run(name: $run) { channelsLocalizing(layer: $layer, label: $label, class: $class, first: 10) {
+    nodes { channel { index } edges decisions peak { lift low high chanceLift p q } activation { lift low high q } }
+    pageInfo { hasNextPage endCursor } } } }""",
     "classContext": """query($run: String, $class: String) { run(name: $run) { contextLabels(class: $class, first: 10) {
     nodes { label edges decisions rate meanIou baseRate presence lift } pageInfo { hasNextPage endCursor } } } }""",
     "profiles": """query($run: String, $class: String) { run(name: $run) { layers { name
@@ -148,6 +156,19 @@ class Drawer:
         layers = [self._description.layers[int(layer_id)].name for layer_id in with_context]
         drawn = self._evidenceGraph(count)
         return [one | {"layer": layers[n % len(layers)]} for n, one in enumerate(drawn)]
+
+    def _labelsByPeak(self, count: int) -> list[dict[str, Any]]:  # noqa: N802
+        return self._contextLift(count)
+
+    def _channelsLocalizing(self, count: int) -> list[dict[str, Any]]:  # noqa: N802
+        """Labels that evidence lies on, every other time of one class."""
+        labels = self._rng.choice(_numpy(self._edge["context_label_id"].drop_null()), count)
+        names = {row.label_id: row.name for row in self._description.context_labels}
+        drawn = zip(self._contextLift(count), labels.tolist(), strict=True)
+        return [
+            one | {"label": names[int(label)]} | ({"class": None} if n % 2 else {})
+            for n, (one, label) in enumerate(drawn)
+        ]
 
     def _classContext(self, count: int) -> list[dict[str, Any]]:  # noqa: N802
         return self._evidenceGraph(count)

@@ -7,6 +7,7 @@ spreads are those of `benchmarks.scale.levels`.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,6 +24,8 @@ from evigraph.indexer.shards.folder import SHARD_SCHEMAS, ShardTables
 from evigraph.schema.ids import decision_id
 
 ACCURACY = 0.75
+_MAP_SIDE = 28
+"""Of a semantic map, as fine as the grids that it is counted over."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,9 @@ class Scale:
             "cut_node_count": np.zeros(len(image), dtype=np.int64),
             "cut_importance": np.zeros(len(image)),
         }
-        edge = _table("edge", Trees(self.preferences, self.labels).edges(roots, root_logit, rng))
+        trees = Trees(self.preferences, self.labels)
+        edges = trees.edges(roots, root_logit, rng)
+        edge = _table("edge", edges)
         return {
             "image": _table("image", images),
             "skipped_image": SHARD_SCHEMAS["skipped_image"].empty_table(),
@@ -73,6 +78,8 @@ class Scale:
             "edge": edge,
             "decomposition": _decompositions(edge, rng),
             "image_context": _table("image_context", self._image_context(ids)),
+            "context_map": _table("context_map", self._context_map(ids)),
+            "context_mask": _table("context_mask", trees.masks(edges, rng)),
         }
 
     @cached_property
@@ -116,6 +123,15 @@ class Scale:
             "label_id": keys % (CONTEXT_LABELS + 1),
             "area": np.bincount(place.ravel(), area.ravel()).clip(1e-6, 1),
         }
+
+    def _context_map(self, image: Ints) -> dict[str, Any]:
+        """Maps of _MAP_SIDE places a side, in as many stripes as the image shows labels, and some void."""
+        shown = 1 + self.preferences.context_labels_shown(image, self.labels[image])
+        stripes = np.concatenate([shown, np.zeros_like(shown[:, :1])], 1).astype(np.uint8)
+        maps = np.repeat(np.repeat(stripes, -(-_MAP_SIDE // stripes.shape[1]), 1)[:, :_MAP_SIDE, None], _MAP_SIDE, 2)
+        side = np.full(len(image), _MAP_SIDE)
+        labels = [zlib.compress(one.tobytes(), 1) for one in maps]
+        return {"image_id": image, "height": side, "width": side, "labels": labels}
 
 
 def _table(name: str, columns: dict[str, Any]) -> pa.Table:

@@ -25,6 +25,9 @@ from benchmarks.scale.preferences import Preferences
 TOP_N = 3
 _DRAWS = 8
 """Channels drawn per decomposition, of which the first TOP_N distinct ones are kept."""
+_CELLS = 6
+"""Of a mask: as many as those of MobileNetV2 have on MSRC."""
+_OF_MASK = ("decision_id", "source_layer", "source_channel", "source_y", "source_x")
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,25 @@ class Trees:
         missing = edges["context_label_id"] < 0
         for name in ("context_label_id", "context_iou"):
             edges[name] = pa.array(edges[name], mask=missing)
+        edges["context_peak_label_id"] = edges["context_label_id"]
+        edges["context_peak_mass"] = pa.array(rng.beta(8, 1, len(missing)).clip(0.01, 1), mask=missing)
         return edges
+
+    def masks(self, edges: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+        """Masks of the edges at the levels with context labels: the peak and some cells about it."""
+        labelled = np.flatnonzero(np.array([bool(level.context_iou) for level in LEVELS])[edges["source_layer"]])
+        of, part = {name: edges[name][labelled] for name in _OF_MASK}, rng.dirichlet(np.ones(_CELLS), len(labelled))
+        side = np.array([level.side for level in LEVELS])[of["source_layer"]][:, None]
+        near = np.array([(0, 0), (0, 1), (1, 0), (0, -1), (-1, 0), (1, 1)])[:_CELLS]
+        y, x = (np.clip(of[f"source_{axis}"][:, None] + near[:, n], 0, side - 1) for n, axis in enumerate("yx"))
+        return {
+            "decision_id": np.repeat(of["decision_id"], _CELLS),
+            "layer_id": np.repeat(of["source_layer"], _CELLS),
+            "channel": np.repeat(of["source_channel"], _CELLS),
+            "cell": (y * side + x).ravel(),
+            "at_peak": np.tile(np.arange(_CELLS) == 0, len(labelled)),
+            "mass": part.ravel(),
+        }
 
     def _decompose(self, level: int, of: _Decisions, rng: np.random.Generator) -> dict[str, Any]:
         """The kept channels of each decision: columns (decisions * TOP_N,), by decision and rank."""

@@ -154,6 +154,8 @@ def _statement(
         column.importance,
         _name_in_run(labels, column.context_label_id).label("context_label"),
         column.context_iou,
+        _name_in_run(labels, column.context_peak_label_id).label("context_label_at_peak"),
+        column.context_peak_mass.label("context_activation_share"),
         _name_in_run(classes, column.root_class_id).label("class"),
         (image_id + begin).cast(Integer).label("_image"),
     ).where(*conditions)

@@ -10,6 +10,9 @@
 Rows hold what the rate comes from; the base rate is looked up only where it is asked for, since joining it took twice
 as long as all the rest. So "sky", which covers half of every image of a class, has a lift near 1 where half of the
 evidence lies on it.
+
+A label here is the one of the largest IoU, whose lift favours regions of the mask's size: what does not is in
+`questions.localization`.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from sqlalchemy import Double, Select, Subquery, and_, cast, func, literal, null
 from evigraph.graphapi.questions.support import double_sum, of_outcome, ratio, total
 from evigraph.graphapi.store.paging import Listing, Order
 from evigraph.graphapi.store.sql import KEPT
+from evigraph.schema.tables.evidence import ALL_CHANNELS, ALL_LAYERS, Localization
 from evigraph.schema.tables.rollups import (
     ALL_CLASSES,
     ANY_OUTCOME,
@@ -33,9 +37,15 @@ from evigraph.schema.tables.rollups import (
     LayerProfile,
 )
 
+BY_LOCALIZATION = "localization"
+"""The order by the lower end of the interval of the peak lift."""
+
 
 class ChannelContextRow(NamedTuple):
-    """Edges into one channel that a context label overlaps best, of the roots of a class or of all."""
+    """Edges into one channel that a context label overlaps best, of the roots of a class or of all.
+
+    low_or_zero is None unless the order is by it.
+    """
 
     run_id: int
     layer_id: int
@@ -44,13 +54,14 @@ class ChannelContextRow(NamedTuple):
     label_id: int
     edges: int
     iou_sum: float
+    low_or_zero: float | None
 
 
 class ClassContextRow(NamedTuple):
     """Edges into a layer that a context label overlaps best, and their roots.
 
     layer_id and decisions are None of all layers together. every_edge counts the edges without a context label too;
-    lift_or_zero is None unless the order is by it.
+    lift_or_zero and low_or_zero are None unless the order is by them.
     """
 
     run_id: int
@@ -62,6 +73,7 @@ class ClassContextRow(NamedTuple):
     iou_sum: float
     every_edge: int
     lift_or_zero: float | None
+    low_or_zero: float | None
 
 
 class ShownRow(NamedTuple):
@@ -88,16 +100,29 @@ class EveryEdgeRow(NamedTuple):
 
 
 @lru_cache(maxsize=KEPT)
-def context_labels(role: str) -> Listing[ChannelContextRow]:
-    """Channel.contextLabels, most edges first; parent (run, layer, channel, class), class ALL_CLASSES for all.
+def context_labels(role: str, order_by: str) -> Listing[ChannelContextRow]:
+    """Channel.contextLabels, by edges or localization; parent (run, layer, channel, class), class ALL_CLASSES for all.
 
     All edges of the channel are asked for beside it: joined to it they took three times as long.
     """
     table = ChannelContext
     key = (table.run_id, table.layer_id, table.channel, table.class_id, table.label_id)
-    rows = select(*key, table.edges, cast(table.iou_sum, Double).label("iou_sum")).where(table.role == role)
+    localized = order_by == BY_LOCALIZATION
+    low = func.coalesce(Localization.peak_low, literal(0.0)) if localized else null()
+    rows = select(*key, table.edges, cast(table.iou_sum, Double).label("iou_sum"), low.label("low_or_zero"))
+    rows = rows.where(table.role == role)
+    if localized:
+        names = ("run_id", "layer_id", "channel", "class_id", "label_id", "role")
+        same = [getattr(Localization, name) == getattr(table, name) for name in names]
+        rows = rows.outerjoin(Localization, and_(*same, Localization.outcome == ANY_OUTCOME))
     order = (Order("edges", int, descending=True), Order("label_id", int))
-    return Listing("contextLabels", ChannelContextRow, rows, ("run_id", "layer_id", "channel", "class_id"), order)
+    return Listing(
+        "contextLabels by localization" if localized else "contextLabels",
+        ChannelContextRow,
+        rows,
+        ("run_id", "layer_id", "channel", "class_id"),
+        (Order("low_or_zero", float, descending=True), *order) if localized else order,
+    )
 
 
 @lru_cache(maxsize=KEPT)
@@ -126,6 +151,7 @@ def context_labels_of_class(one_layer: bool, role: str, outcome: str | None, ord
     by_lift = order_by == "lift"
     # Of runs without areas 0: a key of a page cannot be null.
     lift = func.coalesce(ratio(of.edges, every.c.edges) / base.c.base_rate, literal(0.0)) if by_lift else null()
+    localized = order_by == BY_LOCALIZATION
     rows = select(
         of.run_id,
         of.class_id,
@@ -133,12 +159,23 @@ def context_labels_of_class(one_layer: bool, role: str, outcome: str | None, ord
         *(of.label_id, of.decisions, of.edges, of.iou_sum),
         every.c.edges.label("every_edge"),
         lift.label("lift_or_zero"),
+        (func.coalesce(Localization.peak_low, literal(0.0)) if localized else null()).label("low_or_zero"),
     ).join(every, and_(*(every.c[name] == of[name] for name in parent)))
     if by_lift:
         of_label = and_(*(base.c[name] == of[name] for name in ("run_id", "class_id", "label_id")))
         rows = rows.outerjoin(base, of_label)
-    first = Order("lift_or_zero", float, descending=True) if by_lift else Order("edges", int, descending=True)
-    return Listing(f"contextLabels by {order_by}", ClassContextRow, rows, parent, (first, Order("label_id", int)))
+    if localized:
+        one = Localization
+        same = [getattr(one, name) == of[name] for name in ("run_id", "class_id", "label_id")]
+        same += [one.layer_id == (of.layer_id if one_layer else ALL_LAYERS), one.channel == ALL_CHANNELS]
+        rows = rows.outerjoin(one, and_(*same, one.role == role, one.outcome == (outcome or ANY_OUTCOME)))
+    edges, label = Order("edges", int, descending=True), Order("label_id", int)
+    orders = {
+        "edges": (edges, label),
+        "lift": (Order("lift_or_zero", float, descending=True), label),
+        BY_LOCALIZATION: (Order("low_or_zero", float, descending=True), edges, label),
+    }
+    return Listing(f"contextLabels by {order_by}", ClassContextRow, rows, parent, orders[order_by])
 
 
 def _every_edge(one_layer: bool, role: str, outcome: str | None) -> Select[Any]:

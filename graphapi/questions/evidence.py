@@ -44,6 +44,8 @@ class EvidenceRow(NamedTuple):
     importance: float
     context_label_id: int | None
     context_iou: float | None
+    context_peak_label_id: int | None
+    context_peak_mass: float | None
     total: int
     node_importance: float
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, and_, func, select
 
 from evigraph.schema.pictures import PictureSettings
 from evigraph.schema.tables.dataset import Class, ContextLabel, Layer, Run
+from evigraph.schema.tables.evidence import ALL_LAYERS, Localization
 from evigraph.schema.tables.rollups import ALL_CLASSES, ANY_OUTCOME, ClassRoots, ClassStat
 
 
@@ -48,7 +49,8 @@ class RunInfo:
     """A row of `run` with its layers (lowest first), classes (by index) and context labels.
 
     `pictures` says which pictures it keeps; None where it keeps none. `root_counts` holds `class_roots`, the
-    denominator of every rate: joining it took a third of the time of the hottest statements.
+    denominator of every rate: joining it took a third of the time of the hottest statements. `localized_layers` are
+    those that have rows in `localization`, less ALL_LAYERS.
     """
 
     run_id: int
@@ -75,6 +77,7 @@ class RunInfo:
     classes: dict[int, ClassInfo]
     context_labels: dict[int, str]
     root_counts: dict[tuple[str, str], dict[int, int]]
+    localized_layers: frozenset[int]
 
     def roots(self, class_id: int | None, role: str, outcome: str | None) -> int:
         """How many roots there are of a class, role and outcome; None for all."""
@@ -101,7 +104,7 @@ class RunInfo:
 
 
 def read_catalog(connection: Connection) -> tuple[RunInfo, ...]:
-    """All runs, the newest first; five statements, whatever the number of runs."""
+    """All runs, the newest first; six statements, whatever the number of runs."""
     run = Run.__table__.c
     columns: list[Any] = [run[name] for name in RunInfo.__annotations__ if name in run and name != "is_default"]
     columns.append(func.coalesce(run.is_default, False).label("is_default"))
@@ -139,6 +142,13 @@ def read_catalog(connection: Connection) -> tuple[RunInfo, ...]:
         select(root.run_id, root.role, root.outcome, root.class_id, root.decisions)
     ):
         roots.setdefault(run_id, {}).setdefault((role, outcome), {})[class_id] = decisions
+    localized = _by_run(
+        connection.execute(
+            select(Localization.run_id, Localization.layer_id)
+            .where(Localization.class_id == ALL_CLASSES, Localization.layer_id > ALL_LAYERS)
+            .distinct()
+        ).all()
+    )
     return tuple(
         RunInfo(
             **{**row._mapping, "pictures": row.pictures and PictureSettings.from_json(row.pictures)},
@@ -149,6 +159,7 @@ def read_catalog(connection: Connection) -> tuple[RunInfo, ...]:
             },
             context_labels=dict(context_labels.get(row.run_id, ())),
             root_counts=roots.get(row.run_id, {}),
+            localized_layers=frozenset(layer_id for (layer_id,) in localized.get(row.run_id, ())),
         )
         for row in runs
     )

@@ -60,6 +60,14 @@ def evidence_layer(run: RunInfo, name: str) -> LayerInfo:
     return layer
 
 
+def find_context_label(run: RunInfo, name: str) -> int:
+    """The id of the context label of this name; NotFoundError else."""
+    for label_id, known in run.context_labels.items():
+        if known == name:
+            return label_id
+    raise NotFoundError("context label", name, list(run.context_labels.values()), f"in run {run.name!r}")
+
+
 def check_channel(run: RunInfo, layer: LayerInfo, index: int) -> None:
     """NotFoundError that names the range unless the layer has a channel of this index."""
     if not 0 <= index < layer.channels:

@@ -34,6 +34,8 @@ from evigraph.graphapi.types.base import (
     role_of,
 )
 from evigraph.graphapi.types.context import ContextLabelSupport, context_label_node
+from evigraph.graphapi.types.context import OrderBy as LabelOrder
+from evigraph.graphapi.types.context import order_of as label_order
 from evigraph.graphapi.types.image import Decision, Image, decision_node, image_node
 from evigraph.graphapi.types.layers_classes import Class, Layer, class_by_id, layer_node
 from evigraph.graphapi.types.nodes import node_from
@@ -75,18 +77,20 @@ class Channel(NodeInterface):
         arguments = (role_of(role), outcome_of(outcome), order_of(order_by))
         return await listed(info.context, support.classes_of_channel, arguments, self._key(), first, after, node)
 
-    @described("The context labels that its masks overlap best, most edges first.")
+    @described("The context labels that its masks overlap best, those first that it localizes most surely.")
     async def context_labels(
         self,
         info: Info,
         class_: ClassName = UNSET,
         role: Role = DecisionRole.PREDICTED,
+        order_by: LabelOrder = UNSET,
         first: First = UNSET,
         after: After = UNSET,
     ) -> Connection[ContextLabelSupport]:
         class_id, wanted_role = class_id_of(self.run, class_), role_of(role)
         parent = (*self._key(), ALL_CLASSES if class_id is None else class_id)
-        page = await page_of_rows(info.context, context.context_labels, (wanted_role,), parent, first, after)
+        arguments = (wanted_role, label_order(self.run, order_by))
+        page = await page_of_rows(info.context, context.context_labels, arguments, parent, first, after)
         # Of a page without rows nothing more is asked.
         edges = info.context.rows(context.EveryEdgeRow, ChannelSupportTable, *_CHANNEL, "class_id", "role")
         every_edge = await edges.load((*parent, wanted_role)) if page.items else []

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
 import strawberry
 
 from evigraph.graphapi.questions.context import (
+    BY_LOCALIZATION,
     ChannelContextRow,
     ClassContextRow,
     ShownRow,
     context_labels_of_class,
 )
+from evigraph.graphapi.questions.localization import LocalizationRow, Measured, Measures, measures
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.names import find_layer
 from evigraph.graphapi.types.base import (
@@ -26,8 +29,11 @@ from evigraph.graphapi.types.base import (
     outcome_of,
     role_of,
 )
+from evigraph.graphapi.types.loaders import Context
 from evigraph.graphapi.types.nodes import node_from
-from evigraph.schema.tables.rollups import ClassLabel
+from evigraph.schema.tables.evidence import ALL_CHANNELS, ALL_LAYERS
+from evigraph.schema.tables.evidence import Localization as LocalizationTable
+from evigraph.schema.tables.rollups import ANY_OUTCOME, ClassLabel
 
 LayerName = Annotated[
     str | None,
@@ -39,16 +45,55 @@ LayerName = Annotated[
 class ContextOrder(enum.Enum):
     EDGES = "edges"
     LIFT = "lift"
+    LOCALIZATION = strawberry.enum_value(
+        BY_LOCALIZATION,
+        description="By peak.low, the lower end of the interval of the lift under peaks: the surest first.",
+    )
+
+
+OrderBy = Annotated[
+    ContextOrder | None,
+    strawberry.argument(description="LOCALIZATION if null, or EDGES where the run does not hold what that is of."),
+]
+
+
+def order_of(run: RunInfo, order_by: ContextOrder | None) -> str:
+    """What context labels of a run are sorted by; `order_by` as the client gave it."""
+    default = ContextOrder.LOCALIZATION if run.localized_layers else ContextOrder.EDGES
+    return str((given(order_by) or default).value)
+
+
+@strawberry.type(description="How much evidence lies on a context label, whatever the size of its region.")
+class Localization:
+    images: int = strawberry.field(description="Decisions whose image shows the label; others cannot lie on it.")
+    rate: float = strawberry.field(description="Part of the edges' evidence that lies on the label.")
+    base_rate: float = strawberry.field(description="The area of the label, over the images of the same edges.")
+    lift: float | None = strawberry.field(description="rate / baseRate: 1 where evidence lies anywhere alike.")
+    low: float | None = strawberry.field(
+        description="Lower end of the 95 % interval of the lift, over images; null where fewer than 3 show the label, "
+        "or no evidence lies on it."
+    )
+    high: float | None
+    chance_rate: float | None = strawberry.field(
+        description="The rate with the semantic maps of other images of the same class, if these had as much of the "
+        "label by area; null where no class has 3 images."
+    )
+    chance_lift: float | None = strawberry.field(description="rate / chanceRate.")
+    z: float | None = strawberry.field(description="Standard deviations above chance, with maps permuted so.")
+    p: float | None = strawberry.field(description="Two-sided, of z by the normal distribution.")
+    q: float | None = strawberry.field(description="False discovery rate over the whole listing.")
 
 
 class Shown(NamedTuple):
-    """Of which images it is asked how much of them a label covers; outcome None for any."""
+    """Of which images it is asked how much of them a label covers, outcome None for any, and of which evidence."""
 
     run_id: int
     class_id: int
     role: str
     outcome: str | None
     label_id: int
+    layer_id: int
+    channel: int
 
 
 class _Base(NamedTuple):
@@ -85,6 +130,35 @@ class ContextLabelSupport:
         area = (await _base(info, self.of)).area
         return self.rate / area if area else None
 
+    @described("What lies under the peaks of all edges; null where the run did not keep it.")
+    async def peak(self, info: Info) -> Localization | None:
+        measured = await _measures(info, self.of)
+        return None if measured is None else localization_node(measured.peak)
+
+    @described("What lies under the activation of all edges' masks; null where the run did not keep it.")
+    async def activation(self, info: Info) -> Localization | None:
+        measured = await _measures(info, self.of)
+        return None if measured is None else localization_node(measured.activation)
+
+
+async def _measures(info: Info, of: Shown) -> Measures | None:
+    key = (of.run_id, of.class_id, of.role, of.outcome or ANY_OUTCOME, of.layer_id, of.channel)
+    return (await info.context.ask(_measures_by_label).load(key)).get(of.label_id)
+
+
+async def _measures_by_label(
+    context: Context, keys: list[tuple[int | str, ...]]
+) -> Sequence[dict[int, Measures] | BaseException]:
+    """The measures of every label of each group of edges; one statement for all of a request."""
+    columns = ("run_id", "class_id", "role", "outcome", "layer_id", "channel")
+    of_keys = await context.rows(LocalizationRow, LocalizationTable, *columns).load_many(keys)
+    return [dict(zip([row.label_id for row in rows], measures(rows), strict=True)) for rows in of_keys]
+
+
+def localization_node(measured: Measured) -> Localization:
+    """The GraphQL object of one measure."""
+    return node_from(Localization, measured)
+
 
 async def _base(info: Info, of: Shown) -> _Base:
     """How much of their images a label covers; one statement for all labels of a request."""
@@ -106,6 +180,7 @@ def context_label_node(
     outcome: str | None,
 ) -> ContextLabelSupport:
     """The GraphQL object of a row of a context-label listing; `every_edge` counts those without a label too."""
+    layer_id = ALL_LAYERS if row.layer_id is None else row.layer_id
     return node_from(
         ContextLabelSupport,
         row,
@@ -113,7 +188,9 @@ def context_label_node(
         decisions=decisions,
         rate=row.edges / every_edge,
         mean_iou=row.iou_sum / row.edges,
-        of=Shown(run.run_id, row.class_id, role, outcome, row.label_id),
+        of=Shown(
+            run.run_id, row.class_id, role, outcome, row.label_id, layer_id, getattr(row, "channel", ALL_CHANNELS)
+        ),
     )
 
 
@@ -136,6 +213,5 @@ async def labels_of_class(
     layer = given(layer)
     wanted_role, wanted_outcome = role_of(role), outcome_of(outcome)
     parent = (run.run_id, class_id, *(() if layer is None else (find_layer(run, layer).layer_id,)))
-    order: str = (given(order_by) or ContextOrder.EDGES).value
-    arguments = (layer is not None, wanted_role, wanted_outcome, order)
+    arguments = (layer is not None, wanted_role, wanted_outcome, order_of(run, order_by))
     return await listed(info.context, context_labels_of_class, arguments, parent, first, after, node)

@@ -54,8 +54,16 @@ class EvidenceEdge:
     rank: int
     activation: float
     importance: float = strawberry.field(description="Importance of the target node times the share.")
-    context_label: str | None
+    context_label: str | None = strawberry.field(
+        description="The label whose region has the largest IoU with the mask."
+    )
     context_iou: float | None
+    context_label_at_peak: str | None = strawberry.field(
+        description="The label that most of the peak's cell has; null where that is none, or the run did not keep it."
+    )
+    context_activation_share: float | None = strawberry.field(
+        description="Part of the mask's activation that lies on contextLabelAtPeak."
+    )
     run: strawberry.Private[RunInfo]
     row: strawberry.Private[EvidenceRow]
 
@@ -258,5 +266,16 @@ def _evidence_node(run: RunInfo, image_id: int, layers: dict[int, str], node: Gr
 
 
 def _evidence_edge(run: RunInfo, target: int, source: int, row: EvidenceRow) -> EvidenceEdge:
-    label = None if row.context_label_id is None else run.context_labels[row.context_label_id]
-    return node_from(EvidenceEdge, row, target=target, source=source, context_label=label, run=run, row=row)
+    ids = (row.context_label_id, row.context_peak_label_id)
+    label, at_peak = (None if label_id is None else run.context_labels[label_id] for label_id in ids)
+    return node_from(
+        EvidenceEdge,
+        row,
+        target=target,
+        source=source,
+        context_label=label,
+        context_label_at_peak=at_peak,
+        context_activation_share=row.context_peak_mass,
+        run=run,
+        row=row,
+    )

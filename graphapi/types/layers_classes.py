@@ -26,7 +26,8 @@ from evigraph.graphapi.types.base import (
     outcome_of,
     role_of,
 )
-from evigraph.graphapi.types.context import ContextLabelSupport, ContextOrder, LayerName, labels_of_class
+from evigraph.graphapi.types.context import ContextLabelSupport, LayerName, labels_of_class
+from evigraph.graphapi.types.context import OrderBy as LabelOrder
 from evigraph.graphapi.types.loaders import of_layers
 from evigraph.graphapi.types.nodes import node_from
 from evigraph.graphapi.types.profiles import DegreeDistribution, LayerProfile, PositiveProfile
@@ -112,14 +113,14 @@ class Class(NodeInterface):
     def accuracy(self) -> float | None:
         return self.correct_count / self.image_count if self.image_count else None
 
-    @described("The context labels that the evidence of its roots lies on, most edges first.")
+    @described("The context labels that the evidence of its roots lies on, the surest first.")
     async def context_labels(
         self,
         info: Info,
         layer: LayerName = UNSET,
         role: Role = DecisionRole.PREDICTED,
         outcome: Outcome | None = UNSET,
-        order_by: ContextOrder | None = ContextOrder.EDGES,
+        order_by: LabelOrder = UNSET,
         first: First = UNSET,
         after: After = UNSET,
     ) -> Connection[ContextLabelSupport]:

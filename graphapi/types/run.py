@@ -49,7 +49,8 @@ from evigraph.graphapi.types.channel import (
 )
 from evigraph.graphapi.types.class_graph import ClassGraph, class_graph_node
 from evigraph.graphapi.types.compare import RunComparison
-from evigraph.graphapi.types.context import ContextLabelSupport, ContextOrder, LayerName, labels_of_class
+from evigraph.graphapi.types.context import ContextLabelSupport, LayerName, labels_of_class
+from evigraph.graphapi.types.context import OrderBy as LabelOrder
 from evigraph.graphapi.types.contrast import (
     CohortInput,
     ComparedRoot,
@@ -62,6 +63,7 @@ from evigraph.graphapi.types.contrast import (
 from evigraph.graphapi.types.failures import Failure, Top, failures_page
 from evigraph.graphapi.types.image import Confusion, Image, SkippedImage, confusion_node, image_node
 from evigraph.graphapi.types.layers_classes import Class, Layer, class_node, layer_node
+from evigraph.graphapi.types.localization import FEWEST_EDGES, LocalizingConnection, MinEdges, localizing_page
 from evigraph.graphapi.types.modes import FailureModes, MaxModes, MinSize, failure_modes_answer
 from evigraph.graphapi.types.nodes import node_from
 from evigraph.graphapi.types.peak_shift import OtherOutcome, PeakShift, TopChannels, TrueClass, peak_shift_node
@@ -141,7 +143,7 @@ class Run(NodeInterface):
         parent = (self.run.run_id, layer_id, ALL_CLASSES if class_id is None else class_id)
         return await listed(info.context, support.channels_of_class, arguments, parent, first, after, node)
 
-    @described("The context labels that the evidence of a class, or of all classes, lies on, most edges first.")
+    @described("The context labels that the evidence of a class, or of all classes, lies on, the surest first.")
     async def context_labels(
         self,
         info: Info,
@@ -149,13 +151,31 @@ class Run(NodeInterface):
         layer: LayerName = UNSET,
         role: Role = DecisionRole.PREDICTED,
         outcome: Outcome | None = UNSET,
-        order_by: ContextOrder | None = ContextOrder.EDGES,
+        order_by: LabelOrder = UNSET,
         first: First = UNSET,
         after: After = UNSET,
     ) -> Connection[ContextLabelSupport]:
         class_id = class_id_of(self.run, class_)
         wanted = ALL_CLASSES if class_id is None else class_id
         return await labels_of_class(info, self.run, wanted, layer, role, outcome, order_by, first, after)
+
+    @described(
+        "The channels of a layer whose evidence is of images that show a context label, by peak.low: those that "
+        "localize it most surely first. Of one class, channels with evidence in fewer than 3 such images are left out."
+    )
+    async def channels_localizing(
+        self,
+        info: Info,
+        label: Annotated[str, strawberry.argument(description="A context label by name.")],
+        layer: str,
+        class_: ClassName = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        min_edges: MinEdges = FEWEST_EDGES,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> LocalizingConnection:
+        wanted = (label, layer, class_, role, min_edges)
+        return await localizing_page(info.context, self.run, *wanted, first, after)
 
     @described("What the decisions for one class have in common: channels, and the evidence between them.")
     async def evidence_graph(

@@ -6,26 +6,42 @@
    labels are counted: a handful even where a data set has hundreds.
 3. The region of a label is all its pixels; void is not a region. The label with the largest IoU is the edge's, the
    lower id among equals.
+4. Beside it, since an IoU favours regions of the mask's size: the label at the edge's peak, which is the one that most
+   pixels of the peak's cell have, and the part of the mask's activation that lies on it: A summed over the mask, each
+   cell split by the labels of its pixels.
+5. The masks themselves are kept, cell by cell, and the semantic maps, so that `publish` can tell what the masks of a
+   class would lie on if they were laid over the maps of its other images.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from evigraph.indexer.evidence.measurement import DecomposedBatch, Measurement, RecordedBatch, Rows
+from evigraph.indexer.evidence.measurement import (
+    Columns,
+    DecomposedBatch,
+    HostLevel,
+    Measurement,
+    RecordedBatch,
+    Rows,
+    in_order,
+)
 from evigraph.indexer.evidence.observe import Kept, Noted, Observer, Part, TensorColumns
 
 VOID = 0
+_MASKS = "context_mask"
 
 
 class ContextLabels(Measurement):
     """The context label of every edge, and what each image's semantic map shows."""
 
-    tables = ("image_context",)
+    tables = ("image_context", "context_map", _MASKS)
 
     def __init__(self, mask_threshold: float, label_count: int, layers: frozenset[int] | None = None) -> None:
         """Say what is labelled.
@@ -53,7 +69,22 @@ class ContextLabels(Measurement):
         if batch.maps is None:
             return {}
         shown = shown_labels(batch.image_ids, batch.maps, self.label_count)
-        return {"image_context": {name: column.numpy() for name, column in shown.items()}}
+        maps, image_ids = batch.maps.numpy(), batch.image_ids.numpy()
+
+        def stored_maps() -> Columns:
+            return {
+                "image_id": image_ids,
+                "height": np.full(len(maps), maps.shape[1]),
+                "width": np.full(len(maps), maps.shape[2]),
+                "labels": [zlib.compress(one.tobytes(), 1) for one in maps],
+            }
+
+        levels = [_mask_rows(batch, level) for level in batch.host_levels if _MASKS in level.rows]
+        return {
+            "image_context": {name: column.numpy() for name, column in shown.items()},
+            "context_map": stored_maps,
+            _MASKS: in_order(levels) if levels else {},
+        }
 
 
 class ContextMaps:
@@ -82,11 +113,76 @@ class ContextMaps:
         """(batch, cells, slots) pixels of each of the image's labels in each cell."""
         self.region = self.pixels.sum(1)
         """(batch, slots) pixels of each label's region."""
+        self.shares = self.pixels / self.pixels.sum(2, keepdim=True).clamp(min=1)
+        """(batch, cells, slots) the part of each cell's pixels that each label has."""
 
     def observe(self, part: Part, kept: Kept) -> Noted:
-        """The context labels of edges, and their IoU."""
-        label, iou = self.label(part.decisions.image[kept.row], kept.windows, kept.top, kept.left)
-        return Noted(edge={"context_label_id": label, "context_iou": torch.where(label < 0, torch.nan, iou)})
+        """The context labels of edges by IoU and at their peaks, and their masks."""
+        image = part.decisions.image[kept.row]
+        label, iou = self.label(image, kept.windows, kept.top, kept.left)
+        edge, cell, mass, at_peak = self.masks(kept.windows, kept.top, kept.left)
+        peak_label, peak_mass = self.peak_label(image, edge, cell, mass, at_peak)
+        return Noted(
+            edge={
+                "context_label_id": label,
+                "context_iou": torch.where(label < 0, torch.nan, iou),
+                "context_peak_label_id": peak_label,
+                "context_peak_mass": torch.where(peak_label < 0, torch.nan, peak_mass),
+            },
+            rows={
+                _MASKS: {
+                    "target": kept.row[edge],
+                    "channel": kept.channel[edge],
+                    "cell": cell,
+                    "at_peak": at_peak.long(),
+                    "mass": mass,
+                }
+            },
+        )
+
+    def masks(self, maps: Tensor, top: Tensor, left: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The masks of edges, cell by cell; the peak is always in its mask.
+
+        Args:
+            maps: (edges, height, width) activation windows.
+            top: (edges,) int64, the row of the layer's grid where each window begins.
+            left: (edges,) int64, its column.
+
+        Returns:
+            (mask cells,) each: the edge, ascending, and the cell, int64; the part of the mask's activation that is in
+            the cell, float32, 1 over a mask; and whether it is the peak.
+        """
+        flat = maps.flatten(1)
+        peak = flat.argmax(1, keepdim=True)
+        masks = (flat > self.mask_threshold * flat.gather(1, peak)).scatter_(1, peak, True)
+        edge, place = torch.nonzero(masks, as_tuple=True)
+        width = maps.shape[2]
+        cell = (place // width + top[edge]) * self.grid[1] + place % width + left[edge]
+        mass = flat[edge, place].float()
+        total = torch.zeros(len(maps), device=maps.device).index_add_(0, edge, mass)
+        return edge, cell, mass / total[edge], place == peak[edge, 0]
+
+    def peak_label(
+        self, image: Tensor, edge: Tensor, cell: Tensor, mass: Tensor, at_peak: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The label at the peak of edges, and the part of the mask's activation that lies on it.
+
+        Args:
+            image: (edges,) int64, the image of each in the batch.
+            edge: of `masks`, as the others.
+            cell: of `masks`.
+            mass: of `masks`.
+            at_peak: of `masks`.
+
+        Returns:
+            (edges,) int64 label ids, -1 where most of the cell is void, and (edges,) the part, in 0..1.
+        """
+        at = self.shares[image, cell[at_peak]]
+        slot = (at == at.amax(1, keepdim=True)).int().argmax(1)  # the lower label among equals
+        own = self.shares[image[edge], cell, slot[edge]]
+        share = torch.zeros(len(image), device=mass.device).index_add_(0, edge, mass * own)
+        label = self.ids[image, slot]
+        return torch.where(label == VOID, -1, label), share
 
     def label(self, image: Tensor, maps: Tensor, top: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
         """Context labels of edges.
@@ -125,6 +221,17 @@ class ContextMaps:
         y, x = y + top[edge], x + left[edge]
         overlap = torch.zeros(len(masks), self.pixels.shape[2], device=masks.device)
         return overlap.index_add_(0, edge, self.pixels[image, y * self.grid[1] + x])
+
+
+def _mask_rows(batch: DecomposedBatch, level: HostLevel) -> Columns:
+    """Rows of `context_mask`: (decision, layer, channel) name the edge's source."""
+    rows = level.rows[_MASKS]
+    root = level.node["root"][rows["target"]]
+    return {
+        "decision_id": batch.decision_ids[root],
+        "layer_id": np.full(len(root), level.source_layer),
+        **{name: values for name, values in rows.items() if name != "target"},
+    }
 
 
 def shown_labels(image_ids: Tensor, maps: Tensor, label_count: int) -> TensorColumns:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from evigraph.indexer.publish.localization import add_localization
 from evigraph.indexer.shards.edges import FOLDED, fold
 from evigraph.indexer.shards.folder import LayerRow, RunFolder
 from evigraph.indexer.shards.guided_files import guided_files
@@ -44,6 +45,7 @@ def load_run(connection: Connection, folder: RunFolder, run_id: int, progress: C
         _insert_files(connection, table, run_id, folder.files(table))
     _insert_files(connection, GuidedCrop.__tablename__, run_id, guided_files(folder))
     _insert_decompositions(connection, folder, run_id, progress)
+    add_localization(connection, folder, run_id)
     connection.exec_driver_sql(_COUNT_RUN, {"run_id": run_id})
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from evigraph.schema.encoding import COARSE, FINE, IOU_STEPS, NO_LABEL, SIGN_OFFSET
+from evigraph.schema.encoding import COARSE, FINE, IOU_STEPS, MASS_STEPS, NO_LABEL, SIGN_OFFSET
 from evigraph.schema.errors import InvariantError
 
 _TARGET_FIELDS = (
@@ -38,6 +39,8 @@ EDGE = pa.schema(
         pa.field("importance", pa.float32(), nullable=False),
         pa.field("context_label_id", pa.int32()),
         pa.field("context_iou", pa.float32()),
+        pa.field("context_peak_label_id", pa.int32()),
+        pa.field("context_peak_mass", pa.float32()),
     ]
 )
 DECOMPOSITION = pa.schema(
@@ -84,7 +87,10 @@ def require_whole(edge: pa.Table, decomposition: pa.Table) -> None:
     _require(decomposition, positive | (count == 0), "the sum of positive contributions is not positive")
 
 
-FOLDED = ("source_channel", "source_y", "source_x", "share", "feature", "activation", "context_label_id", "context_iou")
+FOLDED = (
+    "source_channel", "source_y", "source_x", "share", "feature", "activation", "context_label_id", "context_iou",
+    "context_peak_label_id", "context_peak_mass",
+)  # fmt: skip
 """The columns of edges that `fold` reads: the others follow from the decompositions."""
 
 
@@ -132,8 +138,27 @@ def fold(edge: pa.Table, decomposition: pa.Table, class_of: NDArray[np.int32], s
             "positive_count": decomposition["positive_count"],
             "overlap_count": decomposition["overlap_count"],
             "evidence": pa.ListArray.from_arrays(pa.array(offsets), evidence),
+            **_at_peaks(edge, offsets),
         }
     )
+
+
+def _at_peaks(edge: pa.Table, offsets: NDArray[np.int32]) -> dict[str, pa.Array]:
+    """Labels at the peaks of each decomposition's edges, as lists; null where none has one, as without maps."""
+    names = ("peak_label_ids", "peak_mass_steps")
+    if "context_peak_label_id" not in edge.column_names:  # a run folder of before it
+        return dict(zip(names, (pa.nulls(len(offsets) - 1, pa.list_(pa.int32())),) * 2, strict=True))
+    label = edge["context_peak_label_id"].combine_chunks()
+    mass = edge["context_peak_mass"].combine_chunks().fill_null(0).to_numpy()
+    steps = np.maximum(np.rint(mass * MASS_STEPS), label.is_valid().to_numpy(zero_copy_only=False)).astype(np.int16)
+    labelled = np.concatenate([[0], np.cumsum(np.asarray(label.is_valid()))])
+    none = pa.array(labelled[offsets[1:]] == labelled[offsets[:-1]])
+    values = (label.fill_null(NO_LABEL), pa.array(steps))
+    starts = pa.array(offsets)
+    return {
+        name: pc.if_else(none, None, pa.ListArray.from_arrays(starts, column))
+        for name, column in zip(names, values, strict=True)
+    }
 
 
 def _values(column: pa.ChunkedArray) -> NDArray[Any]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from evigraph.indexer.shards import durable, edges
+from evigraph.indexer.shards import durable, edges, masks
 from evigraph.schema.tables import SHARD_TABLES
 from evigraph.schema.tables.base import Base
 
@@ -40,15 +40,16 @@ def arrow_schema(table: str) -> pa.Schema:
     )
 
 
-OPTIONAL = frozenset(table for table, optional in SHARD_TABLES.items() if optional)
+OPTIONAL = frozenset(table for table, optional in SHARD_TABLES.items() if optional) | masks.SCHEMAS.keys()
 """Tables that a shard without rows of theirs has no file of."""
 SHARD_SCHEMAS: dict[str, pa.Schema] = {
     **{table: arrow_schema(table) for table in SHARD_TABLES},
     "decomposition": edges.DECOMPOSITION,
     "edge": edges.EDGE,
+    **masks.SCHEMAS,
 }
 """Arrow schema of each table of a shard: the columns of `schema.tables` in their order, less run_id; for edges and
-decompositions those of `indexer.shards.edges`."""
+decompositions those of `indexer.shards.edges`, for masks those of `indexer.shards.masks`."""
 
 
 ShardTables = dict[str, pa.Table]

@@ -5,14 +5,14 @@ Why it is so:
 - No run of a database of before this revision was named: all are null, and the newest answers as it did.
 
 Revision ID: 0007
-Revises: 0004
+Revises: 0005
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0007"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 

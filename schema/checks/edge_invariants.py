@@ -234,5 +234,21 @@ EDGE_INVARIANTS: tuple[Invariant, ...] = (
         WHERE (context_iou IS NULL) <> (context_label_id IS NULL) OR context_iou <= 0 OR context_iou > 1
         """,
     ),
+    Invariant(
+        "context-peak",
+        "edges with a label at their peak that the run does not have, or whose part of the mask's activation on it is "
+        "outside 0 to 1, or there without a label; or decompositions with more or fewer of these than edges",
+        """
+        SELECT run_id, decision_id FROM {edge} AS e
+        WHERE (context_peak_mass IS NULL) <> (context_peak_label_id IS NULL)
+           OR context_peak_mass <= 0 OR context_peak_mass > 1
+           OR context_peak_label_id IS NOT NULL AND NOT EXISTS (
+              FROM context_label AS l WHERE l.run_id = e.run_id AND l.label_id = e.context_peak_label_id)
+        UNION ALL
+        SELECT run_id, decision_id FROM {decomposition}
+        WHERE coalesce(len(peak_label_ids), len(evidence)) <> len(evidence)
+           OR len(peak_label_ids) IS DISTINCT FROM len(peak_mass_steps)
+        """,
+    ),
 )
 """The rules on edges, but for the uniqueness of their keys, in the order in which they are checked."""

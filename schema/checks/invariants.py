@@ -12,6 +12,11 @@ from evigraph.schema.ids import ROLES, decision_id_sql
 from evigraph.schema.sql import identifier, literal, quoted
 from evigraph.schema.tables import BASE_TABLES, ROLLUP_TABLES
 from evigraph.schema.tables.base import Base, key_of
+from evigraph.schema.tables.declared import ALL_CLASSES, ANY_OUTCOME
+from evigraph.schema.tables.evidence import ALL_CHANNELS, ALL_LAYERS
+
+_ROUNDING = 0.01
+"""What the rounding of sums of many classes to 4 places may come to in `localization`."""
 
 
 def _unique() -> list[Invariant]:
@@ -88,6 +93,27 @@ INVARIANTS: tuple[Invariant, ...] = (
         UNION ALL
         SELECT run_id, image_id, NULL FROM image_context WHERE isfinite(area)
         GROUP BY run_id, image_id HAVING min(area) <= 0 OR sum(area::DOUBLE) > 1 + 1e-6
+        """,
+    ),
+    Invariant(
+        "localization",
+        "rows of localization of no label, layer or class, of more than all evidence of their group, or that are not "
+        "the sum of their outcomes",
+        f"""
+        SELECT run_id, class_id, layer_id, label_id, channel FROM localization AS r
+        WHERE NOT EXISTS (FROM context_label AS l WHERE l.run_id = r.run_id AND l.label_id = r.label_id)
+           OR layer_id <> {ALL_LAYERS} AND NOT EXISTS (
+              FROM layer AS l WHERE l.run_id = r.run_id AND l.layer_id = r.layer_id AND r.channel < l.channels)
+           OR class_id <> {ALL_CLASSES} AND NOT EXISTS (
+              FROM class AS c WHERE c.run_id = r.run_id AND c.class_id = r.class_id)
+           OR decisions < 1 OR edges < decisions OR shown NOT BETWEEN 1 AND decisions
+           OR least(peak_chance_variance, mass_chance_variance) < 0
+           OR least(area_sum, peak_sum, mass_sum) < 0 OR greatest(area_sum, peak_sum, mass_sum) > edges + {_ROUNDING}
+           OR peak_compared > peak_sum + {_ROUNDING} OR mass_compared > mass_sum + {_ROUNDING}
+        UNION ALL
+        SELECT run_id, class_id, layer_id, label_id, channel FROM localization
+        WHERE channel = {ALL_CHANNELS} GROUP BY run_id, class_id, layer_id, label_id, channel, role
+        HAVING abs(sum(CASE WHEN outcome = '{ANY_OUTCOME}' THEN peak_sum ELSE -peak_sum END)) > {_ROUNDING}
         """,
     ),
     Invariant(

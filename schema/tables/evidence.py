@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, ClassVar
 
-from sqlalchemy import SmallInteger
+from sqlalchemy import Numeric, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
 from evigraph.schema.tables.base import Base, key, loaded
+
+_SUM = Numeric(18, 4)
+"""Packs to as many bits as it needs; 4 places are finer than what the sums of a few decisions tell."""
 
 
 class Decision(Base):
@@ -53,6 +57,20 @@ class EvidenceList(UserDefinedType[list[dict[str, Any]]]):
         return f"STRUCT({', '.join(f'{name} {kind}' for name, kind in self.FIELDS.items())})[]"
 
 
+class ValueList(UserDefinedType[list[int]]):
+    """DuckDB's list of numbers, one an edge of a decomposition, by rank."""
+
+    cache_ok = True
+
+    def __init__(self, kind: str) -> None:
+        """Of numbers of a type of DuckDB's."""
+        self.kind = kind
+
+    def get_col_spec(self, **_: object) -> str:
+        """The type in DuckDB's SQL."""
+        return f"{self.kind}[]"
+
+
 class Decomposition(Base):
     """One decomposed node and its evidence: the fact table, ordered by run, class, layer and decision.
 
@@ -60,7 +78,9 @@ class Decomposition(Base):
     (`schema.encoding`) of the node's importance and of the sum of all its positive contributions, 0 being no value of
     either: null where no channel is positive. positive_count is how many channels are positive and overlap_count how
     many of those overlap one of larger contribution; null where the run did not count them.
-    scale_y and scale_x are how many source places there are to a target place.
+    scale_y and scale_x are how many source places there are to a target place. peak_label_ids and peak_mass_steps are
+    lists beside `evidence`, of the label at each edge's peak and of the part of the mask's activation on it
+    (`schema.encoding`); null where no edge has such a label, and in runs from before there were any.
     """
 
     __tablename__ = "decomposition"
@@ -81,6 +101,62 @@ class Decomposition(Base):
     positive_count: Mapped[int | None]
     overlap_count: Mapped[int | None]
     evidence: Mapped[list[dict[str, Any]]] = mapped_column(EvidenceList)
+    peak_label_ids: Mapped[list[int] | None] = mapped_column(ValueList("INTEGER"))
+    peak_mass_steps: Mapped[list[int] | None] = mapped_column(ValueList("SMALLINT"))
+
+
+ALL_CHANNELS = -1
+"""channel of a row of `localization` that holds all edges of a layer."""
+ALL_LAYERS = -1
+"""layer_id of a row of `localization` that holds all layers whose edges have context labels."""
+
+
+class Localization(Base):
+    """How much of the evidence of a class lies on a context label, and how much would lie on it by chance.
+
+    Made by `publish` from the masks and maps of the run folder, of the roots whose image has a semantic map. class_id
+    may be ALL_CLASSES; outcome is ANY_OUTCOME in rows of a channel, and may be so where channel is ALL_CHANNELS;
+    layer_id may be ALL_LAYERS there. decisions and edges count what there is of the row's group, on the label or
+    not, and shown the decisions whose image shows the label. Where these are too few for an interval
+    (`schema.interval`) a channel has no row of a class. peak_low is the interval's lower end of the lift under peaks.
+
+    Each sum is over the decisions of the group, which are its independent units: x is the sum of a decision's edges of
+    what lies on the label, `peak` of the peak's cell, `mass` of the mask's activation; a is what it would be if
+    evidence lay anywhere alike, edges times area. *_squares is of x * x, *_area of x * a, area_squares of a * a.
+    *_chance is the sum of the mean of x with the maps of other images of the class in place of the decision's own, less
+    what these have more of the label by area, and *_chance_variance that of its variance; *_compared is the sum of x of
+    the decisions that they were made of: those of classes of enough images.
+    """
+
+    __tablename__ = "localization"
+    __table_args__ = loaded(order="class_id, role, outcome, layer_id, label_id, channel")
+    __mapper_args__ = key("run_id", "class_id", "role", "outcome", "layer_id", "label_id", "channel")
+
+    run_id: Mapped[int]
+    class_id: Mapped[int]
+    role: Mapped[str]
+    outcome: Mapped[str]
+    layer_id: Mapped[int] = mapped_column(SmallInteger)
+    label_id: Mapped[int]
+    channel: Mapped[int]
+    decisions: Mapped[int]
+    edges: Mapped[int]
+    shown: Mapped[int]
+    peak_low: Mapped[float | None]
+    area_sum: Mapped[Decimal] = mapped_column(_SUM)
+    area_squares: Mapped[Decimal] = mapped_column(_SUM)
+    peak_sum: Mapped[Decimal] = mapped_column(_SUM)
+    peak_squares: Mapped[Decimal] = mapped_column(_SUM)
+    peak_area: Mapped[Decimal] = mapped_column(_SUM)
+    peak_compared: Mapped[Decimal] = mapped_column(_SUM)
+    peak_chance: Mapped[Decimal] = mapped_column(_SUM)
+    peak_chance_variance: Mapped[Decimal] = mapped_column(_SUM)
+    mass_sum: Mapped[Decimal] = mapped_column(_SUM)
+    mass_squares: Mapped[Decimal] = mapped_column(_SUM)
+    mass_area: Mapped[Decimal] = mapped_column(_SUM)
+    mass_compared: Mapped[Decimal] = mapped_column(_SUM)
+    mass_chance: Mapped[Decimal] = mapped_column(_SUM)
+    mass_chance_variance: Mapped[Decimal] = mapped_column(_SUM)
 
 
 class Overlap(Base):

@@ -154,6 +154,12 @@ BREAKS: dict[str, list[str]] = {
     "importance": [f"UPDATE edge SET importance = importance * 1.01 WHERE {ONE_EDGE.format(LOWEST)}"],
     "activation": [f"UPDATE edge SET activation = 0 WHERE {ONE_EDGE.format('TRUE')}"],
     "context-label": [f"UPDATE edge SET context_label_id = 77, context_iou = 0.5 WHERE {ONE_EDGE.format('TRUE')}"],
+    "context-peak": [
+        f"UPDATE edge SET context_peak_mass = 1.5 WHERE {ONE_EDGE.format('context_peak_mass IS NOT NULL')}"
+    ],
+    "unique-localization": ["INSERT INTO localization SELECT * FROM localization WHERE channel >= 0 LIMIT 1"],
+    "finite-localization": ["UPDATE localization SET peak_low = 'nan'::REAL WHERE rowid = 0"],
+    "localization": ["UPDATE localization SET mass_sum = edges + 1 WHERE rowid = 0"],
     "context-iou": [f"UPDATE edge SET context_label_id = 1, context_iou = NULL WHERE {ONE_EDGE.format('TRUE')}"],
     "run-counts": ["UPDATE run SET edge_count = edge_count + 1"],
 }

@@ -114,7 +114,7 @@ def test_support_by_class(run: Ask, sql: Sql, role: str, outcome: str | None) ->
 @pytest.mark.parametrize("class_id", [None, 1])
 def test_context_labels(run: Ask, sql: Sql, role: str, class_id: int | None) -> None:
     """Edges, rate over all edges (unlabelled ones too) and mean IoU of each label."""
-    arguments = f"role: {role}" + (f', class: "index:{class_id}"' if class_id is not None else "")
+    arguments = f"orderBy: EDGES, role: {role}" + (f', class: "index:{class_id}"' if class_id is not None else "")
     selection = f"contextLabels({arguments}) {{ totalCount nodes {{ label edges rate meanIou }} }}"
     found = run(f'channel(layer: "conv3_3", index: 4) {{ {selection} }}')["channel"]["contextLabels"]
     expected = sql(

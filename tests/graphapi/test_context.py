@@ -61,7 +61,7 @@ def test_of_a_run(
     run: Ask, sql: Sql, role: str, outcome: str | None, class_id: int | None, layer_id: int | None, layer: str | None
 ) -> None:
     """Run.contextLabels of one class or all, in one layer or all; Class.contextLabels gives the same."""
-    arguments = f"role: {role}" + (f", outcome: {outcome}" if outcome else "")
+    arguments = f"orderBy: EDGES, role: {role}" + (f", outcome: {outcome}" if outcome else "")
     arguments += f', layer: "{layer}"' if layer else ""
     of_class = f', class: "index:{class_id}"' if class_id is not None else ""
     found = run(f"contextLabels({arguments}{of_class}) {{ totalCount nodes {{ {FIELDS} }} }}")["contextLabels"]
@@ -83,7 +83,7 @@ def test_of_a_run(
 @pytest.mark.parametrize("role", ["PREDICTED", "LABEL"])
 def test_of_a_channel(run: Ask, sql: Sql, role: str, class_id: int | None) -> None:
     """Channel.contextLabels: base and lift beside what it had."""
-    arguments = f"role: {role}" + (f', class: "index:{class_id}"' if class_id is not None else "")
+    arguments = f"orderBy: EDGES, role: {role}" + (f', class: "index:{class_id}"' if class_id is not None else "")
     selection = f"contextLabels({arguments}) {{ nodes {{ {FIELDS} }} }}"
     found = run(f'channel(layer: "conv2_2", index: 1) {{ {selection} }}')["channel"]["contextLabels"]["nodes"]
     edges = "source_layer = 1 AND source_channel = 1"

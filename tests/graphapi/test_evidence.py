@@ -12,7 +12,8 @@ from evigraph.graphapi.store.settings import Settings
 from tests.graphapi.conftest import Ask, Sql
 
 GRAPH = """truncated nodes { layer channel y x feature importance }
-    edges { target source contribution share rank activation importance contextLabel contextIou }"""
+    edges { target source contribution share rank activation importance contextLabel contextIou
+      contextLabelAtPeak contextActivationShare }"""
 LAYERS = ["conv1_2", "conv2_2", "conv3_3", "logits"]
 NodeKey = tuple[str, int, int, int]
 
@@ -33,7 +34,8 @@ def _rows(sql: Sql) -> list[list[dict[str, Any]]]:
     )
     return [
         sql(
-            """SELECT e.*, l.name AS context_label FROM edge e
+            """SELECT e.*, l.name AS context_label, p.name AS label_at_peak FROM edge e
+               LEFT JOIN context_label p ON p.run_id = e.run_id AND p.label_id = e.context_peak_label_id
                LEFT JOIN context_label l ON l.run_id = e.run_id AND l.label_id = e.context_label_id
                WHERE e.run_id = 1 AND decision_id = $d""",
             d=row["decision_id"],
@@ -75,7 +77,12 @@ def _check(
     for row in rows:
         source, edge = found[(_target(row), row["rank"])]
         assert source == _source(row)
-        for name, column in [("contextLabel", "context_label"), ("contextIou", "context_iou")]:
+        for name, column in [
+            ("contextLabel", "context_label"),
+            ("contextIou", "context_iou"),
+            ("contextLabelAtPeak", "label_at_peak"),
+            ("contextActivationShare", "context_peak_mass"),
+        ]:
             assert edge[name] == row[column]
         for name in ("contribution", "share", "activation", "importance"):
             assert edge[name] == row[name]

@@ -121,3 +121,48 @@ def test_a_region_is_all_pixels_of_its_label() -> None:
     """The mask covers one of two far parts of label 1: IoU 1/2, not 1."""
     maps = torch.tensor([[1, 0, 0, 1]], dtype=torch.uint8)
     assert label_of(maps, torch.tensor([[1.0, 0.0, 0.0, 0.0]])) == (1, 0.5)
+
+
+def plain_peak(semantic: Tensor, activation: Tensor, threshold: float) -> tuple[int, float]:
+    """The label at the peak and the part of the mask's activation on it, in float64, cell by cell of pixels."""
+    height, width = semantic.shape
+    rows, columns = activation.shape
+    pixels: dict[tuple[int, int], list[int]] = {}
+    for y in range(height):
+        for x in range(width):
+            pixels.setdefault((y * rows // height, x * columns // width), []).append(int(semantic[y, x]))
+    top = max(range(rows * columns), key=lambda place: (float(activation.flatten()[place]), -place))
+    peak = divmod(top, columns)
+    label = min(set(pixels[peak]), key=lambda one: (-pixels[peak].count(one), one))
+    highest = float(activation[peak])
+    inside = [(c, float(activation[c])) for c in pixels if float(activation[c]) > threshold * highest or c == peak]
+    mass = sum(a * pixels[cell].count(label) / len(pixels[cell]) for cell, a in inside)
+    return label, mass / sum(a for _, a in inside)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(("grid", "size"), [((4, 4), (32, 32)), ((7, 5), (23, 31))])
+def test_labels_at_peaks_equal_the_plain_ones(grid: tuple[int, int], size: tuple[int, int], threshold: float) -> None:
+    random = torch.Generator().manual_seed(5)
+    maps = torch.randint(0, 4, (2, *size), generator=random)
+    activations = torch.randn(6, *grid, generator=random)
+    image = torch.tensor([0, 0, 1, 1, 0, 1])
+    origin = torch.zeros(6, dtype=torch.int64)
+    context = ContextMaps(maps, grid, threshold, 4)
+    masks = context.masks(activations, origin, origin)
+    labels, masses = context.peak_label(image, *masks)
+    for edge in range(6):
+        label, mass = plain_peak(maps[image[edge]], activations[edge], threshold)
+        assert int(labels[edge]) == (label or -1)
+        assert float(masses[edge]) == pytest.approx(mass, rel=1e-5)
+    assert masks[3].sum() == 6  # one peak an edge
+    torch.testing.assert_close(torch.zeros(6).index_add_(0, masks[0], masks[2]), torch.ones(6))
+
+
+def test_masks_of_windows_equal_those_of_whole_maps() -> None:
+    whole, window = torch.zeros(1, 6, 5), torch.rand(1, 3, 3, generator=torch.Generator().manual_seed(1))
+    whole[0, 2:5, 1:4] = window[0]
+    context = ContextMaps(torch.ones(1, 12, 10, dtype=torch.uint8), (6, 5), 0.3, 2)
+    zero = torch.zeros(1, dtype=torch.int64)
+    for own, other in zip(context.masks(whole, zero, zero), context.masks(window, zero + 2, zero + 1), strict=True):
+        torch.testing.assert_close(own, other)

@@ -6,11 +6,13 @@ numbers are drawn so that every invariant holds exactly as for a real run.
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from evigraph.indexer.shards.folder import (
     SHARD_SCHEMAS,
@@ -142,8 +144,50 @@ def synthetic_shard(description: RunDescription, images: range, seed: int = 0) -
             if description.settings["verified"]:
                 own = np.random.default_rng((seed, decision_id, 1))  # so that all else is as without
                 rows["verification"] += _verification(edges, class_id, label, predicted, own)
+            if description.context_labels:
+                rows["context_mask"] += _masks(description, edges, semantic_map(description, image_id, seed))
         rows["image_context"] += _image_context(description, image_id, seed)
+        rows["context_map"] += _context_map(description, image_id, seed)
     return {table: pa.Table.from_pylist(rows[table], schema=SHARD_SCHEMAS[table]) for table in SHARD_SCHEMAS}
+
+
+def semantic_map(description: RunDescription, image_id: int, seed: int = 0) -> NDArray[np.uint8]:
+    """(32, 32) label ids, in regions of 4 x 4 pixels some of which are another label's, or void."""
+    rng = np.random.default_rng((seed, image_id, 2))
+    labels = len(description.context_labels) + 1
+    regions = rng.integers(labels, size=(8, 8)).repeat(4, 0).repeat(4, 1)
+    return np.where(rng.random((32, 32)) < 0.1, rng.integers(labels, size=(32, 32)), regions).astype(np.uint8)
+
+
+def _context_map(description: RunDescription, image_id: int, seed: int) -> list[dict[str, Any]]:
+    if not description.context_labels:
+        return []
+    labels = zlib.compress(semantic_map(description, image_id, seed).tobytes())
+    return [{"image_id": image_id, "height": 32, "width": 32, "labels": labels}]
+
+
+def _masks(description: RunDescription, edges: list[dict[str, Any]], labels: NDArray[np.uint8]) -> list[dict[str, Any]]:
+    """A mask of two cells for each edge, 3/4 of its activation at the peak; edges get the label there."""
+    rows = []
+    for edge in edges:
+        layer = description.layers[edge["source_layer"]]
+        peak = edge["source_y"] * layer.width + edge["source_x"]
+        other = peak - 1 if peak else 1
+        of = {"decision_id": edge["decision_id"], "layer_id": layer.layer_id, "channel": edge["source_channel"]}
+        cells = ((peak, True, 0.75), (other, False, 0.25))
+        rows += [of | {"cell": cell, "at_peak": at_peak, "mass": mass} for cell, at_peak, mass in cells]
+        counts = [_counts(labels, layer.width, cell) for cell in (peak, other)]
+        label = int(counts[0].argmax())
+        edge["context_peak_label_id"] = label or None
+        edge["context_peak_mass"] = float(0.75 * counts[0][label] + 0.25 * counts[1][label]) if label else None
+    return rows
+
+
+def _counts(labels: NDArray[np.uint8], width: int, cell: int) -> NDArray[np.float64]:
+    """The part of each label in a cell of a grid of so many columns."""
+    side = len(labels) // width
+    y, x = cell // width * side, cell % width * side
+    return np.bincount(labels[y : y + side, x : x + side].ravel(), minlength=8) / side**2
 
 
 def _image_context(description: RunDescription, image_id: int, seed: int) -> list[dict[str, Any]]:

@@ -51,7 +51,8 @@ def _read(content: bytes, format_name: str) -> pa.Table:
 EXPECTED = """
     SELECT run.name AS run, e.decision_id, d.image_id, d.role, d.class_id, t.name AS target_layer, target_channel,
            target_y, target_x, s.name AS source_layer, source_channel, source_y, source_x, contribution, share, rank,
-           feature, activation, importance, l.name AS context_label, context_iou, c.name AS class,
+           feature, activation, importance, l.name AS context_label, context_iou,
+           p.name AS context_label_at_peak, context_peak_mass AS context_activation_share, c.name AS class,
            i.uri AS image_uri, i.label_id, own.name AS label, i.predicted_id, other.name AS predicted
     FROM edge e JOIN decision d USING (run_id, decision_id) JOIN run USING (run_id)
     JOIN layer t ON t.run_id = e.run_id AND t.layer_id = target_layer
@@ -61,6 +62,7 @@ EXPECTED = """
     JOIN class other ON other.run_id = e.run_id AND other.class_id = i.predicted_id
     LEFT JOIN class own ON own.run_id = e.run_id AND own.class_id = i.label_id
     LEFT JOIN context_label l ON l.run_id = e.run_id AND l.label_id = context_label_id
+    LEFT JOIN context_label p ON p.run_id = e.run_id AND p.label_id = context_peak_label_id
     WHERE {} ORDER BY e.run_id, d.class_id, e.target_layer, decision_id, target_channel, target_y, target_x, rank
 """
 FILTERS = {
@@ -132,7 +134,7 @@ def test_of_a_class_without_edges(client: TestClient, sql: Sql) -> None:
         query = f"run=plain&class={row['class_id']}"
     response = client.get(f"/export/edges?{query}")
     assert response.status_code == 200
-    assert len(_read(response.content, "parquet").column_names) == 27
+    assert len(_read(response.content, "parquet").column_names) == 29
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+"""What evidence lies on, without bias: the label at each edge's peak, and sums of classes and channels against chance.
+
+Why it is so:
+- The label of the largest IoU favours regions of the mask's size. What lies under peaks, and under the masks'
+  activation, does not (decision 0036).
+- The two lists lie beside `evidence`, as DuckDB cannot add a field to a struct within a list; null costs nothing.
+- `localization` is a base table though it holds sums: what it is made of, masks and maps, stays in the run folder.
+- Runs of before this revision have neither: null.
+
+Revision ID: 0005
+Revises: 0004
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+from evigraph.migrations.versions.r0002_decompositions import EDGE
+from evigraph.migrations.versions.r0003_controls_of_verification import _FAST_RANKS, _RANKS
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+_LISTS = {"peak_label_ids": "INTEGER", "peak_mass_steps": "SMALLINT"}
+_IDS = ("run_id", "class_id", "role", "outcome", "layer_id", "label_id", "channel", "decisions", "edges", "shown")
+_KINDS: dict[str, sa.types.TypeEngine[Any]] = {
+    "role": sa.String(),
+    "outcome": sa.String(),
+    "layer_id": sa.SmallInteger(),
+}
+_SUMS = (
+    "area_sum", "area_squares",
+    "peak_sum", "peak_squares", "peak_area", "peak_compared", "peak_chance", "peak_chance_variance",
+    "mass_sum", "mass_squares", "mass_area", "mass_compared", "mass_chance", "mass_chance_variance",
+)  # fmt: skip
+_BEFORE = EDGE.replace(_RANKS, _FAST_RANKS)
+_IOU = "(nullif(e.context_iou_steps, 0) / 16383.0)::REAL AS context_iou"
+_AFTER = _BEFORE.replace(
+    _IOU,
+    f"""{_IOU},
+           nullif(peak_label_ids["rank" + 1], -1) AS context_peak_label_id,
+           (nullif(peak_mass_steps["rank" + 1], 0) / 255.0)::REAL AS context_peak_mass""",
+)
+
+
+def upgrade() -> None:
+    for name, kind in _LISTS.items():
+        op.execute(f"ALTER TABLE decomposition ADD COLUMN {name} {kind}[]")
+    op.execute(f"CREATE OR REPLACE VIEW edge AS {_AFTER}")
+    op.create_table(
+        "localization",
+        *(sa.Column(name, _KINDS.get(name, sa.Integer()), nullable=False) for name in _IDS),
+        sa.Column("peak_low", sa.REAL(), nullable=True),
+        *(sa.Column(name, sa.Numeric(18, 4), nullable=False) for name in _SUMS),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("localization")
+    op.execute(f"CREATE OR REPLACE VIEW edge AS {_BEFORE}")
+    for name in _LISTS:
+        op.drop_column("decomposition", name)
