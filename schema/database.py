@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from evigraph.schema.errors import DatabaseError, first_line, in_shell
 from evigraph.schema.tables.selects import digests
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0007")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Alembic revisions that this program knows, oldest first; a test holds them to those in `migrations/`."""
 
 _MAGIC = slice(8, 12)  # DuckDB's main header: an 8-byte checksum, then "DUCK"
@@ -146,7 +146,7 @@ def runs_of(path: Path) -> dict[str, RunOrigin]:
         raise DatabaseError(f"database {path} cannot be read: {one_line(error)}") from error
     finally:
         engine.dispose()
-    # A database of before revision 0007 has no such column, and one that was migrated since has nulls.
+    # A database of before revision 0005 has no such column, and one that was migrated since has nulls.
     every: list[dict[str, Any]] = [{name: row.get(name) or False for name in columns} for row in rows]
     return {one["name"]: RunOrigin(**one) for one in every}
 

@@ -5,6 +5,8 @@
 2. Walk down from the root and drop what is no longer reached (`graph`).
 3. A node's importance is the sum over *all* its incoming edges in the whole hierarchy, so that it does not
    depend on how much of it is shown.
+
+Overlap groups are beside it: the channels that a kept one stands for, since their masks overlap (Sec. 4.1).
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from typing import NamedTuple
 
 from sqlalchemy import func, select
 
+from evigraph.graphapi.store import matching
 from evigraph.graphapi.store.sql import Statement, Template, columns_of, hole
+from evigraph.schema.tables.evidence import Overlap
 from evigraph.schema.views import edge as edge_view
 
 NodeKey = tuple[int, int, int, int]
@@ -156,3 +160,32 @@ def graph(root: GraphNode, rows: Iterable[EvidenceRow]) -> Graph:
     index = {node.key: position for position, node in enumerate([root, *below])}
     edges = [(index[target], index[source], row) for target, source, row in reached]
     return Graph([root, *below], edges, truncated=len(edges) < total)
+
+
+DecisionKey = tuple[int, int, int]
+"""(run_id, class_id, decision_id)"""
+
+
+class OverlapRow(NamedTuple):
+    """Of `overlap`: a member of a representative's group, at the decomposed node (layer_id, channel, y, x)."""
+
+    run_id: int
+    class_id: int
+    decision_id: int
+    layer_id: int
+    channel: int
+    y: int
+    x: int
+    representative: int
+    member: int
+    contribution: float
+    iou: float
+
+
+def overlaps_statement(keys: Sequence[DecisionKey]) -> Statement[OverlapRow]:
+    """The groups of some decisions, their members by contribution, the largest first."""
+    column = Overlap.__table__.c
+    wanted = matching.condition([column.run_id, column.class_id, column.decision_id], matching.shape_of(keys))
+    members = select(*columns_of(OverlapRow, Overlap.__table__)).where(wanted)
+    ordered = members.order_by(column.contribution.desc(), column.member)
+    return Template(OverlapRow, ordered).filled(**matching.values(keys))

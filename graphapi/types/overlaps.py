@@ -6,8 +6,7 @@ from typing import Any
 
 import strawberry
 
-from evigraph.graphapi.questions.evidence import EvidenceRow
-from evigraph.graphapi.questions.overlaps import DecisionKey, OverlapRow, overlaps_statement
+from evigraph.graphapi.questions.evidence import DecisionKey, EvidenceRow, OverlapRow, overlaps_statement
 from evigraph.graphapi.types.loaders import Context, grouped
 from evigraph.graphapi.types.nodes import node_from
 

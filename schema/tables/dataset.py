@@ -15,7 +15,7 @@ class Run(Base):
     """One dataset indexed with one network and one set of settings.
 
     is_default: whether it is asked where a query names no run; at most one run of a file is. Null as long as nobody
-    published to a file of before revision 0007.
+    published to a file of before revision 0005.
     """
 
     __tablename__ = "run"

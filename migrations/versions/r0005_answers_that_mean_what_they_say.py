@@ -1,11 +1,13 @@
-"""What evidence lies on, without bias: the label at each edge's peak, and sums of classes and channels against chance.
+"""Answers that mean what they say: what evidence lies on, without bias, and which run answers where none is named.
 
 Why it is so:
-- The label of the largest IoU favours regions of the mask's size. What lies under peaks, and under the masks'
+- The context label of the largest IoU favours regions of the mask's size. What lies under peaks, and under the masks'
   activation, does not (decision 0036).
 - The two lists lie beside `evidence`, as DuckDB cannot add a field to a struct within a list; null costs nothing.
 - `localization` is a base table though it holds sums: what it is made of, masks and maps, stays in the run folder.
-- Runs of before this revision have neither: null.
+- `run.is_default` names the run that is asked where a query names none: without it the newest answered, so that
+  publishing another run changed the answer of every saved query (decision 0038).
+- Runs of before this revision have none of it: null, and the newest answers as it did.
 
 Revision ID: 0005
 Revises: 0004
@@ -48,6 +50,7 @@ _AFTER = _BEFORE.replace(
 
 
 def upgrade() -> None:
+    op.add_column("run", sa.Column("is_default", sa.Boolean(), nullable=True))
     for name, kind in _LISTS.items():
         op.execute(f"ALTER TABLE decomposition ADD COLUMN {name} {kind}[]")
     op.execute(f"CREATE OR REPLACE VIEW edge AS {_AFTER}")
@@ -64,3 +67,4 @@ def downgrade() -> None:
     op.execute(f"CREATE OR REPLACE VIEW edge AS {_BEFORE}")
     for name in _LISTS:
         op.drop_column("decomposition", name)
+    op.drop_column("run", "is_default")
