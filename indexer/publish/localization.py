@@ -33,6 +33,8 @@ from evigraph.schema.tables.selects import OUTCOMES
 
 CELLS_AT_A_TIME = 8_000_000
 """Cells of masks held at a time, some 500 MB; but those of a class at least."""
+TERMS_AT_A_TIME = 200_000
+"""What decisions give to the rows is handed to DuckDB when it is about so much, 40 MB; but that of a class at once."""
 _KEY = ("class_id", "role", "outcome", "layer_id", "channel", "label_id", "edges")
 _Terms = tuple[Ints, Floats]
 """(terms, _KEY), role and outcome by their places in ROLES and OUTCOMES, and (terms, SUMS)."""
@@ -117,7 +119,11 @@ def _tables(folder: RunFolder) -> Iterator[pa.Table]:
                 for layer, columns in masks.items()
             }
             parts += _rows(of_class, labels, {layer: found for layer, found in layers.items() if found})
-        yield _table(parts)
+            if sum(len(key) for key, _ in parts) > TERMS_AT_A_TIME:
+                yield _table(parts)
+                parts = []
+        if parts:
+            yield _table(parts)
 
 
 def order_in(roots: _Roots, group: slice) -> Ints:

@@ -28,7 +28,7 @@ def test_contract() -> None:
     contract = re.sub(r"#.*", "", "\n".join(line for line in text.splitlines() if line.startswith("    ")))
     schema = build_schema(sdl())
     types = re.findall(r"type (\w+)(?: implements (\w+))? \{(.*?)\}", contract, re.DOTALL)
-    assert len(types) == 11
+    assert len(types) == 12
     for name, interface, body in types:
         found = schema.type_map[name]
         assert isinstance(found, GraphQLObjectType)
