@@ -45,11 +45,15 @@ P50_MS_AT_MOST = (
     | dict.fromkeys(("confusions", "supporters", "supports", "peaks"), 15.0)
     | dict.fromkeys(("contextLift", "labelsByPeak", "channelsLocalizing", "classContext", "profiles", "degrees"), 15.0)
     | dict.fromkeys(("contrast", "contrastOfAll"), 150.0)
+    | dict.fromkeys(
+        ("class", "classUnknown", "image", "imagesPrefix", "imagesSearch", "peaksOfClass", "runsNamed"), 15.0
+    )
+    | {"imageUnknown": 60.0, "compare": 150.0}
 )
 P95_MS_AT_MOST = {"channelSupport": 15.0}
 GROWTH_AT_MOST = 1.5
-GROWING = ("contrast", "contrastOfAll")
-"""Cohorts have as many decisions as the run has images, and all are counted: no limit of growth."""
+GROWING = ("contrast", "contrastOfAll", "imageUnknown", "imagesPrefix", "imagesSearch", "compare")
+"""These look at every image or decision of the run: no limit of growth."""
 OVER_SQL_AT_MOST = 4.0
 PUBLISH_EDGES_PER_S_AT_LEAST = 1e6
 BYTES_PER_EDGE_AT_MOST = 12.0

@@ -16,11 +16,11 @@ A message is one line that names the value, the limit and the next step.
 
 from __future__ import annotations
 
-import difflib
-import re
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
+
+from evigraph.schema.near import near_matches
 
 
 class EvidenceError(Exception):
@@ -42,11 +42,14 @@ class NotFoundError(UsageError):
 
     code = "NOT_FOUND"
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], hint: str = "", *, near: list[str] | None = None
+    ) -> None:
+        """Of a kind, among known names; `near` are the nearest where who looked for it has ranked them already."""
         self.kind, self.name = kind, name
-        self.near = near_matches(name, known)
-        near = f"; did you mean {' or '.join(repr(n) for n in self.near)}?" if self.near else ""
-        super().__init__(f"no {kind} {name!r}{near}{f' {hint}' if hint else ''}")
+        self.near = near_matches(name, known) if near is None else near
+        meant = f"; did you mean {' or '.join(repr(n) for n in self.near)}?" if self.near else ""
+        super().__init__(f"no {kind} {name!r}{meant}{f' {hint}' if hint else ''}")
 
 
 class AmbiguousError(UsageError):
@@ -93,42 +96,6 @@ class InvariantError(DatabaseError):
     """A published database breaks one of its own invariants."""
 
     code = "INVARIANT"
-
-
-def near_matches(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
-    """The names most like `name`, best first, compared without case.
-
-    First the same in another case, then one of its synonyms ("tench" of "tench, Tinca tinca"), then those that have
-    it among their words, that begin with it, that have a word that does, that hold it; shorter ones first. Last those
-    of the smallest edits.
-    """
-    by_folded: dict[str, str] = {}
-    for candidate in known:
-        by_folded.setdefault(candidate.casefold(), candidate)
-    folded = name.casefold().strip()
-    ranked: list[tuple[int, int, str]] = []
-    for other in by_folded if len(folded) > 1 else ():
-        if folded in other:
-            ranked.append((_likeness(folded, other), len(other), other))
-    near = [other for _, _, other in sorted(ranked)][:limit]
-    if len(near) < limit:
-        close = difflib.get_close_matches(folded, by_folded, n=limit + len(near), cutoff=0.6)
-        near += [other for other in close if other not in near]
-    return [by_folded[key] for key in near[:limit]]
-
-
-def _likeness(part: str, name: str) -> int:
-    """How a name holds a part of it, the best being 0; both without case."""
-    words = re.split(r"[^\w]+", name)
-    ways = (
-        name == part,
-        part in (synonym.strip() for synonym in name.split(",")),
-        part in words,
-        name.startswith(part),
-        any(word.startswith(part) for word in words),
-        True,
-    )
-    return ways.index(True)
 
 
 def in_shell(path: Path) -> str:

@@ -41,7 +41,7 @@ def milliseconds(*series: Series) -> list[list[float]]:
     """Time of each timed question, per series; they take turns, so that drift hits all.
 
     Raises:
-        ValueError: an answer has errors or is empty.
+        ValueError: an answer has errors, or lacks the one that it is to have, or is empty.
     """
 
     async def ask() -> list[list[float]]:
@@ -121,5 +121,6 @@ def percentile(values: list[float], percent: float) -> float:
 
 def _require_answer(question: Question, body: bytes) -> None:
     answer = orjson.loads(body)
-    if "errors" in answer or not answer.get("data"):
+    codes = [error["extensions"]["code"] for error in answer.get("errors", ())]
+    if codes != [code for code in (question.refused,) if code] or not answer.get("data"):
         raise ValueError(f"{question.variables}: {body[:300]!r}")

@@ -30,6 +30,10 @@ _CONTRAST = """query($run: String, $layer: String!, $a: CohortInput!, $b: Cohort
     nodes { channel { index } countA rateA countB rateB logOddsRatio low high p q }
     pageInfo { hasNextPage endCursor } } } }"""
 
+_IMAGES = """query($run: String, $text: String!) {{ run(name: $run) {{ images({}: $text, first: 20) {{
+  totalCount nodes {{ uri probability label {{ name }} predicted {{ name }} }} pageInfo {{ hasNextPage endCursor }}
+}} }} }}"""
+
 TEXTS = {
     "channelSupport": """query($run: String, $layer: String!, $class: String) {
   run(name: $run) { channelSupport(layer: $layer, class: $class, first: 10) {
@@ -80,8 +84,30 @@ TEXTS = {
   paths { share nodes } } } }""",
     "contrast": _CONTRAST,
     "contrastOfAll": _CONTRAST,
+    "class": """query($run: String, $class: String!) { run(name: $run) { class(name: $class) {
+  index key name imageCount accuracy } } }""",
+    "classUnknown": """query($run: String, $class: String!) { run(name: $run) { class(name: $class) { index } } }""",
+    "image": """query($run: String, $uri: String!) { run(name: $run) { image(uri: $uri) {
+  uri probability correct label { name } predicted { name } } } }""",
+    "imageUnknown": """query($run: String, $uri: String!) { run(name: $run) { image(uri: $uri) { uri } } }""",
+    "imagesPrefix": _IMAGES.format("uriPrefix"),
+    "imagesSearch": _IMAGES.format("search"),
+    "peaksOfClass": """query($run: String, $layer: String!, $index: Int!, $class: String!) { run(name: $run) {
+  channel(layer: $layer, index: $index) { peaks(class: $class, first: 20) {
+    totalCount nodes { y x contribution share feature activation cropUrl image { uri label { name } } }
+    pageInfo { hasNextPage endCursor } } } } }""",
+    "runsNamed": """query($names: [String!], $class: String!) { runs(names: $names) { nodes { name accuracy
+  class(name: $class) { imageCount accuracy } } } }""",
+    "compare": """query($run: String, $other: String!) { run(name: $run) { compare(other: $other) {
+  matched imagesCompared bothRight bothWrong onlyThisRight onlyOtherRight p
+  byClass(first: 20) { nodes { class { name } images accuracy otherAccuracy } } } } }""",
 }
-"""GraphQL text of each kind of question. One of `evidence` is a wrongly classified image, so it has two trees."""
+"""GraphQL text of each kind of question. One of `evidence` is a wrongly classified image, so it has two trees;
+`compare` is of a run with itself, so that it pairs as many images as two runs can.
+"""
+
+REFUSED = dict.fromkeys(("classUnknown", "imageUnknown"), "NOT_FOUND")
+"""Kinds that have no answer but an error of this code, which names what is near."""
 
 LISTINGS = {
     "images": "nodes { uri probability label { name } predicted { name } }",
@@ -98,6 +124,8 @@ class Question:
 
     text: str
     variables: dict[str, Any]
+    refused: str | None = None
+    """The code of the error that is the answer; None where there is to be none."""
 
 
 def listing(run: str, field: str, first: int) -> Question:
@@ -124,11 +152,14 @@ class Drawer:
             self._edge = read("edge", ["decision_id", "source_layer", "source_channel", "context_label_id"])
             self._decision = read("decision", ["decision_id", "image_id", "class_id", "role"])
             images = [
-                pq.read_table(folder.shard_file(shard, "image"), columns=["image_id", "label_id", "predicted_id"])
+                pq.read_table(
+                    folder.shard_file(shard, "image"), columns=["image_id", "uri", "label_id", "predicted_id"]
+                )
                 for shard in range(folder.shard_count)
             ]
         image = pa.concat_tables(images)
         wrong = _numpy(image["label_id"]) != _numpy(image["predicted_id"])
+        self._uris = image["uri"].to_pylist()
         self._wrong_images = _numpy(image["image_id"])[wrong]
         pairs = [_numpy(image[column])[wrong] for column in ("label_id", "predicted_id")]
         self._confused_pairs = np.stack(pairs, axis=1)
@@ -137,7 +168,8 @@ class Drawer:
 
     def draw(self, kind: str, count: int) -> list[Question]:
         """Some questions of a kind; few of them are the same, but for `confusions`, of which there is one."""
-        return [Question(TEXTS[kind], variables) for variables in getattr(self, f"_{kind}")(count)]
+        drawn = getattr(self, f"_{kind}")(count)
+        return [Question(TEXTS[kind], variables, REFUSED.get(kind)) for variables in drawn]
 
     def _channelSupport(self, count: int) -> list[dict[str, Any]]:  # noqa: N802 - named by its kind
         layers = [layer.name for layer in self._description.layers[:-1]]
@@ -225,6 +257,42 @@ class Drawer:
         layers = [layer.name for layer in self._description.layers[:-1]]
         cohorts = {"a": {"outcome": "WRONG"}, "b": {"outcome": "CORRECT"}}
         return [{"run": self._description.name, "layer": layers[n % len(layers)]} | cohorts for n in range(count)]
+
+    def _class(self, count: int) -> list[dict[str, Any]]:
+        return self._evidenceGraph(count)
+
+    def _classUnknown(self, count: int) -> list[dict[str, Any]]:  # noqa: N802
+        """Keys with a letter too many."""
+        return [one | {"class": f"{one['class'][:5]}x{one['class'][5:]}"} for one in self._evidenceGraph(count)]
+
+    def _image(self, count: int) -> list[dict[str, Any]]:
+        return [{"run": self._description.name, "uri": uri} for uri in self._rng.choice(self._uris, count).tolist()]
+
+    def _imageUnknown(self, count: int) -> list[dict[str, Any]]:  # noqa: N802
+        """Without the folder, as one who has only the file's name asks."""
+        return [one | {"uri": one["uri"].rpartition("/")[2]} for one in self._image(count)]
+
+    def _imagesPrefix(self, count: int) -> list[dict[str, Any]]:  # noqa: N802
+        """Of a class's folder."""
+        return [
+            {"run": self._description.name, "text": one["uri"].rpartition("/")[0] + "/"} for one in self._image(count)
+        ]
+
+    def _imagesSearch(self, count: int) -> list[dict[str, Any]]:  # noqa: N802
+        """The last digits of a file's name, which few images share."""
+        return [
+            {"run": self._description.name, "text": one["uri"].rpartition(".")[0][-4:]} for one in self._image(count)
+        ]
+
+    def _peaksOfClass(self, count: int) -> list[dict[str, Any]]:  # noqa: N802
+        drawn = self._channels(4 * count, np.arange(len(self._description.layers) - 1))
+        return [one for one in drawn if one["class"]][:count]
+
+    def _runsNamed(self, count: int) -> list[dict[str, Any]]:  # noqa: N802
+        return [{"names": [one["run"]], "class": one["class"]} for one in self._evidenceGraph(count)]
+
+    def _compare(self, count: int) -> list[dict[str, Any]]:
+        return [{"run": self._description.name, "other": self._description.name}] * count
 
     def _channels(self, count: int, layer_ids: NDArray[Any]) -> list[dict[str, Any]]:
         """Channels of some layers in turn, half of them with one of the classes that they support."""

@@ -77,5 +77,7 @@ def delete_runs(
         print(json.dumps(asdict(report), default=str))
     elif not quiet:
         print(f"deleted {', '.join(report.deleted)} from {db}, which holds {', '.join(report.kept) or 'no runs'} now")
+        if report.asked is not None:
+            print(f"  a query that names no run asks {report.asked} now")
         print(f"  {report.size_bytes / 1e6:.1f} MB in {report.seconds:.1f} s, its invariants checked")
         print(f"  the version before is kept until the next publish: evigraph rollback --db {in_shell(db)}")

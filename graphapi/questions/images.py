@@ -40,4 +40,4 @@ async def image_of(session: Session, run: RunInfo, uri: str) -> ImageRow:
     for row in await session.rows(_OF_URI.filled(run_id=run.run_id, uri=uri)):
         return row
     near = [row.uri for row in await session.rows(_NEAR.filled(run_id=run.run_id, uri=uri))]
-    raise NotFoundError("image", uri, near, f"in run {run.name!r}; images go by their uri")
+    raise NotFoundError("image", uri, (), f"in run {run.name!r}; images go by their uri", near=near)

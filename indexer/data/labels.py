@@ -23,7 +23,8 @@ from evigraph.indexer.data.class_files import WNID, are_imagenet
 from evigraph.indexer.data.classes import ClassEntry, ClassList, numbered_classes, plain
 from evigraph.indexer.data.formats import composed
 from evigraph.indexer.data.tables import whole_number
-from evigraph.schema.errors import DataError, near_matches
+from evigraph.schema.errors import DataError
+from evigraph.schema.near import near_matches
 
 IMAGENET_OUTPUTS = 1000
 """ImageNet's devkit numbers its classes from 1 in another order than that of networks' outputs."""

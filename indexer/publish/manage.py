@@ -18,7 +18,8 @@ from sqlalchemy import func, select
 from evigraph.indexer.publish.build import Progress, build
 from evigraph.indexer.publish.replacement import replace, silent
 from evigraph.indexer.publish.versions import VersionedFile
-from evigraph.schema.database import REVISIONS, open_read_only, resolve, state_of
+from evigraph.schema.asked import asked_run
+from evigraph.schema.database import REVISIONS, open_read_only, resolve, runs_of, state_of
 from evigraph.schema.errors import DatabaseError, NotFoundError, UsageError, in_shell
 from evigraph.schema.tables.dataset import Run
 
@@ -69,6 +70,8 @@ class DeleteReport:
     deleted: tuple[str, ...]
     kept: tuple[str, ...]
     """Names of the runs that the database still holds."""
+    asked: str | None
+    """The run that is asked from now on where a query names none; None where that is as it was, or no run is left."""
     size_bytes: int
     seconds: float
 
@@ -149,13 +152,16 @@ def delete_runs(names: Sequence[str], db: Path, progress: Progress | None = None
     deleted = tuple(dict.fromkeys(names))
     _require_runs(deleted, db)
 
-    def without(building: Path, served: Path | None) -> tuple[str, ...]:
-        every = _require_runs(deleted, _still_served(db, served))
+    def without(building: Path, served: Path | None) -> tuple[tuple[str, ...], str]:
+        old = _still_served(db, served)
+        every = _require_runs(deleted, old)
         build(building, served, [], report, without=deleted)
-        return tuple(name for name in every if name not in deleted)
+        return tuple(name for name in every if name not in deleted), asked_run(runs_of(old).values())[0].name
 
-    version, kept = replace(db, without, report, again="delete again")
-    return DeleteReport(db, version, deleted, kept, version.stat().st_size, time.monotonic() - started)
+    version, (kept, before) = replace(db, without, report, again="delete again")
+    asked = asked_run(runs_of(version).values())[0].name if kept else before
+    changed = None if asked == before else asked
+    return DeleteReport(db, version, deleted, kept, changed, version.stat().st_size, time.monotonic() - started)
 
 
 def set_default(name: str, db: Path, progress: Progress | None = None) -> DefaultReport:

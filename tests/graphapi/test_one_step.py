@@ -139,12 +139,12 @@ def test_a_default_is_kept_whatever_is_published(two: Made) -> None:
     publish([db.parent / "first"], db)  # again, in its own place
     assert asked_of(asks())[:2] == ("first", "DEFAULT")
     assert [(run.name, run.is_default) for run in list_runs(db)] == [("first", True), ("second", False)]
-    delete_runs(["second"], db)
+    assert delete_runs(["second"], db).asked is None
     assert asked_of(asks())[:2] == ("first", "DEFAULT")
     rollback(db)
     publish([db.parent / "second"], db, default=True)
     assert asked_of(asks())[:2] == ("second", "DEFAULT")
-    delete_runs(["second"], db)
+    assert delete_runs(["second"], db).asked == "first"
     assert asked_of(asks())[:2] == ("first", "ONLY")
 
 
