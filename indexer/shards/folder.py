@@ -4,7 +4,9 @@
     RUN/shards/00003.edge.parquet    the columns of evigraph.schema.tables less run_id; so too for the other tables
     RUN/shards/00003.json            the shard's manifest entry, written last: bytes and SHA-256 of each file,
                                      and digests of the description and inputs that it was made with
+    RUN/listing.1f0c3a5d9e7b.json    its images, by which a later change of the data is noticed
     RUN/finished.json                written when every shard is there
+    RUN/extending                    what `extend` has made so far (`extending`)
     RUN/lock                         held while a process works on the folder
 
 A shard holds a range of image ids and depends on nothing but those images and the run's settings, so any
@@ -18,6 +20,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +32,8 @@ import pyarrow.parquet as pq
 from evigraph.indexer.shards import durable
 from evigraph.indexer.shards.description import ClassRow, ContextLabelRow, LayerRow, RunDescription
 from evigraph.indexer.shards.files import OPTIONAL, SHARD_SCHEMAS, ShardTables, fault_in_files, shard_file, write_files
+from evigraph.indexer.shards.history import History
+from evigraph.indexer.shards.listing import Listing, remove_other_listings, write_listing
 from evigraph.schema.errors import InvariantError, RunFolderError
 
 __all__ = [
@@ -47,17 +52,47 @@ _READERS = 2
 """Threads that read shards to compare them with their manifest entries."""
 
 
+@dataclass(frozen=True)
+class Change:
+    """How a run's data changed since its folder was last written.
+
+    Attributes:
+        before: digest of the description that the folder has.
+        stale: shards that hold images which changed or are gone.
+    """
+
+    before: str
+    stale: frozenset[int]
+
+
 class RunFolder:
     """A run folder, locked while it is open; use it as a context manager."""
 
-    def __init__(self, path: Path, description: RunDescription, created_at: datetime, lock: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        description: RunDescription,
+        created_at: datetime,
+        lock: int,
+        history: History | None = None,
+    ) -> None:
         self.path, self.description, self.created_at = path, description, created_at
+        self.history = history or History()
         self._lock: int | None = lock
         self._digest = description.digest()
+        self._ranges = description.image_ranges()
 
     @classmethod
-    def open_for_writing(cls, path: Path, description: RunDescription) -> Self:
+    def open_for_writing(
+        cls, path: Path, description: RunDescription, listing: Listing = (), change: Change | None = None
+    ) -> Self:
         """Make the folder, or go on with one of the same description.
+
+        Args:
+            path: of the folder.
+            description: of the run.
+            listing: of its images; kept where the folder is made, or with a change.
+            change: of the data since the folder was last written; None for none.
 
         Raises:
             RunFolderError: another process holds it, its settings are others, or it cannot be written.
@@ -74,13 +109,19 @@ class RunFolder:
             raise RunFolderError(f"run folder {path} is in use by another process; wait for it or stop it")
         try:
             if (path / "run.json").exists():
-                stored, created_at = _read_description(path)
-                _refuse_other_settings(path, stored, description)
+                stored, created_at, history = read_run(path)
+                if change is not None and stored.digest() == change.before:
+                    history = history.changed(change.before, change.stale, write_listing(path, listing))
+                    (path / "finished.json").unlink(missing_ok=True)
+                    write_run(path, description, created_at, history)
+                    remove_other_listings(path, history.listing)
+                else:
+                    _refuse_other_settings(path, stored, description)
             else:
                 created_at = datetime.now(UTC)
                 (path / "shards").mkdir(exist_ok=True)
-                record = {"format": FORMAT, "created_at": created_at.isoformat(), **description.to_json()}
-                durable.write_bytes(path / "run.json", _json_bytes(record))
+                history = History(listing=write_listing(path, listing) if listing else None)
+                write_run(path, description, created_at, history)
             for leftover in (path / "shards").glob(f"*{durable.TEMPORARY_SUFFIX}"):
                 leftover.unlink()
         except OSError as error:
@@ -89,7 +130,7 @@ class RunFolder:
         except BaseException:
             os.close(lock)
             raise
-        return cls(path, description, created_at, lock)
+        return cls(path, description, created_at, lock, history)
 
     @classmethod
     def open_for_reading(cls, path: Path) -> Self:
@@ -98,20 +139,33 @@ class RunFolder:
         Raises:
             RunFolderError: there is none, an indexer holds it, or its description cannot be read.
         """
+        return cls._open(path, shared=True)
+
+    @classmethod
+    def open_for_extending(cls, path: Path) -> Self:
+        """Open a folder alone, whatever its description.
+
+        Raises:
+            RunFolderError: likewise.
+        """
+        return cls._open(path, shared=False)
+
+    @classmethod
+    def _open(cls, path: Path, *, shared: bool) -> Self:
         if not (path / "run.json").is_file():
             raise RunFolderError(f"{path} is no run folder (it has no run.json); name one that `index` made")
         try:
-            lock = durable.lock(path / "lock", shared=True)
+            lock = durable.lock(path / "lock", shared=shared)
         except OSError as error:
             raise RunFolderError(f"run folder {path} cannot be read: {_reason(error)}") from error
         if lock is None:
-            raise RunFolderError(f"run folder {path} is being written by `evigraph index`; wait for it to end")
+            raise RunFolderError(f"run folder {path} is being written by another process, such as `evigraph index`; wait for it to end")
         try:
-            description, created_at = _read_description(path)
+            description, created_at, history = read_run(path)
         except BaseException:
             os.close(lock)
             raise
-        return cls(path, description, created_at, lock)
+        return cls(path, description, created_at, lock, history)
 
     def __enter__(self) -> Self:
         return self
@@ -130,12 +184,11 @@ class RunFolder:
     @property
     def shard_count(self) -> int:
         """Number of shards that make the run whole."""
-        return -(-self.description.image_total // self.description.shard_size)
+        return len(self._ranges)
 
     def image_range(self, shard: int) -> range:
         """The image ids of a shard."""
-        size, total = self.description.shard_size, self.description.image_total
-        return range(shard * size, min((shard + 1) * size, total))
+        return self._ranges[shard]
 
     def shard_file(self, shard: int, table: str) -> Path:
         """Where a shard keeps a table; absolute, as pyarrow and DuckDB take a leading ~ for the home folder."""
@@ -165,7 +218,8 @@ class RunFolder:
         name = f"shard {self._manifest_file(shard).name}"
         if entry is None:
             return f"{name} is missing or cannot be read"
-        if entry.get("description") != self._digest:
+        made_of = entry.get("description")
+        if made_of != self._digest and not self.history.accepts(made_of, shard):
             return f"{name} was made with {self._other_provenance(entry)}"
         other = f"{name} is not a manifest entry of images {images.start} to {images.stop - 1}"
         try:
@@ -252,7 +306,7 @@ class RunFolder:
                 "images": [images.start, images.stop],
                 "files": files,
             }
-            durable.write_bytes(self._manifest_file(shard), _json_bytes(entry))
+            durable.write_bytes(self._manifest_file(shard), json_bytes(entry))
         except (pa.ArrowException, KeyError, InvariantError) as error:
             raise RunFolderError(
                 f"the rows of shard {shard} are not of its tables: {_reason(error)}; report this as a bug"
@@ -283,7 +337,7 @@ class RunFolder:
         }
         record = {"finished_at": datetime.now(UTC).isoformat(), "rows": counts}
         try:
-            durable.write_bytes(self.path / "finished.json", _json_bytes(record))
+            durable.write_bytes(self.path / "finished.json", json_bytes(record))
         except OSError as error:
             raise RunFolderError(f"run folder {self.path} cannot be finished: {_reason(error)}") from error
 
@@ -291,19 +345,35 @@ class RunFolder:
         return self.path / "shards" / f"{shard:05d}.json"
 
 
-def _read_description(path: Path) -> tuple[RunDescription, datetime]:
+def read_run(path: Path) -> tuple[RunDescription, datetime, History]:
+    """What `run.json` holds.
+
+    Raises:
+        RunFolderError: it cannot be read.
+    """
     try:
         record = json.loads((path / "run.json").read_bytes())
         if record["format"] != FORMAT:
             raise RunFolderError(
                 f"run folder {path} has format {record['format']}, this program reads {FORMAT}; index into a new folder"
             )
-        return RunDescription.from_json(record), datetime.fromisoformat(record["created_at"])
+        created_at = datetime.fromisoformat(record["created_at"])
+        return RunDescription.from_json(record), created_at, History.from_json(record)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunFolderError(
             f"{path / 'run.json'} cannot be read as a run's description ({type(error).__name__}: {error}); "
             "index into a new folder"
         ) from error
+
+
+def write_run(path: Path, description: RunDescription, created_at: datetime, history: History) -> None:
+    """Write `run.json`, the one file by which a run is what it is.
+
+    Raises:
+        OSError: as the file system reports it.
+    """
+    head = {"format": FORMAT, "created_at": created_at.isoformat()}
+    durable.write_bytes(path / "run.json", json_bytes({**head, **description.to_json(), **history.to_json()}))
 
 
 def _refuse_other_settings(path: Path, stored: RunDescription, wanted: RunDescription) -> None:
@@ -332,5 +402,6 @@ def _reason(error: BaseException) -> str:
     return (getattr(error, "strerror", None) or str(error)).splitlines()[0]
 
 
-def _json_bytes(record: dict[str, Any]) -> bytes:
+def json_bytes(record: dict[str, Any]) -> bytes:
+    """A record as the files of a run folder hold it."""
     return (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
