@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,7 @@ class RunOrigin:
     weights_sha256: str
     dataset: str
     dataset_sha256: str
+    created_at: datetime
 
 
 def runs_of(path: Path) -> dict[str, RunOrigin]:

@@ -1,10 +1,9 @@
 """The part of an input that a peak depends on, so that its gradient need not be computed over the whole image.
 
-1. A window holds the receptive field, and begins at a multiple of the layer's stride, or at the input's border: so every
-   map below has its places in the same phase, and what lies beyond the window's border is beyond the field too.
+1. A window holds the receptive field, and begins at a multiple of the layer's stride: so every map below has its places
+   in the same phase, and what lies beyond the window's border is beyond the field too.
 2. Windows of one size are run together, those that end at the input's border too.
-3. Whether a layer may be run on windows is tried on the peaks at the corners: a network may pad, or pool, by the size of
-   its input.
+3. Whether a layer may be run on windows is tried on the peaks at the corners: a network may pad by its input's size.
 """
 
 from __future__ import annotations
@@ -40,7 +39,8 @@ def window_of(geometry: LayerGeometry, size: tuple[int, int], y: int, x: int) ->
     Args:
         geometry: of the layer.
         size: height and width of the network's input.
-        y, x: the place.
+        y: row of the place.
+        x: its column.
     """
     strides = [int(stride) for stride in geometry.stride]
     regular = geometry.field is not None and geometry.spans is None and tuple(strides) == geometry.stride

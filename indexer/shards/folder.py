@@ -34,7 +34,7 @@ from evigraph.indexer.shards.description import ClassRow, ContextLabelRow, Layer
 from evigraph.indexer.shards.files import OPTIONAL, SHARD_SCHEMAS, ShardTables, fault_in_files, shard_file, write_files
 from evigraph.indexer.shards.history import History
 from evigraph.indexer.shards.listing import Listing, remove_other_listings, write_listing
-from evigraph.schema.errors import InvariantError, RunFolderError
+from evigraph.schema.errors import InvariantError, RunFolderError, in_shell
 
 __all__ = [
     "SHARD_SCHEMAS",
@@ -73,12 +73,12 @@ class RunFolder:
         path: Path,
         description: RunDescription,
         created_at: datetime,
-        lock: int,
+        lock: int | None,
         history: History | None = None,
     ) -> None:
         self.path, self.description, self.created_at = path, description, created_at
         self.history = history or History()
-        self._lock: int | None = lock
+        self._lock = lock
         self._digest = description.digest()
         self._ranges = description.image_ranges()
 
@@ -103,7 +103,7 @@ class RunFolder:
             lock = durable.lock(path / "lock")
         except OSError as error:
             raise RunFolderError(
-                f"run folder {path} cannot be written: {_reason(error)}; give another --run folder"
+                f"run folder {path} cannot be written: {reason(error)}; give another --run folder"
             ) from error
         if lock is None:
             raise RunFolderError(f"run folder {path} is in use by another process; wait for it or stop it")
@@ -116,7 +116,7 @@ class RunFolder:
                     write_run(path, description, created_at, history)
                     remove_other_listings(path, history.listing)
                 else:
-                    _refuse_other_settings(path, stored, description)
+                    refuse_other_settings(path, stored, description)
             else:
                 created_at = datetime.now(UTC)
                 (path / "shards").mkdir(exist_ok=True)
@@ -126,7 +126,7 @@ class RunFolder:
                 leftover.unlink()
         except OSError as error:
             os.close(lock)
-            raise RunFolderError(f"run folder {path} cannot be written: {_reason(error)}") from error
+            raise RunFolderError(f"run folder {path} cannot be written: {reason(error)}") from error
         except BaseException:
             os.close(lock)
             raise
@@ -157,15 +157,26 @@ class RunFolder:
         try:
             lock = durable.lock(path / "lock", shared=shared)
         except OSError as error:
-            raise RunFolderError(f"run folder {path} cannot be read: {_reason(error)}") from error
+            raise RunFolderError(f"run folder {path} cannot be read: {reason(error)}") from error
         if lock is None:
-            raise RunFolderError(f"run folder {path} is being written by another process, such as `evigraph index`; wait for it to end")
+            raise RunFolderError(
+                f"run folder {path} is being written by another process, such as `evigraph index`; wait for it to end"
+            )
         try:
+            if shared and (path / "extending" / "whole.json").exists():
+                raise RunFolderError(
+                    f"run folder {path}: `evigraph extend` was stopped as it put its files in place; "
+                    f"run `evigraph extend {in_shell(path)}` with the same options to end it"
+                )
             description, created_at, history = read_run(path)
         except BaseException:
             os.close(lock)
             raise
         return cls(path, description, created_at, lock, history)
+
+    def described(self, description: RunDescription) -> RunFolder:
+        """The folder under another description, as it will be; the lock stays with this one."""
+        return RunFolder(self.path, description, self.created_at, None, self.history)
 
     def __enter__(self) -> Self:
         return self
@@ -309,11 +320,11 @@ class RunFolder:
             durable.write_bytes(self._manifest_file(shard), json_bytes(entry))
         except (pa.ArrowException, KeyError, InvariantError) as error:
             raise RunFolderError(
-                f"the rows of shard {shard} are not of its tables: {_reason(error)}; report this as a bug"
+                f"the rows of shard {shard} are not of its tables: {reason(error)}; report this as a bug"
             ) from error
         except OSError as error:
             raise RunFolderError(
-                f"shard {shard} of {self.path} could not be written: {_reason(error)}; "
+                f"shard {shard} of {self.path} could not be written: {reason(error)}; "
                 "what is there is kept: make room and run the same command again"
             ) from error
 
@@ -339,7 +350,7 @@ class RunFolder:
         try:
             durable.write_bytes(self.path / "finished.json", json_bytes(record))
         except OSError as error:
-            raise RunFolderError(f"run folder {self.path} cannot be finished: {_reason(error)}") from error
+            raise RunFolderError(f"run folder {self.path} cannot be finished: {reason(error)}") from error
 
     def _manifest_file(self, shard: int) -> Path:
         return self.path / "shards" / f"{shard:05d}.json"
@@ -376,7 +387,12 @@ def write_run(path: Path, description: RunDescription, created_at: datetime, his
     durable.write_bytes(path / "run.json", json_bytes({**head, **description.to_json(), **history.to_json()}))
 
 
-def _refuse_other_settings(path: Path, stored: RunDescription, wanted: RunDescription) -> None:
+def refuse_other_settings(path: Path, stored: RunDescription, wanted: RunDescription) -> None:
+    """Refuse to go on with a run under another description.
+
+    Raises:
+        RunFolderError: they differ; the message names the first setting that does.
+    """
     difference = stored.difference(wanted)
     if difference is not None:
         name, old, new = difference
@@ -398,7 +414,8 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """What went wrong, in a line."""
     return (getattr(error, "strerror", None) or str(error)).splitlines()[0]
 
 
