@@ -14,11 +14,13 @@ image that raises the feature.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -38,6 +40,8 @@ from evigraph.schema.pictures import PictureSettings
 
 BATCH = 16
 """Peaks that are run together. Not a setting, since it changes the last bits of a gradient."""
+HELD_BYTES = 256 << 20
+"""Of decoded images that are held at a time: all those of a file at 224 pixels."""
 LONGEST = 128
 """Larger crops are made smaller: the fields of upper layers cover the whole input, and their channels are many."""
 _LOSSLESS_AREA = 32 * 32
@@ -101,9 +105,18 @@ def guided_gradients(network: Network, level: int, pixels: Tensor, channel: Tens
     Returns:
         (peaks, channels, height, width) float32.
     """
+    if pixels.device.type == "cpu":
+        # By pixel, then channel: max-pooling and its way back take a third to a half of the time.
+        try:
+            return _gradients(network, level, pixels.clone(memory_format=torch.channels_last), channel, y, x)
+        except RuntimeError:
+            pass  # a network that takes views of its maps as they lie
+    return _gradients(network, level, pixels.clone(memory_format=torch.contiguous_format), channel, y, x)
+
+
+def _gradients(network: Network, level: int, pixels: Tensor, channel: Tensor, y: Tensor, x: Tensor) -> Tensor:
     with torch.enable_grad(), GuidedActivations():
-        # By pixel, then channel: max-pooling and its way back take a half to a third of the time on a CPU.
-        leaf = pixels.detach().clone(memory_format=torch.channels_last).requires_grad_()
+        leaf = pixels.detach().requires_grad_()
         features = network.recorder.features_at(level, leaf)
         values = features[torch.arange(len(pixels), device=pixels.device), channel, y, x]
         (gradient,) = torch.autograd.grad((values * torch.where(values < 0, -1.0, 1.0)).sum(), leaf)
@@ -141,27 +154,32 @@ def make_guided(
         leftover.unlink()
     pending = [n for n in range(guided_files.file_count(peaks)) if not guided_files.is_written(folder, peaks, n)]
     parts = [guided_files.part(peaks, number) for number in pending]
-    chunks = [chunk for part in parts for chunk in _image_chunks(part)]
+    held = max(BATCH, HELD_BYTES // (4 * preprocessing.channels * math.prod(preprocessing.size)))
+    chunks = [chunk for part in parts for ids in _image_parts(part, held) for chunk in _chunks(ids)]
     decoded = iterate_chunks(source, preprocessing, chunks, workers=workers)
     gradients = _Gradients(network, pictures)
     for number, part in zip(pending, parts, strict=True):
-        given = [_usable(next(decoded), source) for _ in _image_chunks(part)]
-        images = torch.cat([input_of(batch) for batch in given]) if given else torch.empty(0)
         crops: list[tuple[bytes, int, int]] = [(b"", 0, 0)] * len(part)
-        for rows, windows in gradients.batches(part):
-            made = gradients.of(part[rows], np.searchsorted(np.unique(part[:, 2]), part[rows, 2]), windows, images)
-            for row, crop in zip(rows, _crops(made, part[rows], windows, preprocessing, pictures), strict=True):
-                crops[row] = crop
+        for ids in _image_parts(part, held):
+            images = torch.cat([input_of(_usable(next(decoded), source)) for _ in _chunks(ids)])
+            for rows, windows in gradients.batches(part, np.flatnonzero(np.isin(part[:, 2], ids))):
+                made = gradients.of(part[rows], np.searchsorted(ids, part[rows, 2]), windows, images)
+                for row, crop in zip(rows, _crops(made, part[rows], windows, preprocessing, pictures), strict=True):
+                    crops[row] = crop
         guided_files.write(folder, peaks, number, _columns(part, crops))
         if progress:
             progress(len(part))
     return sum(map(len, parts))
 
 
-def _image_chunks(peaks: Peaks) -> list[list[int]]:
-    """The images of some peaks, each once, in batches."""
+def _image_parts(peaks: Peaks, held: int) -> list[list[int]]:
+    """The images of some peaks, each once and ascending, so many at most at a time."""
     ids: list[int] = np.unique(peaks[:, 2]).tolist()
-    return [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
+    return _chunks(ids, held)
+
+
+def _chunks(ids: list[int], size: int = BATCH) -> list[list[int]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
 
 
 def _usable(batch: Batch, source: DataSource) -> Batch:
@@ -182,10 +200,11 @@ class _Gradients:
         self._on_windows: dict[int, bool] = {}
         """Whether a layer may be run on windows, of those that were tried."""
 
-    def batches(self, peaks: Peaks) -> Iterator[tuple[list[int], list[Window]]]:
-        """Rows of peaks, with a window each: of one layer and of windows of one size."""
+    def batches(self, peaks: Peaks, rows_of: NDArray[np.intp]) -> Iterator[tuple[list[int], list[Window]]]:
+        """Those rows of peaks, with a window each, in batches: of one layer and of windows of one size."""
         groups: dict[tuple[int, int, int], list[tuple[int, Window]]] = {}
-        for row, (level, _, _, y, x) in enumerate(peaks.tolist()):
+        for row in rows_of.tolist():
+            level, _, _, y, x = peaks[row].tolist()
             window = window_of(self._pictures.layers[level], self._pictures.size, y, x)
             groups.setdefault((level, window.height, window.width), []).append((row, window))
         for _, group in sorted(groups.items()):

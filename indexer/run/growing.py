@@ -8,17 +8,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from evigraph.indexer.data.samples import DataSource, Sample
+from evigraph.indexer.run.measurements import Run
 from evigraph.indexer.run.stored import StoredRun
 from evigraph.indexer.shards.description import RunDescription
 from evigraph.indexer.shards.folder import Change, refuse_other_settings
 from evigraph.indexer.shards.listing import FileState, ListedImage, Listing, states_of
-from evigraph.schema.errors import UsageError
+from evigraph.indexer.verify.means import sample_ids
+from evigraph.schema.errors import DataError, UsageError
 
 
 @dataclass(frozen=True)
@@ -27,14 +31,14 @@ class Growth:
 
     Attributes:
         source: in the order of ids.
-        listing: of the images that are indexed; empty for a run of before there were listings.
+        listing: of the images that are indexed; None for a run of before there were listings.
         grown: of the description; None for a run whose images are as they were when it was begun.
         added: images that the run did not have.
         removed, changed: ids of those that are gone, and of those that are otherwise than they were.
     """
 
     source: DataSource
-    listing: Listing
+    listing: Listing | None
     grown: dict[str, Any] | None = None
     added: int = 0
     removed: tuple[int, ...] = ()
@@ -65,10 +69,19 @@ def grow(source: DataSource, stored: StoredRun | None, limit: int | None) -> Gro
 
     Raises:
         UsageError: the limit is below what the run has.
+        DataError: the values of semantic maps stand for other context labels.
     """
     if stored is not None and stored.listing is None:
-        return Growth(source, ())
-    known = stored.listing or [] if stored else []
+        return Growth(source, None)
+    maps = _maps_digest(source)
+    known: Sequence[ListedImage] = ()
+    if stored is not None and stored.listing is not None:
+        known = stored.listing.images
+        if stored.listing.maps_sha256 != maps:
+            raise DataError(
+                f"the values of the semantic maps of {source.spec} stand for other context labels than when run "
+                f"{stored.description.name!r} was indexed; index into another --run folder"
+            )
     if limit is not None and limit < len(known):
         raise UsageError(
             f"--limit {limit} is below the {len(known)} images that the run has; give {len(known)} or more, or index "
@@ -77,9 +90,10 @@ def grow(source: DataSource, stored: StoredRun | None, limit: int | None) -> Gro
     samples = _in_order_of_ids(source.samples, known)
     total = len(samples) if limit is None else min(limit, len(samples))
     source = replace(source, samples=samples)
-    listing = _listed(source, samples[:total], known)
-    removed = [i for i, was in enumerate(known) if listing[i].removed and not was.removed]
-    changed = [i for i, was in enumerate(known) if not listing[i].removed and not listing[i].same(was)]
+    now = _listed(source, samples[:total], known)
+    removed = [i for i, was in enumerate(known) if now[i].removed and not was.removed]
+    changed = [i for i, was in enumerate(known) if not now[i].removed and not now[i].same(was)]
+    listing = Listing(now, maps)
     if stored is None:
         return Growth(source, listing)
     before = stored.description.settings.get("grown")
@@ -89,6 +103,17 @@ def grow(source: DataSource, stored: StoredRun | None, limit: int | None) -> Gro
     totals = [*stored.description.totals, *([total] if added else [])]
     steps = (before or {"steps": 0})["steps"] + 1
     return Growth(source, listing, {"steps": steps, "totals": totals}, added, tuple(removed), tuple(changed))
+
+
+def means_note(run: Run, growth: Growth) -> str | None:
+    """What to say where the images changed whose means `--verify` sets channels to; None where they did not."""
+    lost = growth.touched.intersection(sample_ids(run.first_total))
+    if run.settings.verify is None or not lost:
+        return None
+    return (
+        f"--verify sets channels to their means over {len(sample_ids(run.first_total))} images, of which {len(lost)} "
+        "changed or are gone: shards made now have slightly other means than those that stay"
+    )
 
 
 def change_of(growth: Growth, stored: StoredRun | None, wanted: RunDescription, run: Path) -> Change | None:
@@ -114,7 +139,14 @@ def change_of(growth: Growth, stored: StoredRun | None, wanted: RunDescription, 
     return Change(old.digest(), frozenset(stale))
 
 
-def _in_order_of_ids(samples: Sequence[Sample], known: Listing) -> tuple[Sample, ...]:
+def _maps_digest(source: DataSource) -> str:
+    """SHA-256 of what the values of semantic maps stand for."""
+    labels, colours = sorted(source.context_labels.items()), sorted(source.map_colours.items())
+    stated = [labels, source.map_lookup, colours]
+    return hashlib.sha256(json.dumps(stated).encode()).hexdigest()
+
+
+def _in_order_of_ids(samples: Sequence[Sample], known: Sequence[ListedImage]) -> tuple[Sample, ...]:
     now = {sample.uri: sample for sample in samples}
     kept = [
         now.pop(image.uri, None) or Sample(image.uri, image.label_ids, image.map_uri, image.tags, removed=True)
@@ -123,7 +155,7 @@ def _in_order_of_ids(samples: Sequence[Sample], known: Listing) -> tuple[Sample,
     return (*kept, *now.values())
 
 
-def _listed(source: DataSource, samples: Sequence[Sample], known: Listing) -> list[ListedImage]:
+def _listed(source: DataSource, samples: Sequence[Sample], known: Sequence[ListedImage]) -> list[ListedImage]:
     """The listing of samples; files that look as they did are not read."""
     images = [None if s.removed else source.path(s.uri) for s in samples]
     maps = [None if s.removed or s.map_uri is None else source.map_path(s.map_uri) for s in samples]

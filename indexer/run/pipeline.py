@@ -32,7 +32,7 @@ from evigraph.indexer.pictures.guided import make_guided
 from evigraph.indexer.run.attack import Attacker
 from evigraph.indexer.run.batch import NOT_FINITE, PRECISIONS, Arithmetic, BatchIndexer, precision
 from evigraph.indexer.run.describe import describe
-from evigraph.indexer.run.growing import change_of, grow
+from evigraph.indexer.run.growing import change_of, grow, means_note
 from evigraph.indexer.run.inputs import check_data, notes_of, preprocessing_of, takes_arrays
 from evigraph.indexer.run.measurements import Run, measurements_of
 from evigraph.indexer.run.report import IndexReport, report_of, with_accuracy_notes
@@ -73,8 +73,7 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
         change = change_of(growth, stored, description, settings.run)
         run = Run(settings, network, growth.source, preprocessing, made.arithmetic, description.totals[0])
         notes = [*notes_of(settings, preprocessing, loaded.notes)]
-        if note := growth.note():
-            notes.append(note)
+        notes += [note for note in (growth.note(), means_note(run, growth)) if note]
         open_folder = partial(RunFolder.open_for_writing, settings.run, description, growth.listing, change)
         report = _index(run, open_folder, progress, notes)
     if not settings.attack and source.labels_by != "tags":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from evigraph.indexer.shards.description import RunDescription
 from evigraph.indexer.shards.extending import roll_forward
 from evigraph.indexer.shards.folder import RunFolder, read_run
 from evigraph.indexer.shards.history import History
-from evigraph.indexer.shards.listing import ListedImage, read_listing
+from evigraph.indexer.shards.listing import Listing, read_listing
 from evigraph.indexer.verify.settings import VerifySettings
 
 
@@ -22,7 +22,7 @@ class StoredRun:
 
     description: RunDescription
     history: History
-    listing: Sequence[ListedImage] | None
+    listing: Listing | None
 
 
 def stored_run(path: Path) -> StoredRun | None:

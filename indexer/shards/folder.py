@@ -4,7 +4,7 @@
     RUN/shards/00003.edge.parquet    the columns of evigraph.schema.tables less run_id; so too for the other tables
     RUN/shards/00003.json            the shard's manifest entry, written last: bytes and SHA-256 of each file,
                                      and digests of the description and inputs that it was made with
-    RUN/listing.1f0c3a5d9e7b.json    its images, by which a later change of the data is noticed
+    RUN/listing.1f0c3a5d9e7b.jsonl   its images, by which a later change of the data is noticed
     RUN/finished.json                written when every shard is there
     RUN/extending                    what `extend` has made so far (`extending`)
     RUN/lock                         held while a process works on the folder
@@ -48,6 +48,8 @@ __all__ = [
 
 FORMAT = 2
 """Version of the folder's layout; a folder of another version is refused."""
+_EXTENDABLE = ("settings.pictures", "settings.verify", "settings.overlaps")
+"""Settings that `evigraph extend` adds to a finished run."""
 _READERS = 2
 """Threads that read shards to compare them with their manifest entries."""
 
@@ -84,7 +86,7 @@ class RunFolder:
 
     @classmethod
     def open_for_writing(
-        cls, path: Path, description: RunDescription, listing: Listing = (), change: Change | None = None
+        cls, path: Path, description: RunDescription, listing: Listing | None = None, change: Change | None = None
     ) -> Self:
         """Make the folder, or go on with one of the same description.
 
@@ -110,7 +112,7 @@ class RunFolder:
         try:
             if (path / "run.json").exists():
                 stored, created_at, history = read_run(path)
-                if change is not None and stored.digest() == change.before:
+                if change is not None and listing is not None and stored.digest() == change.before:
                     history = history.changed(change.before, change.stale, write_listing(path, listing))
                     (path / "finished.json").unlink(missing_ok=True)
                     write_run(path, description, created_at, history)
@@ -396,9 +398,11 @@ def refuse_other_settings(path: Path, stored: RunDescription, wanted: RunDescrip
     difference = stored.difference(wanted)
     if difference is not None:
         name, old, new = difference
+        later = not old and name.startswith(_EXTENDABLE)
+        hint = f"add them with `evigraph extend {in_shell(path)}`, or give" if later else "give"
         raise RunFolderError(
             f"run folder {path} was made with {name} = {_brief(old)}, not {_brief(new)}; "
-            "give the settings it was made with, or another --run folder"
+            f"{hint} the settings it was made with, or another --run folder"
         )
 
 

@@ -1,6 +1,6 @@
 """The listing of a run: what each image was when it was indexed, so that ids stay and changes are noticed.
 
-    RUN/listing.1f0c3a5d9e7b.json    an image a line, in the order of ids
+    RUN/listing.1f0c3a5d9e7b.jsonl    what the values of maps stand for, then an image a line, in the order of ids
 
 1. A file of the same size and time of writing is taken to be the same. Where only the time differs its SHA-256 decides.
 2. Images that the run has keep their ids; those that are gone keep them too, and are skipped. New ones follow, sorted.
@@ -71,8 +71,17 @@ class ListedImage:
         return mine == its
 
 
-Listing = Sequence[ListedImage]
-"""In the order of image ids."""
+@dataclass(frozen=True)
+class Listing:
+    """The images of a run.
+
+    Attributes:
+        images: in the order of their ids.
+        maps_sha256: of what the values of semantic maps stand for.
+    """
+
+    images: Sequence[ListedImage] = ()
+    maps_sha256: str = ""
 
 
 def states_of(paths: Sequence[Path | None], before: Sequence[FileState | None]) -> list[FileState]:
@@ -81,7 +90,7 @@ def states_of(paths: Sequence[Path | None], before: Sequence[FileState | None]) 
         return list(threads.map(FileState.of, paths, before))
 
 
-def read_listing(run: Path, name: str | None) -> list[ListedImage] | None:
+def read_listing(run: Path, name: str | None) -> Listing | None:
     """The listing of a run folder; None where it keeps none.
 
     Raises:
@@ -90,7 +99,8 @@ def read_listing(run: Path, name: str | None) -> list[ListedImage] | None:
     if name is None:
         return None
     try:
-        return [_listed(json.loads(line)) for line in (run / name).read_text().splitlines()]
+        head, *lines = (run / name).read_text().splitlines()
+        return Listing([_listed(json.loads(line)) for line in lines], json.loads(head)["maps_sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunFolderError(
             f"{run / name} cannot be read as a run's listing ({type(error).__name__}); index into a new folder"
@@ -103,15 +113,16 @@ def write_listing(run: Path, listing: Listing) -> str:
     Raises:
         OSError: as the file system reports it.
     """
-    content = "".join(json.dumps(asdict(image)) + "\n" for image in listing).encode()
-    name = f"listing.{hashlib.sha256(content).hexdigest()[:12]}.json"
+    lines = [{"maps_sha256": listing.maps_sha256}, *(asdict(image) for image in listing.images)]
+    content = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    name = f"listing.{hashlib.sha256(content).hexdigest()[:12]}.jsonl"
     durable.write_bytes(run / name, content)
     return name
 
 
 def remove_other_listings(run: Path, name: str | None) -> None:
     """Remove those that `run.json` no longer names."""
-    for file in run.glob("listing.*.json"):
+    for file in run.glob("listing.*.jsonl"):
         if file.name != name:
             with suppress(OSError):
                 file.unlink()
