@@ -15,9 +15,9 @@ from evigraph.schema.errors import RunFolderError
 
 COMPARED = ("image", "decision", "decomposition", "edge")
 """The tables that every run has."""
-RELATIVE, ABSOLUTE = 1e-3, 1e-5
-"""What another order of summation may change: of the value, and of the column's largest. In float32 on one machine
-SqueezeNet's shares differ by 2e-5 between batches of 16 and of 1."""
+RELATIVE, ABSOLUTE = 1e-2, 1e-4
+"""What another order of summation may change: of the value, and of the column's largest. In float32 positive sums
+of SqueezeNet 1.1 differ by up to 9e-4 between batches of 16 images and of 4."""
 
 
 def require_same(run: Path, shard: int, stored: Mapping[str, pa.Table], fresh: Mapping[str, pa.Table]) -> None:

@@ -26,7 +26,8 @@ from evigraph.indexer.pictures.thumbnails import Pictures
 from evigraph.indexer.run.batch import BatchIndexer
 from evigraph.indexer.run.comparing import COMPARED, filled, require_same
 from evigraph.indexer.run.describe import describe
-from evigraph.indexer.run.extension import ExtendSettings, lacking, settings_of, stored_preprocessing
+from evigraph.indexer.run.extend_settings import ExtendSettings
+from evigraph.indexer.run.extension import lacking, settings_of, stored_preprocessing
 from evigraph.indexer.run.growing import grow
 from evigraph.indexer.run.measurements import Run, measurements_of
 from evigraph.indexer.run.pipeline import Opened, in_batches, indexer_of, opened, workers_of
@@ -118,7 +119,7 @@ def _extend(
         growth = grow(made.source, stored, wanted.limit)
         if growth.note():
             raise DataError(
-                f"{wanted.data} is not what run {folder.description.name!r} was indexed from: {growth.note()}; "
+                f"{wanted.data} is no longer what run {folder.description.name!r} holds ({growth.note()}); "
                 "run the same `evigraph index` command first"
             )
         made = replace(made, source=growth.source)
@@ -185,7 +186,8 @@ class _Work:
         if stated is None:
             return None
         kept = PictureSettings.from_json(stated)
-        return replace(kept, **{n: None for n in ("thumbnails", "maps", "guided") if n not in self.added})
+        left_out: dict[str, Any] = {n: None for n in ("thumbnails", "maps", "guided") if n not in self.added}
+        return replace(kept, **left_out)
 
     @property
     def run(self) -> Run:

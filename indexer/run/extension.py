@@ -1,58 +1,21 @@
-"""What `evigraph extend` is asked to add, and what of it a run lacks."""
+"""What of that which `extend` is asked for a run lacks, and the settings that the run was indexed with."""
 
-# ruff: noqa: RUF009 (options and parts are dataclass fields)
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.settings import PreprocessingOptions
 from evigraph.indexer.evidence.method import Method
-from evigraph.indexer.options import Settings, names, option, part
 from evigraph.indexer.pictures.settings import PictureOptions
-from evigraph.indexer.run.settings import AttackSettings, Execution, IndexSettings, image_count
+from evigraph.indexer.run.extend_settings import ExtendSettings
+from evigraph.indexer.run.settings import AttackSettings, Execution, IndexSettings
 from evigraph.indexer.run.stored import verify_from
 from evigraph.indexer.run.transform import own_transform
 from evigraph.indexer.shards.description import RunDescription
-from evigraph.indexer.verify.settings import VerifySettings
 from evigraph.schema.errors import RunFolderError, UsageError
-
-
-@dataclass(frozen=True)
-class ExtendSettings(Settings):
-    """What `evigraph extend` is asked to add.
-
-    Attributes:
-        pictures: that the run is to keep besides.
-        verify: which evidence is tested, and how; None for none.
-        overlaps: store which channels overlap.
-        context_layers: further layers where edges get context labels.
-        weights, data, classes: where they lie now, if elsewhere than when the run was indexed.
-        device, workers, batch_size, threads: as in `Execution`.
-    """
-
-    pictures: PictureOptions = part(PictureOptions)
-    verify: VerifySettings | None = part(VerifySettings, optional=True)
-    overlaps: bool = option("Store which positive channels overlap (masks of IoU > 0.9), and how many.", default=False)
-    context_layers: Sequence[str] | None = option(
-        "Further layers where edges get context labels.", default=None, parse=names
-    )
-    weights: str | None = option("Where the run's weights are now, if they moved.", default=None)
-    data: str | None = option("Where the run's data are now, if they moved.", default=None)
-    classes: Path | None = option("Where the run's file of classes is now, if it moved.", default=None)
-    device: Literal["cpu", "cuda"] = option("Where the network runs.", default="cpu")
-    workers: int | None = option("Processes that decode images.", default=None, least=0)
-    batch_size: int | None = option(
-        "Images run together, or `auto`; that of `index` gives its very numbers.",
-        default="16",
-        parse=image_count,
-        least=1,
-        hint="or auto",
-    )
-    threads: int | None = option("Threads of torch on the CPU; its own choice if not given.", default=None, least=1)
 
 
 def lacking(run: RunDescription, asked: ExtendSettings) -> dict[str, Any]:
@@ -79,9 +42,8 @@ def lacking(run: RunDescription, asked: ExtendSettings) -> dict[str, Any]:
             raise UsageError(
                 f"--context-layers is given, but the run's data {run.dataset!r} have no semantic maps; leave it out"
             )
-        before = run.settings.get("context_layers")
-        more = [] if before is None else [name for name in asked.context_layers if name not in before]
-        if more:
+        before: list[str] | None = run.settings.get("context_layers")
+        if before is not None and (more := [name for name in asked.context_layers if name not in before]):
             added["context_layers"] = [before, [*before, *more]]
     return added
 
@@ -163,7 +125,7 @@ def stored_preprocessing(run: RunDescription) -> Preprocessing:
     stated = run.settings["preprocessing"]
     if "transform" not in stated:
         return Preprocessing.from_settings(stated)
-    known = {n: tuple(stated[n]) for n in ("mean", "std") if n in stated}
+    known: dict[str, Any] = {n: tuple(stated[n]) for n in ("mean", "std") if n in stated}
     known |= {n: stated[n] for n in ("channel_order", "pixel_scale") if n in stated}
     size = tuple(stated["crop"])
     options = PreprocessingOptions(transform=stated["transform"], channels=stated["image_channels"], crop=size, **known)

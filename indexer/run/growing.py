@@ -19,8 +19,9 @@ from evigraph.indexer.data.samples import DataSource, Sample
 from evigraph.indexer.run.measurements import Run
 from evigraph.indexer.run.stored import StoredRun
 from evigraph.indexer.shards.description import RunDescription
-from evigraph.indexer.shards.folder import Change, refuse_other_settings
+from evigraph.indexer.shards.history import Change
 from evigraph.indexer.shards.listing import FileState, ListedImage, Listing, states_of
+from evigraph.indexer.shards.record import refuse_other_settings
 from evigraph.indexer.verify.means import sample_ids
 from evigraph.schema.errors import DataError, UsageError
 
@@ -56,7 +57,7 @@ class Growth:
             return None
         told = ", ".join(f"{count} {what}" for what, count in counts.items())
         again = " (shards that hold removed or changed ones are made again)" if self.touched else ""
-        return f"the data changed since the run was indexed: {told}{again}; ids stay"
+        return f"since the run was indexed: {told}{again}; ids stay"
 
 
 def grow(source: DataSource, stored: StoredRun | None, limit: int | None) -> Growth:
@@ -125,7 +126,7 @@ def change_of(growth: Growth, stored: StoredRun | None, wanted: RunDescription, 
     if stored is None or stored.listing is None or stored.description.digest() == wanted.digest():
         return None
     old = stored.description
-    of_data = {name: old.settings[name] for name in ("limit", "grown") if name in old.settings}
+    of_data: dict[str, Any] = {name: old.settings[name] for name in ("limit", "grown") if name in old.settings}
     others = {name: value for name, value in wanted.settings.items() if name not in ("limit", "grown")}
     same_data = replace(
         wanted,
@@ -149,7 +150,7 @@ def _maps_digest(source: DataSource) -> str:
 def _in_order_of_ids(samples: Sequence[Sample], known: Sequence[ListedImage]) -> tuple[Sample, ...]:
     now = {sample.uri: sample for sample in samples}
     kept = [
-        now.pop(image.uri, None) or Sample(image.uri, image.label_ids, image.map_uri, image.tags, removed=True)
+        now.pop(image.uri, Sample(image.uri, image.label_ids, image.map_uri, image.tags, removed=True))
         for image in known
     ]
     return (*kept, *now.values())

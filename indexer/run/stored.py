@@ -10,9 +10,10 @@ from typing import Any
 from evigraph.indexer.run.settings import IndexSettings
 from evigraph.indexer.shards.description import RunDescription
 from evigraph.indexer.shards.extending import roll_forward
-from evigraph.indexer.shards.folder import RunFolder, read_run
+from evigraph.indexer.shards.folder import RunFolder
 from evigraph.indexer.shards.history import History
 from evigraph.indexer.shards.listing import Listing, read_listing
+from evigraph.indexer.shards.record import read_run
 from evigraph.indexer.verify.settings import VerifySettings
 
 
@@ -77,5 +78,6 @@ def with_added(settings: IndexSettings, added: Mapping[str, Any]) -> IndexSettin
 
 def verify_from(record: Mapping[str, Any]) -> VerifySettings:
     """The inverse of `VerifySettings.to_json`."""
-    values = {f.name: record[f.name] for f in fields(VerifySettings) if f.name in record}
-    return VerifySettings(**{n: tuple(value) if isinstance(value, list) else value for n, value in values.items()})
+    stated = {f.name: record[f.name] for f in fields(VerifySettings) if f.name in record}
+    values: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in stated.items()}
+    return VerifySettings(**values)

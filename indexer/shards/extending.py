@@ -23,7 +23,8 @@ from typing import Any
 from evigraph.indexer.shards import durable
 from evigraph.indexer.shards.description import RunDescription
 from evigraph.indexer.shards.files import SHARD_SCHEMAS, ShardTables, fault_in_files, shard_file, write_table
-from evigraph.indexer.shards.folder import RunFolder, json_bytes, read_run, reason, write_run
+from evigraph.indexer.shards.folder import RunFolder
+from evigraph.indexer.shards.record import json_bytes, read_run, reason, write_run
 from evigraph.schema.errors import RunFolderError
 
 

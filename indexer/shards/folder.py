@@ -20,7 +20,6 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -32,8 +31,17 @@ import pyarrow.parquet as pq
 from evigraph.indexer.shards import durable
 from evigraph.indexer.shards.description import ClassRow, ContextLabelRow, LayerRow, RunDescription
 from evigraph.indexer.shards.files import OPTIONAL, SHARD_SCHEMAS, ShardTables, fault_in_files, shard_file, write_files
-from evigraph.indexer.shards.history import History
+from evigraph.indexer.shards.history import Change, History
 from evigraph.indexer.shards.listing import Listing, remove_other_listings, write_listing
+from evigraph.indexer.shards.record import (
+    brief,
+    json_bytes,
+    read_run,
+    reason,
+    refuse_foreign,
+    refuse_other_settings,
+    write_run,
+)
 from evigraph.schema.errors import InvariantError, RunFolderError, in_shell
 
 __all__ = [
@@ -46,25 +54,8 @@ __all__ = [
     "ShardTables",
 ]
 
-FORMAT = 2
-"""Version of the folder's layout; a folder of another version is refused."""
-_EXTENDABLE = ("settings.pictures", "settings.verify", "settings.overlaps")
-"""Settings that `evigraph extend` adds to a finished run."""
 _READERS = 2
 """Threads that read shards to compare them with their manifest entries."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """How a run's data changed since its folder was last written.
-
-    Attributes:
-        before: digest of the description that the folder has.
-        stale: shards that hold images which changed or are gone.
-    """
-
-    before: str
-    stale: frozenset[int]
 
 
 class RunFolder:
@@ -101,7 +92,7 @@ class RunFolder:
         """
         try:
             path.mkdir(parents=True, exist_ok=True)
-            _refuse_foreign(path)
+            refuse_foreign(path)
             lock = durable.lock(path / "lock")
         except OSError as error:
             raise RunFolderError(
@@ -248,7 +239,7 @@ class RunFolder:
         made_of = entry.get("provenance")
         for name, stated in self.description.provenance().items():
             if isinstance(made_of, dict) and made_of.get(name, stated) != stated:
-                return f"{name} = {_brief(made_of[name])}, where run.json says {_brief(stated)}"
+                return f"{name} = {brief(made_of[name])}, where run.json says {brief(stated)}"
         return "other settings than run.json"
 
     def pending_shards(self) -> list[int]:
@@ -356,73 +347,3 @@ class RunFolder:
 
     def _manifest_file(self, shard: int) -> Path:
         return self.path / "shards" / f"{shard:05d}.json"
-
-
-def read_run(path: Path) -> tuple[RunDescription, datetime, History]:
-    """What `run.json` holds.
-
-    Raises:
-        RunFolderError: it cannot be read.
-    """
-    try:
-        record = json.loads((path / "run.json").read_bytes())
-        if record["format"] != FORMAT:
-            raise RunFolderError(
-                f"run folder {path} has format {record['format']}, this program reads {FORMAT}; index into a new folder"
-            )
-        created_at = datetime.fromisoformat(record["created_at"])
-        return RunDescription.from_json(record), created_at, History.from_json(record)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunFolderError(
-            f"{path / 'run.json'} cannot be read as a run's description ({type(error).__name__}: {error}); "
-            "index into a new folder"
-        ) from error
-
-
-def write_run(path: Path, description: RunDescription, created_at: datetime, history: History) -> None:
-    """Write `run.json`, the one file by which a run is what it is.
-
-    Raises:
-        OSError: as the file system reports it.
-    """
-    head = {"format": FORMAT, "created_at": created_at.isoformat()}
-    durable.write_bytes(path / "run.json", json_bytes({**head, **description.to_json(), **history.to_json()}))
-
-
-def refuse_other_settings(path: Path, stored: RunDescription, wanted: RunDescription) -> None:
-    """Refuse to go on with a run under another description.
-
-    Raises:
-        RunFolderError: they differ; the message names the first setting that does.
-    """
-    difference = stored.difference(wanted)
-    if difference is not None:
-        name, old, new = difference
-        later = not old and name.startswith(_EXTENDABLE)
-        hint = f"add them with `evigraph extend {in_shell(path)}`, or give" if later else "give"
-        raise RunFolderError(
-            f"run folder {path} was made with {name} = {_brief(old)}, not {_brief(new)}; "
-            f"{hint} the settings it was made with, or another --run folder"
-        )
-
-
-def _refuse_foreign(path: Path) -> None:
-    """Refuse a folder of other things. One where making the folder was cut short is taken up again."""
-    begun = {"lock", "shards", f"run.json{durable.TEMPORARY_SUFFIX}"}
-    if not (path / "run.json").exists() and any(entry.name not in begun for entry in path.iterdir()):
-        raise RunFolderError(f"{path} is not empty and is no run folder; name a new or empty folder")
-
-
-def _brief(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def reason(error: BaseException) -> str:
-    """What went wrong, in a line."""
-    return (getattr(error, "strerror", None) or str(error)).splitlines()[0]
-
-
-def json_bytes(record: dict[str, Any]) -> bytes:
-    """A record as the files of a run folder hold it."""
-    return (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()

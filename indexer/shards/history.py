@@ -67,3 +67,16 @@ class History:
     def with_added(self, added: Mapping[str, Any]) -> History:
         """After an extension, whose shards are all made under the new description."""
         return replace(self, extended=(*self.extended, dict(added)), earlier=())
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a run's data changed since its folder was last written.
+
+    Attributes:
+        before: digest of the description that the folder has.
+        stale: shards that hold images which changed or are gone.
+    """
+
+    before: str
+    stale: frozenset[int]

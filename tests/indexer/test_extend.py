@@ -18,12 +18,13 @@ from evigraph.indexer.pictures.settings import PictureOptions
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run import extend as extending_run
 from evigraph.indexer.run.extend import extend
-from evigraph.indexer.run.extension import ExtendSettings
+from evigraph.indexer.run.extend_settings import ExtendSettings
 from evigraph.indexer.run.pipeline import index
 from evigraph.indexer.run.settings import Execution, IndexSettings
-from evigraph.indexer.shards import extending
+from evigraph.indexer.shards import durable
 from evigraph.indexer.shards.files import SHARD_SCHEMAS
-from evigraph.indexer.shards.folder import RunFolder, read_run
+from evigraph.indexer.shards.folder import RunFolder
+from evigraph.indexer.shards.record import read_run
 from evigraph.indexer.verify.settings import VerifySettings
 from evigraph.schema.errors import EvidenceError, RunFolderError, UsageError
 from tests.support import tiny
@@ -150,7 +151,7 @@ def test_a_kill_at_any_write_leaves_the_old_run_or_goes_on_to_the_new_one(
     run: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     asked = ExtendSettings(pictures=PictureOptions(thumbnails=32), overlaps=True, workers=0)
-    left, write, move = step, extending.durable.write_bytes, Path.replace
+    left, write, move = step, durable.write_bytes, Path.replace
 
     def counted(do: Any) -> Any:
         def act(*given: Any) -> Any:
@@ -162,7 +163,7 @@ def test_a_kill_at_any_write_leaves_the_old_run_or_goes_on_to_the_new_one(
 
         return act
 
-    monkeypatch.setattr(extending.durable, "write_bytes", counted(write))
+    monkeypatch.setattr(durable, "write_bytes", counted(write))
     monkeypatch.setattr(Path, "replace", counted(move))
     with contextlib.suppress(Killed):
         extend(run, asked)
@@ -190,7 +191,7 @@ def test_rows_that_come_out_otherwise_are_not_added_to(run: Path, monkeypatch: p
         if table != "edge":
             return rows
         at = rows.schema.names.index("contribution")
-        return rows.set_column(at, rows.schema[at], pa.array(rows["contribution"].to_numpy() * 1.01, pa.float32()))
+        return rows.set_column(at, rows.schema[at], pa.array(rows["contribution"].to_numpy() * 1.1, pa.float32()))
 
     monkeypatch.setattr(extending_run._Work, "_stored", moved)
     with pytest.raises(RunFolderError, match=r"edge rows of shard 0 come out otherwise.*contribution differs"):

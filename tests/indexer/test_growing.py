@@ -17,11 +17,11 @@ import pytest
 from evigraph.indexer.pictures.settings import PictureOptions
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run.extend import extend
-from evigraph.indexer.run.extension import ExtendSettings
+from evigraph.indexer.run.extend_settings import ExtendSettings
 from evigraph.indexer.run.pipeline import index
 from evigraph.indexer.run.settings import Execution, IndexSettings
 from evigraph.indexer.shards import durable
-from evigraph.indexer.shards.folder import read_run
+from evigraph.indexer.shards.record import read_run
 from evigraph.schema.database import runs_of
 from evigraph.schema.errors import EvidenceError, UsageError
 from tests.support import tiny
@@ -108,7 +108,10 @@ def test_only_new_images_are_made_and_ids_stay(settings: IndexSettings, folder: 
     new = add_later(folder)
     report = index(settings)
     assert report.new_image_count == len(new) == 3
-    assert any(note.startswith("the data changed") and "3 added, 0 removed, 0 changed" in note for note in report.notes)
+    assert any(
+        note.startswith("since the run was indexed") and "3 added, 0 removed, 0 changed" in note
+        for note in report.notes
+    )
     now = ids(settings.run)
     assert before.items() <= now.items()
     assert [now[uri] for uri in sorted(new)] == [11, 12, 13]
@@ -119,7 +122,7 @@ def test_only_new_images_are_made_and_ids_stay(settings: IndexSettings, folder: 
     state = files(settings.run)
     again = index(settings)
     assert (again.new_image_count, files(settings.run)) == (0, state)
-    assert not any("the data changed" in note for note in again.notes)
+    assert not any("since the run was indexed" in note for note in again.notes)
 
 
 def test_removed_and_changed_images_keep_their_ids(settings: IndexSettings, folder: Path) -> None:
@@ -167,7 +170,7 @@ def test_a_file_that_was_only_touched_is_not_made_again(settings: IndexSettings,
     state = files(settings.run)
     report = index(settings)
     assert (report.new_image_count, files(settings.run)) == (0, state)
-    assert not any("the data changed" in note for note in report.notes)
+    assert not any("since the run was indexed" in note for note in report.notes)
 
 
 def test_the_limit_grows_and_does_not_shrink(settings: IndexSettings, folder: Path) -> None:
