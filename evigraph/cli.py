@@ -15,7 +15,7 @@ import typer
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from evigraph.commands import check, demo, export, index, migrate, publish, query, rollback, runs, schema, serve
+from evigraph.commands import check, demo, export, extend, index, migrate, publish, query, rollback, runs, schema, serve
 from evigraph.schema.errors import EvidenceError
 from evigraph.schema.extras import missing_extra
 
@@ -26,7 +26,7 @@ app = typer.Typer(
     help="Precomputed evidence graphs of convolutional networks: index a dataset, publish a database, ask it.",
     epilog="Errors are one line; `evigraph --debug COMMAND` shows the traceback.",
 )
-for command in (demo, index, publish, migrate, rollback, serve, query, check, schema):
+for command in (demo, index, extend, publish, migrate, rollback, serve, query, check, schema):
     app.add_typer(command.app)
 app.add_typer(runs.app, name="runs")
 app.add_typer(export.app, name="export")

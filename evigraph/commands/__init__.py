@@ -2,6 +2,7 @@
 
     demo                         everything, on scenes of its own
     index                        images and a network -> a run folder
+    extend                       what a finished run folder lacks
     publish, runs                run folders -> a database; its runs listed and deleted
     migrate, rollback, check     a database's revision, the version before, its invariants
     serve, query, export         a database -> answers: by HTTP, one in process, files

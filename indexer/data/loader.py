@@ -22,6 +22,9 @@ from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.samples import DataSource, Sample
 from evigraph.schema.errors import DataError, first_line
 
+REMOVED = "no longer in the data"
+"""Why an image is skipped that a run has an id for and the listing has not."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -136,6 +139,8 @@ class _Decoded(Dataset[_Item]):
             return _Item(image_id, reason=skipped.reason)
 
     def _decode(self, image_id: int, sample: Sample) -> _Item:
+        if sample.removed:
+            raise SkippedImage(REMOVED)
         path = self.source.path(sample.uri)
         semantic_map: Image.Image | None = None
         channels = self.preprocessing.image_channels

@@ -22,12 +22,14 @@ class Sample:
             several where several things are to be seen.
         map_uri: its semantic map, relative to the source's map root; None where it has none.
         tags: its labels in the data's own words, sorted, whether or not the network has such classes.
+        removed: whether it was of the data when the run was begun, and is no longer.
     """
 
     uri: str
     label_ids: tuple[int, ...] = ()
     map_uri: str | None = None
     tags: tuple[str, ...] = ()
+    removed: bool = False
 
     @property
     def label_id(self) -> int | None:
@@ -42,7 +44,8 @@ class DataSource:
     Attributes:
         spec: as given to `open_source`.
         root: the folder that uris are relative to.
-        samples: sorted by uri in code point order; the position is the image id.
+        samples: sorted by uri in code point order, those that were added to a run later behind; the position is the
+            image id.
         class_list: one entry for each output of the network.
         context_labels: name by label id (from 1; 0 is void), empty without semantic maps.
         map_lookup: label id by mask value; values beyond its end are void.

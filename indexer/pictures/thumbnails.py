@@ -99,10 +99,14 @@ class Pictures(Measurement):
             maps = kept_maps(batch.record, batch.decided.roots, batch.levels, self.settings.maps)
             rows["activation_map"] = {"decision_id": batch.decision_ids[maps.pop("root")], **maps}
         if self.settings.thumbnails is not None:
-            images = as_images(batch.pixels, self.preprocessing)
-            # Encoded on the thread that writes.
-            rows["thumbnail"] = partial(_thumbnails, batch.image_ids.tolist(), images, self.settings.thumbnails)
+            rows |= self.thumbnails(batch.image_ids, batch.pixels)
         return rows
+
+    def thumbnails(self, image_ids: Tensor, pixels: Tensor) -> Mapping[str, Rows]:
+        """Rows of `thumbnail` of the network's inputs: (images,) ids and (images, channels, height, width)."""
+        images = as_images(pixels, self.preprocessing)
+        # Encoded on the thread that writes.
+        return {"thumbnail": partial(_thumbnails, image_ids.tolist(), images, self.settings.thumbnails or 0)}
 
 
 def _thumbnails(image_ids: Sequence[int], images: NDArray[np.uint8], longest: int) -> Columns:

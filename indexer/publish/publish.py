@@ -128,9 +128,13 @@ def _replaced(served: Path | None, folders: Sequence[RunFolder], db: Path, *, ot
     """
     there = {} if served is None else runs_of(served)
     sentences = []
-    for new in (folder.description for folder in folders):
+    for new, created in ((folder.description, folder.created_at) for folder in folders):
         old = there.get(new.name)
         if old is None:
+            continue
+        same_run = old.created_at == created and (old.model, old.weights_sha256) == (new.model, new.weights_sha256)
+        if same_run and old.dataset_sha256 != new.dataset_sha256:
+            sentences.append(f"run {new.name} replaces its earlier version: the same run, over data that changed since")
             continue
         changes = [
             change

@@ -96,7 +96,7 @@ class BatchIndexer:
             self._add_usable(_part(batch, half), rows)
 
     def _decompose(self, batch: Batch, rows: ShardRows) -> None:
-        pixels = self._attacked(batch)
+        pixels = self.seen(batch)
         inputs = self._input(pixels)
         record = self.network.recorder.record(inputs)
         finite = record.logits.isfinite().all(1).cpu()
@@ -133,9 +133,9 @@ class BatchIndexer:
 
     def inputs(self, batch: Batch) -> Tensor:
         """What the network sees of a batch."""
-        return self._input(self._attacked(batch))
+        return self._input(self.seen(batch))
 
-    def _attacked(self, batch: Batch) -> Tensor:
+    def seen(self, batch: Batch) -> Tensor:
         """The batch's pixels, attacked where that is asked for."""
         if self.attacker is None:
             return batch.pixels

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import version
+from typing import Any
 
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.samples import DataSource
@@ -19,8 +21,9 @@ def describe(
     preprocessing: Preprocessing,
     network: Network,
     source: DataSource,
+    grown: Mapping[str, Any] | None = None,
 ) -> RunDescription:
-    """The run's description, which is stored as `run.json`."""
+    """The run's description, which is stored as `run.json`; `grown` is of `run.growing`."""
     method, execution = settings.method, settings.execution
     pictures = picture_settings(network, preprocessing.size, settings.pictures)
     layers = [
@@ -56,7 +59,8 @@ def describe(
         | ({"output": head} if (head := network.head.to_json()) else {})
         | ({"attack": settings.attack.to_json()} if settings.attack else {})
         | ({"verify": settings.verify.to_json()} if settings.verify else {})
-        | ({"pictures": pictures.to_json()} if pictures else {}),
+        | ({"pictures": pictures.to_json()} if pictures else {})
+        | ({"grown": dict(grown)} if grown else {}),
         indexer_version=version("evigraph"),
         layers=tuple(layers),
         classes=tuple(ClassRow(e.index, e.key, e.name) for e in source.class_list.entries),

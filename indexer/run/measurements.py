@@ -35,7 +35,8 @@ class Run:
         source: the listing.
         preprocessing: of its images.
         arithmetic: of the network.
-        image_total: how many of the listing's images are indexed.
+        first_total: how many images the run was begun with: the means of channels are over these, so that they stay the
+            same where others are added.
     """
 
     settings: IndexSettings
@@ -43,7 +44,7 @@ class Run:
     source: DataSource
     preprocessing: Preprocessing
     arithmetic: Arithmetic
-    image_total: int
+    first_total: int
 
     @property
     def pictures(self) -> PictureSettings | None:
@@ -89,7 +90,7 @@ def _verification(run: Run) -> Measurement | None:
 
     def means() -> list[Tensor]:
         # Of the data as they are, attacked or not, and in batches of one size: so that the means never differ.
-        ids = sample_ids(run.image_total)
+        ids = sample_ids(run.first_total)
         chunks = [ids[start : start + MEAN_BATCH] for start in range(0, len(ids), MEAN_BATCH)]
         batches = iterate_chunks(run.source, run.preprocessing, chunks)
         return channel_means(run.network, batches, run.arithmetic.device, run.arithmetic.dtype)

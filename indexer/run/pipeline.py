@@ -10,32 +10,40 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 import torch
 
 from evigraph.indexer.data.classes import ClassList, read_classes
 from evigraph.indexer.data.loader import default_workers, iterate_chunks, unnamed_note
+from evigraph.indexer.data.preprocess import Preprocessing
+from evigraph.indexer.data.samples import DataSource
 from evigraph.indexer.data.sources import open_source
 from evigraph.indexer.engine.network import Network, prepare
+from evigraph.indexer.evidence.measurement import Measurement
 from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.pictures.guided import make_guided
 from evigraph.indexer.run.attack import Attacker
 from evigraph.indexer.run.batch import NOT_FINITE, PRECISIONS, Arithmetic, BatchIndexer, precision
 from evigraph.indexer.run.describe import describe
+from evigraph.indexer.run.growing import change_of, grow, means_note
 from evigraph.indexer.run.inputs import check_data, notes_of, preprocessing_of, takes_arrays
 from evigraph.indexer.run.measurements import Run, measurements_of
 from evigraph.indexer.run.report import IndexReport, report_of, with_accuracy_notes
 from evigraph.indexer.run.rows import ShardRows
-from evigraph.indexer.run.settings import IndexSettings
-from evigraph.indexer.shards.folder import RunDescription, RunFolder
+from evigraph.indexer.run.settings import Execution, IndexSettings
+from evigraph.indexer.run.stored import stored_run, with_extensions
+from evigraph.indexer.shards.folder import RunFolder
 from evigraph.indexer.weights.loading import LoadedModel, importable_here, load_model
 from evigraph.schema.errors import DataError, ModelError
 
+SequenceT = TypeVar("SequenceT", bound=Sequence[int])
 ONE_LOGIT = ("negative", "positive")
 """The classes of a network of one output, where nobody names them."""
 
@@ -56,46 +64,101 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
     Raises:
         EvidenceError: the model, weights, data, layers or run folder cannot be used; the message says why.
     """
-    execution = settings.execution
-    arithmetic = Arithmetic(_device(execution.device), PRECISIONS[execution.precision])
-    loaded = load_model(settings.model, settings.weights)
-    model = loaded.model.to(arithmetic.device, arithmetic.dtype)
-    with importable_here(), _threads(execution.threads), precision(execution.precision, arithmetic.device):
-        preprocessing = preprocessing_of(settings.preprocessing, loaded.preprocessing, model)
-        network = prepare(model, preprocessing.size, settings.layers, preprocessing.channels, settings.output)
-        classes, arrays = _classes(settings, loaded, network), takes_arrays(preprocessing)
-        source = open_source(settings.data, classes, network.class_count, arrays=arrays)
-        check_data(preprocessing, source)
-        description = describe(settings, loaded, preprocessing, network, source)
-        run = Run(settings, network, source, preprocessing, arithmetic, description.image_total)
-        report = _index(run, description, progress, notes_of(settings, preprocessing, loaded.notes))
+    stored = stored_run(settings.run)
+    settings = with_extensions(settings, stored)
+    with opened(settings) as made:
+        loaded, network, preprocessing, source = made.loaded, made.network, made.preprocessing, made.source
+        growth = grow(source, stored, settings.limit)
+        description = describe(settings, loaded, preprocessing, network, growth.source, growth.grown)
+        change = change_of(growth, stored, description, settings.run)
+        run = Run(settings, network, growth.source, preprocessing, made.arithmetic, description.totals[0])
+        notes = [*notes_of(settings, preprocessing, loaded.notes)]
+        notes += [note for note in (growth.note(), means_note(run, growth)) if note]
+        open_folder = partial(RunFolder.open_for_writing, settings.run, description, growth.listing, change)
+        report = _index(run, open_folder, progress, notes)
     if not settings.attack and source.labels_by != "tags":
         report = with_accuracy_notes(report, network.class_count, loaded.promised_accuracy)
     _require_some(report, settings.data)
     return report
 
 
-def _index(run: Run, description: RunDescription, progress: Progress | None, notes: Iterable[str]) -> IndexReport:
-    settings, network, preprocessing = run.settings, run.network, run.preprocessing
+@dataclass(frozen=True)
+class Opened:
+    """What a run is made of: its network and its data.
+
+    Attributes:
+        loaded: the network as it was loaded.
+        arithmetic: where it runs, and in what type.
+        preprocessing: of the images.
+        network: with its layers.
+        source: the data, as they are listed.
+    """
+
+    loaded: LoadedModel
+    arithmetic: Arithmetic
+    preprocessing: Preprocessing
+    network: Network
+    source: DataSource
+
+
+@contextmanager
+def opened(settings: IndexSettings, preprocessing: Preprocessing | None = None) -> Iterator[Opened]:
+    """Load the network and list the data; within the block torch computes as the settings say.
+
+    Args:
+        settings: of the run.
+        preprocessing: of the images; None for what the settings and the weights say.
+
+    Raises:
+        EvidenceError: one of them cannot be used; the message says why.
+    """
+    execution = settings.execution
+    arithmetic = Arithmetic(_device(execution.device), PRECISIONS[execution.precision])
+    loaded = load_model(settings.model, settings.weights)
+    model = loaded.model.to(arithmetic.device, arithmetic.dtype)
+    with importable_here(), _threads(execution.threads), precision(execution.precision, arithmetic.device):
+        if preprocessing is None:
+            preprocessing = preprocessing_of(settings.preprocessing, loaded.preprocessing, model)
+        network = prepare(model, preprocessing.size, settings.layers, preprocessing.channels, settings.output)
+        classes, arrays = _classes(settings, loaded, network), takes_arrays(preprocessing)
+        source = open_source(settings.data, classes, network.class_count, arrays=arrays)
+        check_data(preprocessing, source)
+        yield Opened(loaded, arithmetic, preprocessing, network, source)
+
+
+def indexer_of(run: Run, measurements: Sequence[Measurement]) -> BatchIndexer:
+    """What makes rows of a run's batches."""
     attacker = None
-    if settings.attack:
+    if run.settings.attack:
+        network = run.network
         attacker = Attacker(
-            network.model, settings.attack, preprocessing, network.class_count, sigmoid=network.head.sigmoid
+            network.model, run.settings.attack, run.preprocessing, network.class_count, sigmoid=network.head.sigmoid
         )
-    indexer = BatchIndexer(
-        network, run.source, settings.method, measurements_of(run), run.arithmetic, attacker=attacker
-    )
+    return BatchIndexer(run.network, run.source, run.settings.method, measurements, run.arithmetic, attacker=attacker)
+
+
+def workers_of(execution: Execution) -> int:
+    """How many processes decode images."""
+    return default_workers() if execution.workers is None else execution.workers
+
+
+def _index(
+    run: Run, open_folder: Callable[[], RunFolder], progress: Progress | None, notes: Iterable[str]
+) -> IndexReport:
+    settings, network, preprocessing = run.settings, run.network, run.preprocessing
+    indexer = indexer_of(run, measurements_of(run))
     started = time.perf_counter()
-    workers = default_workers() if settings.execution.workers is None else settings.execution.workers
-    with RunFolder.open_for_writing(settings.run, description) as folder, frozen(network.model):
+    workers = workers_of(settings.execution)
+    with open_folder() as folder, frozen(network.model):
         batch_size = settings.execution.batch_size or indexer.automatic_batch_size(
             preprocessing.channels, preprocessing.size
         )
         pending = folder.pending_shards()
         waiting = sum(len(folder.image_range(shard)) for shard in pending)
         if progress:
-            progress.start(run.image_total, run.image_total - waiting)
-        chunks = [(shard, ids) for shard in pending for ids in _batches(folder.image_range(shard), batch_size)]
+            total = folder.description.image_total
+            progress.start(total, total - waiting)
+        chunks = [(shard, ids) for shard in pending for ids in in_batches(folder.image_range(shard), batch_size)]
         batches = iterate_chunks(
             run.source,
             preprocessing,
@@ -136,9 +199,9 @@ def _require_some(report: IndexReport, data: str) -> None:
         )
 
 
-def _batches(ids: range, batch_size: int) -> list[range]:
+def in_batches(ids: SequenceT, batch_size: int) -> list[SequenceT]:
     """A shard's image ids in batches; none spans two shards, so that a shard depends on its own images alone."""
-    return [ids[start : start + batch_size] for start in range(0, len(ids), batch_size)]
+    return [ids[start : start + batch_size] for start in range(0, len(ids), batch_size)]  # type: ignore[misc]
 
 
 class _Writer:

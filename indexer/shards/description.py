@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -85,6 +86,21 @@ class RunDescription:
         values["classes"] = [ClassRow(**row) for row in values["classes"]]
         values["context_labels"] = [ContextLabelRow(**row) for row in values["context_labels"]]
         return cls(**values)
+
+    @property
+    def totals(self) -> list[int]:
+        """Images of the listing as the run was begun, then after each time that images were added."""
+        grown: dict[str, Any] = self.settings.get("grown") or {}
+        return grown.get("totals") or [self.image_total]
+
+    def image_ranges(self) -> list[range]:
+        """The image ids of each shard; images that were added later begin a shard of their own."""
+        size, starts = self.shard_size, [0, *self.totals]
+        return [
+            range(start, min(start + size, stop))
+            for begin, stop in itertools.pairwise(starts)
+            for start in range(begin, stop, size)
+        ]
 
     def digest(self) -> str:
         """SHA-256 (hexadecimal) of everything that determines rows."""

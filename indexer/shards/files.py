@@ -71,13 +71,18 @@ def write_files(folder: Path, shard: int, tables: ShardTables) -> dict[str, dict
     """
     edges.require_whole(tables["edge"], tables["decomposition"])
     return {
-        name: _write_table(shard_file(folder, shard, name), schema, tables[name])
+        name: write_table(shard_file(folder, shard, name), schema, tables[name])
         for name, schema in SHARD_SCHEMAS.items()
         if name not in OPTIONAL or (name in tables and tables[name].num_rows)
     }
 
 
-def _write_table(path: Path, schema: pa.Schema, table: pa.Table) -> dict[str, Any]:
+def write_table(path: Path, schema: pa.Schema, table: pa.Table) -> dict[str, Any]:
+    """Write one file durably; gives its rows, bytes and SHA-256.
+
+    Raises:
+        OSError, pyarrow.ArrowException: as `write_files`.
+    """
     sink = pa.BufferOutputStream()
     # A shard is small enough to be encoded in memory, which gives its digest without reading it back.
     floats = [field.name for field in schema if pa.types.is_floating(field.type)]

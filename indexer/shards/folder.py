@@ -4,7 +4,9 @@
     RUN/shards/00003.edge.parquet    the columns of evigraph.schema.tables less run_id; so too for the other tables
     RUN/shards/00003.json            the shard's manifest entry, written last: bytes and SHA-256 of each file,
                                      and digests of the description and inputs that it was made with
+    RUN/listing.1f0c3a5d9e7b.jsonl   its images, by which a later change of the data is noticed
     RUN/finished.json                written when every shard is there
+    RUN/extending                    what `extend` has made so far (`extending`)
     RUN/lock                         held while a process works on the folder
 
 A shard holds a range of image ids and depends on nothing but those images and the run's settings, so any
@@ -29,7 +31,18 @@ import pyarrow.parquet as pq
 from evigraph.indexer.shards import durable
 from evigraph.indexer.shards.description import ClassRow, ContextLabelRow, LayerRow, RunDescription
 from evigraph.indexer.shards.files import OPTIONAL, SHARD_SCHEMAS, ShardTables, fault_in_files, shard_file, write_files
-from evigraph.schema.errors import InvariantError, RunFolderError
+from evigraph.indexer.shards.history import Change, History
+from evigraph.indexer.shards.listing import Listing, remove_other_listings, write_listing
+from evigraph.indexer.shards.record import (
+    brief,
+    json_bytes,
+    read_run,
+    reason,
+    refuse_foreign,
+    refuse_other_settings,
+    write_run,
+)
+from evigraph.schema.errors import InvariantError, RunFolderError, in_shell
 
 __all__ = [
     "SHARD_SCHEMAS",
@@ -41,8 +54,6 @@ __all__ = [
     "ShardTables",
 ]
 
-FORMAT = 2
-"""Version of the folder's layout; a folder of another version is refused."""
 _READERS = 2
 """Threads that read shards to compare them with their manifest entries."""
 
@@ -50,46 +61,69 @@ _READERS = 2
 class RunFolder:
     """A run folder, locked while it is open; use it as a context manager."""
 
-    def __init__(self, path: Path, description: RunDescription, created_at: datetime, lock: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        description: RunDescription,
+        created_at: datetime,
+        lock: int | None,
+        history: History | None = None,
+    ) -> None:
         self.path, self.description, self.created_at = path, description, created_at
-        self._lock: int | None = lock
+        self.history = history or History()
+        self._lock = lock
         self._digest = description.digest()
+        self._ranges = description.image_ranges()
 
     @classmethod
-    def open_for_writing(cls, path: Path, description: RunDescription) -> Self:
+    def open_for_writing(
+        cls, path: Path, description: RunDescription, listing: Listing | None = None, change: Change | None = None
+    ) -> Self:
         """Make the folder, or go on with one of the same description.
+
+        Args:
+            path: of the folder.
+            description: of the run.
+            listing: of its images; kept where the folder is made, or with a change.
+            change: of the data since the folder was last written; None for none.
 
         Raises:
             RunFolderError: another process holds it, its settings are others, or it cannot be written.
         """
         try:
             path.mkdir(parents=True, exist_ok=True)
-            _refuse_foreign(path)
+            refuse_foreign(path)
             lock = durable.lock(path / "lock")
         except OSError as error:
             raise RunFolderError(
-                f"run folder {path} cannot be written: {_reason(error)}; give another --run folder"
+                f"run folder {path} cannot be written: {reason(error)}; give another --run folder"
             ) from error
         if lock is None:
             raise RunFolderError(f"run folder {path} is in use by another process; wait for it or stop it")
         try:
             if (path / "run.json").exists():
-                stored, created_at = _read_description(path)
-                _refuse_other_settings(path, stored, description)
+                stored, created_at, history = read_run(path)
+                if change is not None and listing is not None and stored.digest() == change.before:
+                    history = history.changed(change.before, change.stale, write_listing(path, listing))
+                    (path / "finished.json").unlink(missing_ok=True)
+                    write_run(path, description, created_at, history)
+                    remove_other_listings(path, history.listing)
+                else:
+                    refuse_other_settings(path, stored, description)
             else:
                 created_at = datetime.now(UTC)
                 (path / "shards").mkdir(exist_ok=True)
-                record = {"format": FORMAT, "created_at": created_at.isoformat(), **description.to_json()}
-                durable.write_bytes(path / "run.json", _json_bytes(record))
+                history = History(listing=write_listing(path, listing) if listing else None)
+                write_run(path, description, created_at, history)
             for leftover in (path / "shards").glob(f"*{durable.TEMPORARY_SUFFIX}"):
                 leftover.unlink()
         except OSError as error:
             os.close(lock)
-            raise RunFolderError(f"run folder {path} cannot be written: {_reason(error)}") from error
+            raise RunFolderError(f"run folder {path} cannot be written: {reason(error)}") from error
         except BaseException:
             os.close(lock)
             raise
-        return cls(path, description, created_at, lock)
+        return cls(path, description, created_at, lock, history)
 
     @classmethod
     def open_for_reading(cls, path: Path) -> Self:
@@ -98,20 +132,44 @@ class RunFolder:
         Raises:
             RunFolderError: there is none, an indexer holds it, or its description cannot be read.
         """
+        return cls._open(path, shared=True)
+
+    @classmethod
+    def open_for_extending(cls, path: Path) -> Self:
+        """Open a folder alone, whatever its description.
+
+        Raises:
+            RunFolderError: likewise.
+        """
+        return cls._open(path, shared=False)
+
+    @classmethod
+    def _open(cls, path: Path, *, shared: bool) -> Self:
         if not (path / "run.json").is_file():
             raise RunFolderError(f"{path} is no run folder (it has no run.json); name one that `index` made")
         try:
-            lock = durable.lock(path / "lock", shared=True)
+            lock = durable.lock(path / "lock", shared=shared)
         except OSError as error:
-            raise RunFolderError(f"run folder {path} cannot be read: {_reason(error)}") from error
+            raise RunFolderError(f"run folder {path} cannot be read: {reason(error)}") from error
         if lock is None:
-            raise RunFolderError(f"run folder {path} is being written by `evigraph index`; wait for it to end")
+            raise RunFolderError(
+                f"run folder {path} is being written by another process, such as `evigraph index`; wait for it to end"
+            )
         try:
-            description, created_at = _read_description(path)
+            if shared and (path / "extending" / "whole.json").exists():
+                raise RunFolderError(
+                    f"run folder {path}: `evigraph extend` was stopped as it put its files in place; "
+                    f"run `evigraph extend {in_shell(path)}` with the same options to end it"
+                )
+            description, created_at, history = read_run(path)
         except BaseException:
             os.close(lock)
             raise
-        return cls(path, description, created_at, lock)
+        return cls(path, description, created_at, lock, history)
+
+    def described(self, description: RunDescription) -> RunFolder:
+        """The folder under another description, as it will be; the lock stays with this one."""
+        return RunFolder(self.path, description, self.created_at, None, self.history)
 
     def __enter__(self) -> Self:
         return self
@@ -130,12 +188,11 @@ class RunFolder:
     @property
     def shard_count(self) -> int:
         """Number of shards that make the run whole."""
-        return -(-self.description.image_total // self.description.shard_size)
+        return len(self._ranges)
 
     def image_range(self, shard: int) -> range:
         """The image ids of a shard."""
-        size, total = self.description.shard_size, self.description.image_total
-        return range(shard * size, min((shard + 1) * size, total))
+        return self._ranges[shard]
 
     def shard_file(self, shard: int, table: str) -> Path:
         """Where a shard keeps a table; absolute, as pyarrow and DuckDB take a leading ~ for the home folder."""
@@ -165,7 +222,8 @@ class RunFolder:
         name = f"shard {self._manifest_file(shard).name}"
         if entry is None:
             return f"{name} is missing or cannot be read"
-        if entry.get("description") != self._digest:
+        made_of = entry.get("description")
+        if made_of != self._digest and not self.history.accepts(made_of, shard):
             return f"{name} was made with {self._other_provenance(entry)}"
         other = f"{name} is not a manifest entry of images {images.start} to {images.stop - 1}"
         try:
@@ -181,7 +239,7 @@ class RunFolder:
         made_of = entry.get("provenance")
         for name, stated in self.description.provenance().items():
             if isinstance(made_of, dict) and made_of.get(name, stated) != stated:
-                return f"{name} = {_brief(made_of[name])}, where run.json says {_brief(stated)}"
+                return f"{name} = {brief(made_of[name])}, where run.json says {brief(stated)}"
         return "other settings than run.json"
 
     def pending_shards(self) -> list[int]:
@@ -252,14 +310,14 @@ class RunFolder:
                 "images": [images.start, images.stop],
                 "files": files,
             }
-            durable.write_bytes(self._manifest_file(shard), _json_bytes(entry))
+            durable.write_bytes(self._manifest_file(shard), json_bytes(entry))
         except (pa.ArrowException, KeyError, InvariantError) as error:
             raise RunFolderError(
-                f"the rows of shard {shard} are not of its tables: {_reason(error)}; report this as a bug"
+                f"the rows of shard {shard} are not of its tables: {reason(error)}; report this as a bug"
             ) from error
         except OSError as error:
             raise RunFolderError(
-                f"shard {shard} of {self.path} could not be written: {_reason(error)}; "
+                f"shard {shard} of {self.path} could not be written: {reason(error)}; "
                 "what is there is kept: make room and run the same command again"
             ) from error
 
@@ -283,54 +341,9 @@ class RunFolder:
         }
         record = {"finished_at": datetime.now(UTC).isoformat(), "rows": counts}
         try:
-            durable.write_bytes(self.path / "finished.json", _json_bytes(record))
+            durable.write_bytes(self.path / "finished.json", json_bytes(record))
         except OSError as error:
-            raise RunFolderError(f"run folder {self.path} cannot be finished: {_reason(error)}") from error
+            raise RunFolderError(f"run folder {self.path} cannot be finished: {reason(error)}") from error
 
     def _manifest_file(self, shard: int) -> Path:
         return self.path / "shards" / f"{shard:05d}.json"
-
-
-def _read_description(path: Path) -> tuple[RunDescription, datetime]:
-    try:
-        record = json.loads((path / "run.json").read_bytes())
-        if record["format"] != FORMAT:
-            raise RunFolderError(
-                f"run folder {path} has format {record['format']}, this program reads {FORMAT}; index into a new folder"
-            )
-        return RunDescription.from_json(record), datetime.fromisoformat(record["created_at"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunFolderError(
-            f"{path / 'run.json'} cannot be read as a run's description ({type(error).__name__}: {error}); "
-            "index into a new folder"
-        ) from error
-
-
-def _refuse_other_settings(path: Path, stored: RunDescription, wanted: RunDescription) -> None:
-    difference = stored.difference(wanted)
-    if difference is not None:
-        name, old, new = difference
-        raise RunFolderError(
-            f"run folder {path} was made with {name} = {_brief(old)}, not {_brief(new)}; "
-            "give the settings it was made with, or another --run folder"
-        )
-
-
-def _refuse_foreign(path: Path) -> None:
-    """Refuse a folder of other things. One where making the folder was cut short is taken up again."""
-    begun = {"lock", "shards", f"run.json{durable.TEMPORARY_SUFFIX}"}
-    if not (path / "run.json").exists() and any(entry.name not in begun for entry in path.iterdir()):
-        raise RunFolderError(f"{path} is not empty and is no run folder; name a new or empty folder")
-
-
-def _brief(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _reason(error: BaseException) -> str:
-    return (getattr(error, "strerror", None) or str(error)).splitlines()[0]
-
-
-def _json_bytes(record: dict[str, Any]) -> bytes:
-    return (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()

@@ -71,7 +71,7 @@ def test_its_rows_reach_the_shards(settings: IndexSettings, monkeypatch: pytest.
     """One row an edge, those of nodes that several roots share too, in the order of the edges' targets."""
 
     def make(run: Run) -> Measurement:
-        assert run.image_total == 10
+        assert run.first_total == 10
         return WindowSums()
 
     monkeypatch.setattr(measurements, "MAKERS", [*measurements.MAKERS, make])

@@ -19,7 +19,7 @@ from evigraph.indexer.evidence.hierarchy import LevelEdges, explain
 from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.evidence.roots import Roots
 from evigraph.indexer.model.graph import frozen
-from evigraph.indexer.pictures.guided import GuidedActivations, drawn, guided_gradients
+from evigraph.indexer.pictures.guided import GuidedActivations, _Gradients, drawn, guided_gradients
 from evigraph.indexer.pictures.maps import kept_maps
 from evigraph.indexer.pictures.settings import PictureOptions
 from evigraph.indexer.pictures.thumbnails import as_images, picture_settings, thumbnail
@@ -289,3 +289,66 @@ def test_drawn_gradients() -> None:
     assert values[2, 3].tolist() == [255, 128, 128]
     assert values[5, 5].tolist() == [128, 0, 128]
     assert drawn(np.random.default_rng(0).normal(size=(300, 200, 3)).astype(np.float32))[1:] == (85, 128)
+
+
+class Padded(nn.Module):
+    """A convolution, then one that pads by the size of its input, as networks from TensorFlow do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+        self.b = nn.Conv2d(4, 5, 3, stride=2)
+        self.head = nn.Linear(5, 3)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(batch, 3, height, width) -> (batch, classes)."""
+        a = torch.relu(self.a(pixels))
+        extra = 1 if a.shape[2] > 12 else 0
+        logits: Tensor = self.head(torch.relu(self.b(F.pad(a, (extra, 1, extra, 1)))).mean((2, 3)))
+        return logits
+
+
+@pytest.mark.parametrize("layers", [None, ["0", "3", "6"]])
+def test_gradients_over_windows_are_those_over_whole_inputs(layers: list[str] | None) -> None:
+    """At every place of every layer, borders too."""
+    side = 48
+    network = prepare(seeded(tiny.network()), side, layers)
+    pictures = picture_settings(network, side, PictureOptions(guided=1))
+    assert pictures is not None
+    images, gradients = inputs(2, side=side), _Gradients(network, pictures)
+    sizes = set()
+    with frozen(network.model):
+        for level, layer in enumerate(network.layers):
+            places = [(y, x) for y in range(0, layer.height, 3) for x in (0, 1, layer.width // 2, layer.width - 1)]
+            peaks = np.array([(level, n % layer.channels, n % 2, y, x) for n, (y, x) in enumerate(places)])
+            for rows, windows in gradients.batches(peaks, np.arange(len(peaks))):
+                part = peaks[rows]
+                made = gradients.of(part, part[:, 2], windows, images)
+                sizes |= {(level, window.height, window.width) for window in windows}
+                channel, y, x = (torch.from_numpy(part[:, column]) for column in (1, 3, 4))
+                whole = guided_gradients(network, level, images[part[:, 2]], channel, y, x)
+                for gradient, w, expected in zip(made, windows, whole, strict=True):
+                    held = torch.zeros_like(expected)
+                    held[:, w.top : w.top + w.height, w.left : w.left + w.width] = gradient
+                    assert torch.allclose(held, expected, atol=1e-6)
+    assert any(height < side / 3 for _, height, _ in sizes)
+
+
+def test_a_network_that_pads_by_its_input_is_run_on_whole_inputs() -> None:
+    side = 40
+    network = prepare(seeded(Padded()), side)
+    pictures = picture_settings(network, side, PictureOptions(guided=1))
+    assert pictures is not None
+    level = len(network.layers) - 1
+    layer = network.layers[level]
+    peaks = np.array([(level, 0, 0, y, x) for y in (0, layer.height - 1) for x in (0, layer.width - 1)])
+    images, gradients = inputs(1, side=side), _Gradients(network, pictures)
+    with frozen(network.model):
+        for rows, windows in gradients.batches(peaks, np.arange(len(peaks))):
+            made = gradients.of(peaks[rows], peaks[rows, 2], windows, images)
+            y, x = (torch.from_numpy(peaks[rows, column]) for column in (3, 4))
+            whole = guided_gradients(network, level, images.expand(len(rows), -1, -1, -1), y * 0, y, x)
+            for gradient, w, expected in zip(made, windows, whole, strict=True):
+                held = torch.zeros_like(expected)
+                held[:, w.top : w.top + w.height, w.left : w.left + w.width] = gradient
+                assert torch.allclose(held, expected, atol=1e-6)

@@ -1,0 +1,132 @@
+"""What of that which `extend` is asked for a run lacks, and the settings that the run was indexed with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from evigraph.indexer.data.preprocess import Preprocessing
+from evigraph.indexer.data.settings import PreprocessingOptions
+from evigraph.indexer.evidence.method import Method
+from evigraph.indexer.pictures.settings import PictureOptions
+from evigraph.indexer.run.extend_settings import ExtendSettings
+from evigraph.indexer.run.settings import AttackSettings, Execution, IndexSettings
+from evigraph.indexer.run.stored import verify_from
+from evigraph.indexer.run.transform import own_transform
+from evigraph.indexer.shards.description import RunDescription
+from evigraph.schema.errors import RunFolderError, UsageError
+
+
+def lacking(run: RunDescription, asked: ExtendSettings) -> dict[str, Any]:
+    """What of that which is asked for the run lacks, as `run.stored.with_added` takes it.
+
+    Raises:
+        UsageError: the run has it already, but otherwise.
+    """
+    pictures = run.settings.get("pictures") or {}
+    added: dict[str, Any] = {}
+    for name, flag, value in (
+        ("thumbnails", "--thumbnails", asked.pictures.thumbnails),
+        ("maps", "--max-maps", asked.pictures.max_maps if asked.pictures.maps else None),
+        ("guided", "--guided", asked.pictures.guided),
+    ):
+        if value is not None and _new(flag, pictures.get(name), value):
+            added[name] = value
+    if asked.verify and _new("--verify", run.settings.get("verify"), asked.verify.to_json()):
+        added["verify"] = asked.verify.to_json()
+    if asked.overlaps and not run.settings.get("overlaps"):
+        added["overlaps"] = True
+    if asked.context_layers is not None:
+        if not run.context_labels:
+            raise UsageError(
+                f"--context-layers is given, but the run's data {run.dataset!r} have no semantic maps; leave it out"
+            )
+        before: list[str] | None = run.settings.get("context_layers")
+        if before is not None and (more := [name for name in asked.context_layers if name not in before]):
+            added["context_layers"] = [before, [*before, *more]]
+    return added
+
+
+def _new(flag: str, stored: Any, asked: Any) -> bool:
+    """Whether a run lacks something.
+
+    Raises:
+        UsageError: it has it with another value.
+    """
+    if stored is not None and stored != asked:
+        raise UsageError(
+            f"the run has {flag} {_shown(stored)} already, and what is stored stays; leave it out, or index into a new "
+            f"folder with {_shown(asked)}"
+        )
+    return stored is None
+
+
+def _shown(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return str(value)
+    return ", ".join(f"{name} {'all' if inner is None else inner}" for name, inner in value.items())
+
+
+def settings_of(folder: Path, run: RunDescription, asked: ExtendSettings) -> IndexSettings:
+    """The settings that a run was indexed with, as far as they determine rows, less its preprocessing.
+
+    Raises:
+        RunFolderError: run.json states something that this program does not know.
+    """
+    s = run.settings
+    try:
+        pictures = s.get("pictures") or {}
+        maps = pictures.get("maps")
+        kept = PictureOptions(pictures.get("thumbnails"), maps is not None, maps or 100, pictures.get("guided"))
+        return IndexSettings(
+            model=run.model,
+            weights=asked.weights or s["weights"],
+            data=asked.data or run.dataset,
+            run=folder,
+            name=run.name,
+            classes=asked.classes or (Path(s["classes"]) if s["classes"] else None),
+            limit=s["limit"],
+            layers=tuple(layer.module or layer.name for layer in run.layers[:-1]),
+            output=_output(s.get("output")),
+            method=Method(run.top_n, run.mask_threshold, s["max_nodes"], s["overlaps"], s["merge_overlaps"]),
+            context_layers=s["context_layers"],
+            verify=verify_from(s["verify"]) if s.get("verify") else None,
+            attack=AttackSettings(**s["attack"]) if s.get("attack") else None,
+            pictures=kept,
+            execution=Execution(
+                device=asked.device,
+                workers=asked.workers,
+                batch_size=asked.batch_size,
+                precision=s["precision"],
+                shard_size=run.shard_size,
+                threads=asked.threads,
+            ),
+        )
+    except (KeyError, TypeError) as error:
+        raise RunFolderError(
+            f"run folder {folder} was made by evigraph {run.indexer_version}, whose settings this one cannot read "
+            f"({error}); index into a new folder"
+        ) from error
+
+
+def _output(record: Mapping[str, Any] | None) -> Literal["auto", "logits", "probabilities", "sigmoid"]:
+    """What a network's output was taken for: what it shows, unless independent classes had to be asked for."""
+    independent = record is not None and record["probability"] == "sigmoid" and record["ends_in"] is None
+    return "sigmoid" if independent else "auto"
+
+
+def stored_preprocessing(run: RunDescription) -> Preprocessing:
+    """The preprocessing of a run.
+
+    Raises:
+        UsageError: its transform cannot be used.
+    """
+    stated = run.settings["preprocessing"]
+    if "transform" not in stated:
+        return Preprocessing.from_settings(stated)
+    known: dict[str, Any] = {n: tuple(stated[n]) for n in ("mean", "std") if n in stated}
+    known |= {n: stated[n] for n in ("channel_order", "pixel_scale") if n in stated}
+    size = tuple(stated["crop"])
+    options = PreprocessingOptions(transform=stated["transform"], channels=stated["image_channels"], crop=size, **known)
+    return own_transform(options)
