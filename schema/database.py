@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from evigraph.schema.errors import DatabaseError, first_line, in_shell
 from evigraph.schema.tables.selects import digests
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0006")
 """Alembic revisions that this program knows, oldest first; a test holds them to those in `migrations/`."""
 
 _MAGIC = slice(8, 12)  # DuckDB's main header: an 8-byte checksum, then "DUCK"

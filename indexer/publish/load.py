@@ -43,6 +43,8 @@ def load_run(connection: Connection, folder: RunFolder, run_id: int, progress: C
     for table in SHARD_TABLES:
         _insert_files(connection, table, run_id, folder.files(table))
     _insert_files(connection, GuidedCrop.__tablename__, run_id, guided_files(folder))
+    for fill in _OLD_VERIFICATION:
+        connection.exec_driver_sql(fill, {"run_id": run_id})
     _insert_decompositions(connection, folder, run_id, progress)
     connection.exec_driver_sql(_COUNT_RUN, {"run_id": run_id})
 
@@ -162,6 +164,18 @@ def copy_run(connection: Connection, run_id: int) -> None:
         )
 
 
+_OLD_VERIFICATION = (
+    """
+    UPDATE verification SET fill = run.settings->'verify'->>'occlude' FROM run
+    WHERE run.run_id = verification.run_id AND run.run_id = $run_id AND method = 'occlude' AND fill IS NULL
+      AND (run.settings->'verify'->>'occlude') IN ('grey', 'blur')
+    """,
+    """
+    UPDATE verification SET control_shape = 'box', control_area = area
+    WHERE run_id = $run_id AND control_top IS NOT NULL AND control_area IS NULL
+    """,
+)
+"""What a folder of before fills and areas of controls were kept says by its settings, and by what there was then."""
 _COUNT_RUN = """
     UPDATE run SET
         image_count = (SELECT count(*) FROM image WHERE run_id = $run_id),

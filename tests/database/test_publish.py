@@ -361,7 +361,7 @@ def test_a_run_folder_of_before_there_were_controls_is_read(tmp_path: Path, monk
     """Its shards lack columns, which are null."""
     since = [name for name in SHARD_SCHEMAS["verification"].names if name.startswith(("control_", "disturbance"))]
     old = pa.schema([field for field in SHARD_SCHEMAS["verification"] if field.name not in since])
-    assert len(old) == len(SHARD_SCHEMAS["verification"]) - 9
+    assert len(old) == len(SHARD_SCHEMAS["verification"]) - 11
     with monkeypatch.context() as before:
         before.setitem(SHARD_SCHEMAS, "verification", old)
         synthetic_run(tmp_path / "old", verified=True)
