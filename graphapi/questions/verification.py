@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import (
     REAL,
@@ -26,137 +26,22 @@ from sqlalchemy import (
 )
 
 from evigraph.graphapi.questions.support import of_outcome, ratio
+from evigraph.graphapi.questions.verified import CountsRow, Tests
 from evigraph.graphapi.store.paging import Listing, Order
 from evigraph.graphapi.store.sql import KEPT
 from evigraph.schema import ids
 from evigraph.schema.tables.dataset import Image
 from evigraph.schema.tables.evidence import Verification
-from evigraph.schema.tables.rollups import ALL_CLASSES, LARGE_AREA, ChannelVerification
-
-
-class VerificationRow(NamedTuple):
-    """Of `verification`."""
-
-    run_id: int
-    class_id: int
-    decision_id: int
-    target_layer: int
-    target_channel: int
-    target_y: int
-    target_x: int
-    source_layer: int
-    source_channel: int
-    source_y: int
-    source_x: int
-    method: str
-    area: float | None
-    predicted_id: int
-    logit: float
-    logit_change: float
-    label_logit_change: float | None
-    corrected: bool | None
-    disturbance: float | None
-    control_top: int | None
-    control_left: int | None
-    control_channel: int | None
-    control_disturbance: float | None
-    control_predicted_id: int | None
-    control_logit_change: float | None
-    control_label_logit_change: float | None
-    control_corrected: bool | None
-    fill: str | None
-    fill_image_id: int | None
-    empty_predicted_id: int | None
-    control_shape: str | None
-    control_area: float | None
-
-
-class Tests(NamedTuple):
-    """Which tests are counted; None for all.
-
-    Attributes:
-        class_id: of the decision's class.
-        label_id, predicted_id: of the image's label and predicted class.
-        method, fill, role, outcome: as stored.
-        max_area: tests that hid more of the input are left out, and counted as too large.
-    """
-
-    class_id: int | None = None
-    label_id: int | None = None
-    predicted_id: int | None = None
-    method: str | None = None
-    fill: str | None = None
-    role: str = "predicted"
-    outcome: str | None = None
-    max_area: float | None = LARGE_AREA
-
-    @property
-    def is_rolled_up(self) -> bool:
-        """Whether the rollup has their counts."""
-        return self.max_area == LARGE_AREA and self.label_id is None and self.predicted_id is None
-
+from evigraph.schema.tables.rollups import ALL_CLASSES, ChannelVerification
 
 _EVERY_CHANNEL = -1
 """Channel of a row that counts the decisions of a layer."""
 
 
-class CountsRow(NamedTuple):
-    """What became of the decisions whose evidence at a channel, or at a layer, was taken away by a method.
-
-    Too large tests are in `too_large` alone. control_tested counts those whose tests have a control; means are None
-    where there is nothing to take them of. fill is "" for `remove`, and where it is not known.
-    """
-
-    run_id: int
-    layer_id: int
-    channel: int
-    method: str
-    fill: str
-    tested: int
-    too_large: int
-    corrected: int
-    flipped: int
-    control_tested: int
-    control_corrected: int
-    control_flipped: int
-    only_corrected: int
-    control_only_corrected: int
-    empty_known: int
-    empty_corrected: int
-    control_empty_corrected: int
-    mean_logit_change: float | None
-    mean_control_logit_change: float | None
-
-
-class PairCountsRow(NamedTuple):
-    """The same of a layer, by label and predicted class."""
-
-    run_id: int
-    layer_id: int
-    label_id: int
-    predicted_id: int
-    channel: int
-    method: str
-    fill: str
-    tested: int
-    too_large: int
-    corrected: int
-    flipped: int
-    control_tested: int
-    control_corrected: int
-    control_flipped: int
-    only_corrected: int
-    control_only_corrected: int
-    empty_known: int
-    empty_corrected: int
-    control_empty_corrected: int
-    mean_logit_change: float | None
-    mean_control_logit_change: float | None
-
-
 _KEY = ("run_id", "layer_id", "channel", "method", "fill")
-_COUNTS = tuple(name for name in CountsRow._fields[len(_KEY) : -2] if name not in ("tested", "too_large"))
+_COUNTS = CountsRow._fields[CountsRow._fields.index("corrected") : -2]
 """Those that tests too large are left out of."""
+_EVERY_CLASS = tuple(literal(ALL_CLASSES).label(name) for name in ("label_id", "predicted_id"))
 _SUMS = ("logit_change_sum", "control_logit_change_sum")
 
 
@@ -249,7 +134,10 @@ def _counts(tests: Tests) -> Select[Any]:
         return ratio(func.sum(row[name]).filter(small), func.nullif(summed(of, small), 0))
 
     return select(
-        *key,
+        row.run_id,
+        row.layer_id,
+        *_EVERY_CLASS,
+        *key[2:],
         summed("tested", small).label("tested"),
         summed("tested", row.is_large).label("too_large"),
         *(summed(name, small).label(name) for name in _COUNTS),
@@ -286,17 +174,18 @@ def methods_of_layer(tests: Tests) -> Listing[CountsRow]:
 
 
 @lru_cache(maxsize=KEPT)
-def pairs_of_layer(tests: Tests) -> Listing[PairCountsRow]:
+def pairs_of_layer(tests: Tests) -> Listing[CountsRow]:
     """Run.verifiedPairs: the same by label and predicted class, those that corrected most first."""
     rows = _of_decisions(tests, "label_id", "predicted_id")
     order = (*_BY_CORRECTED, Order("label_id", int), Order("predicted_id", int), *_BY_METHOD)
-    return Listing("verifiedPairs", PairCountsRow, rows, ("run_id", "layer_id"), order)
+    return Listing("verifiedPairs", CountsRow, rows, ("run_id", "layer_id"), order)
 
 
 def _of_decisions(tests: Tests, *of_image: str) -> Select[Any]:
     """Counts of decisions at a layer, by columns of their images too."""
     decision = _decisions(tests, of_image).subquery("tested").c
-    key = (decision.run_id, decision.layer_id, *(decision[name] for name in of_image))
+    classes = [decision[name] for name in of_image]
+    key = (decision.run_id, decision.layer_id, *classes)
     counts = {
         "tested": decision.is_tested,
         "too_large": decision.has_large,
@@ -312,7 +201,9 @@ def _of_decisions(tests: Tests, *of_image: str) -> Select[Any]:
         "control_empty_corrected": decision.control_empty_corrected,
     }
     rows = select(
-        *key,
+        decision.run_id,
+        decision.layer_id,
+        *(classes or _EVERY_CLASS),
         literal(_EVERY_CHANNEL).label("channel"),
         decision.method,
         decision.fill,
@@ -328,7 +219,7 @@ def _decisions(tests: Tests, of_image: Sequence[str]) -> Select[Any]:
     test, small = Verification, not_(_is_large(tests.max_area))
     has_control = test.control_predicted_id.is_not(None)
 
-    def any_of(*conditions: ColumnElement[Any]) -> ColumnElement[Any]:
+    def any_of(*conditions: Any) -> ColumnElement[Any]:
         return func.coalesce(func.bool_or(and_(small, *conditions)), false())
 
     key: dict[str, Any] = {

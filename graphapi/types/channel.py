@@ -8,7 +8,8 @@ from evigraph.graphapi.files import addresses
 from evigraph.graphapi.questions import context, support
 from evigraph.graphapi.questions.degrees import ChannelDegreeRow
 from evigraph.graphapi.questions.support import EdgeRow, PeakRow, SupportRow
-from evigraph.graphapi.questions.verification import CountsRow, methods_of_channel
+from evigraph.graphapi.questions.verification import methods_of_channel
+from evigraph.graphapi.questions.verified import CountsRow
 from evigraph.graphapi.store.catalog import LayerInfo, RunInfo
 from evigraph.graphapi.store.rows import GuidedRow
 from evigraph.graphapi.types.base import (

@@ -10,13 +10,8 @@ import strawberry
 from evigraph.graphapi.questions import support
 from evigraph.graphapi.questions.class_graph import class_graph
 from evigraph.graphapi.questions.support import ConfusionRow, SkippedRow, SupportRow
-from evigraph.graphapi.questions.verification import (
-    CountsRow,
-    PairCountsRow,
-    methods_of_layer,
-    pairs_of_layer,
-    verified_channels,
-)
+from evigraph.graphapi.questions.verification import methods_of_layer, pairs_of_layer, verified_channels
+from evigraph.graphapi.questions.verified import CountsRow
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.names import check_channel, find_layer
 from evigraph.graphapi.store.rows import ImageRow
@@ -305,7 +300,7 @@ class Run(NodeInterface):
         first: First = UNSET,
         after: After = UNSET,
     ) -> Connection[VerifiedPair]:
-        def node(row: PairCountsRow) -> VerifiedPair:
+        def node(row: CountsRow) -> VerifiedPair:
             return pair_node(self.run, row)
 
         tests = tests_asked(self.run, None, label, predicted, method, fill, role, outcome, max_area)

@@ -8,7 +8,7 @@ from typing import Annotated
 import strawberry
 
 from evigraph.graphapi.questions.evidence import EvidenceRow
-from evigraph.graphapi.questions.verification import CountsRow, PairCountsRow, Tests, VerificationRow
+from evigraph.graphapi.questions.verified import CountsRow, Tests, VerificationRow
 from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.paging import Builder, Parent
@@ -26,8 +26,6 @@ from evigraph.graphapi.types.loaders import Context, PageKey
 from evigraph.graphapi.types.nodes import node_from
 from evigraph.schema.tables.evidence import Verification as VerificationTable
 
-_MOST_ROWS = 8
-"""More than there are methods and fills, and fills that are not known."""
 _EDGE = tuple(f"{end}_{part}" for end in ("target", "source") for part in ("layer", "channel", "y", "x"))
 
 
@@ -51,7 +49,8 @@ class VerificationFill(enum.Enum):
 
 
 Fill = Annotated[
-    VerificationFill | None, strawberry.argument(description="Of OCCLUDE: tests by one filling; null for each apart.")
+    VerificationFill | None,
+    strawberry.argument(description="Only OCCLUDE tests with this filling; each is counted apart if null."),
 ]
 MaxArea = Annotated[
     float | None,
@@ -73,8 +72,8 @@ class VerificationControl:
         description="Part of the input that was hidden, that of the test; null for REMOVE."
     )
     shape: str | None = strawberry.field(
-        description='"box", of the shape of the region tested; "rows" where no such box has room: from (top, left) on in '
-        "reading order, around the end, and less the region tested. Null for REMOVE."
+        description='"box", of the shape of the region tested; "rows" where no such box has room: from (top, left) on '
+        "in reading order, around the end, and less the region tested. Null for REMOVE."
     )
     logit_change: float = strawberry.field(description="Of the decision's class.")
     label_logit_change: float | None = strawberry.field(description="Of the label; null where there is none.")
@@ -167,8 +166,8 @@ class VerificationCounts:
         description="Predictions that became another class, right or wrong; of a layer, by any test."
     )
     to_empty_prediction: int | None = strawberry.field(
-        description="Of the corrected, those that became the class which the network gives to the picture wholly hidden "
-        "by the same fill, as hiding anything large may do. Null for REMOVE, and where tests are of old runs."
+        description="Of the corrected, those that became the class which the network gives to the picture wholly "
+        "hidden by the same fill, as hiding anything large may do. Null for REMOVE, and where tests are of old runs."
     )
     corrected_rate: float | None = strawberry.field(description="corrected / tested; null where none is left.")
     mean_logit_change: float | None = strawberry.field(
@@ -186,16 +185,16 @@ class VerifiedPair:
     counts: VerificationCounts
 
 
-def pair_node(run: RunInfo, row: PairCountsRow) -> VerifiedPair:
+def pair_node(run: RunInfo, row: CountsRow) -> VerifiedPair:
     """The GraphQL object of a row of `pairs_of_layer`."""
     label, predicted = (class_node(run, run.classes[class_id]) for class_id in (row.label_id, row.predicted_id))
     return VerifiedPair(label=label, predicted=predicted, counts=counts_node(row))
 
 
-def counts_node(row: CountsRow | PairCountsRow) -> VerificationCounts:
+def counts_node(row: CountsRow) -> VerificationCounts:
     """The GraphQL object of a row of a verification listing."""
     change = row.mean_control_logit_change
-    is_known = row.method == VerificationMethod.OCCLUDE.value and row.empty_known == row.tested > 0
+    is_known = row.empty_known == row.tested > 0
     return node_from(
         VerificationCounts,
         row,
@@ -207,7 +206,7 @@ def counts_node(row: CountsRow | PairCountsRow) -> VerificationCounts:
     )
 
 
-def _control_counts(row: CountsRow | PairCountsRow, mean_logit_change: float, is_known: bool) -> ControlCounts:
+def _control_counts(row: CountsRow, mean_logit_change: float, is_known: bool) -> ControlCounts:
     return ControlCounts(
         tested=row.control_tested,
         corrected=row.control_corrected,
@@ -254,7 +253,8 @@ async def counts_by_method(
     context: Context, listing: Builder[CountsRow], parent: Parent, tests: Tests
 ) -> list[VerificationCounts]:
     """The counts of a channel or a layer, a method and fill each, by its listing; none where it was not tested."""
-    page = PageKey(listing, (tests,), None, _MOST_ROWS, parent)
+    most = len(VerificationMethod) * (len(VerificationFill) + 1)  # a fill may be unknown
+    page = PageKey(listing, (tests,), None, most, parent)
     return [counts_node(row) for row in await context.pages.load(page)]
 
 

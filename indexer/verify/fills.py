@@ -3,8 +3,8 @@
 - `grey`: zeros, which are the preprocessing's mean.
 - `blur`: the image itself under a Gaussian, which leaves its colours and no shapes.
 - `image`: the same region of another image, one for all tests of a decision. It is drawn from FILL_IMAGES images spread
-  over the run's listing, of those which the data and the network least call the image's label and the decision's class:
-  a dog put in the place of a dog would bring back the evidence that was taken away.
+  over the run's listing: of those that have another label, as far as there are any, then of those that are not
+  predicted as it, then of those without the decision's class, which would bring back what was taken away.
 
 What the network says of the filling alone is kept beside each test: where a grey picture is called cat, a decision that
 turns to cat when nearly all is grey says nothing of what was hidden.
@@ -82,11 +82,12 @@ class Pool:
             class_id: its class.
             right: the image's right classes.
         """
-        ranked: dict[int, list[int]] = {}
+        ranked: dict[tuple[bool, bool, bool], list[int]] = {}
         for place, other in enumerate(self.image_ids.tolist()):
             if other != image_id:
-                called = {int(self.predicted[place]), *self.right[place]}
-                ranked.setdefault(2 * bool(called & set(right)) + (class_id in called), []).append(place)
+                predicted, labels = int(self.predicted[place]), self.right[place]
+                rank = (not set(labels).isdisjoint(right), predicted in right, class_id in (predicted, *labels))
+                ranked.setdefault(rank, []).append(place)
         if not ranked:
             return NO_IMAGE
         fit = ranked[min(ranked)]

@@ -12,6 +12,8 @@ Revision ID: 0006
 Revises: 0004
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -20,7 +22,7 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-_COLUMNS = (
+_COLUMNS: tuple[tuple[str, sa.types.TypeEngine[Any]], ...] = (
     ("fill", sa.String()),
     ("fill_image_id", sa.Integer()),
     ("empty_predicted_id", sa.Integer()),
