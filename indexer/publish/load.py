@@ -53,10 +53,11 @@ def _insert_files(connection: Connection, table: str, run_id: int, parquet: Iter
     files = [str(file) for file in parquet]
     if not files:
         return
-    # A column that a folder of before it lacks stays null.
     schema = pq.read_schema(files[0])
-    columns = quoted(name for name in columns_of(table) if name in schema.names)
-    insert = f"INSERT INTO {identifier(table)} (run_id, {columns}) SELECT {literal(run_id)}, {columns}"
+    names = [name for name in columns_of(table) if name != "run_id"]
+    # A column that a folder of before it lacks stays null, also where rows are ordered by it.
+    stored = ", ".join(identifier(name) if name in schema.names else f"NULL AS {identifier(name)}" for name in names)
+    insert = f"INSERT INTO {identifier(table)} (run_id, {quoted(names)}) SELECT {literal(run_id)}, {stored}"
     if not any(sign in file for sign in _PATTERN for file in files):
         connection.exec_driver_sql(f"{insert} FROM read_parquet({literal(files)}) ORDER BY {order_of(table)}")
         return

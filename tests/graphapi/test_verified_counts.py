@@ -27,30 +27,22 @@ from tests.graphapi.conftest import Ask
 from tests.support import tiny
 
 COUNT = 24
-WHOLE = "3"
-"""The layer of the planted network whose one place sees the whole image."""
 Row = dict[str, Any]
 
 
 def grey_is_cat(num_classes: int = len(tiny.CLASSES)) -> nn.Sequential:
     """A network that calls a grey picture cat, and no picture with anything in it."""
     torch.manual_seed(3)
-    network = nn.Sequential(
-        nn.Conv2d(3, 6, 3, padding=1, bias=False),
-        nn.ReLU(),
-        nn.Conv2d(6, 8, tiny.SIDE, bias=False),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(8, num_classes),
-    )
+    whole, logits = nn.Conv2d(6, 8, tiny.SIDE, bias=False), nn.Linear(8, num_classes)
     cat = tiny.CLASSES.index("cat")
     with torch.no_grad():
-        network[2].weight.abs_()
-        network[5].weight.abs_()
-        network[5].weight[cat] *= -1
-        network[5].bias.zero_()
-        network[5].bias[cat] = 0.01
-    return network
+        whole.weight.abs_()
+        logits.weight.abs_()
+        logits.weight[cat] *= -1
+        logits.bias.zero_()
+        logits.bias[cat] = 0.01
+    first = nn.Conv2d(3, 6, 3, padding=1, bias=False)
+    return nn.Sequential(first, nn.ReLU(), whole, nn.ReLU(), nn.Flatten(), logits)
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +50,9 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`fills`, every decision of the tiny network by three fills, and `grey`, failures of the planted one."""
     folder = tmp_path_factory.mktemp("fills")
     images = tiny.draw_images(folder / "set", COUNT)
-    runs: dict[str, tuple[str, VerifySettings, tuple[str, ...]]] = {
+    runs: dict[str, tuple[str, VerifySettings, tuple[str, ...] | None]] = {
         "fills": (tiny.MODEL, VerifySettings("all", top=2, occlude="image,grey,blur"), ("0", "3", "6")),
-        "grey": (f"{__name__}:grey_is_cat", VerifySettings("wrong", occlude="grey,image"), ("0", "2")),
+        "grey": (f"{__name__}:grey_is_cat", VerifySettings("wrong", occlude="grey,image"), None),
     }
     for name, (model, verify, layers) in runs.items():
         index(
@@ -69,7 +61,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 weights="random" if model == tiny.MODEL else "own",
                 data=f"imagefolder:{images}",
                 run=folder / name,
-                layers=layers if name == "fills" else None,
+                layers=layers,
                 execution=Execution(workers=0),
                 preprocessing=tiny.PREPROCESSING,
                 verify=verify,
@@ -112,7 +104,7 @@ FIELDS = (
     "method fill tested tooLarge corrected flipped toEmptyPrediction correctedRate meanLogitChange "
     "control { tested corrected flipped toEmptyPrediction meanLogitChange onlyEvidence onlyControl }"
 )
-ASKED = {
+ASKED: dict[str, Row] = {
     "": {},
     "maxArea: null": {"max_area": 1.0},
     "maxArea: 0.02": {"max_area": 0.02},

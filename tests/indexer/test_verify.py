@@ -346,6 +346,28 @@ def test_other_tests_are_another_run(images: Path, tmp_path: Path) -> None:
             VerifySettings(**wrong)
 
 
+def test_fills_are_described_as_they_always_were() -> None:
+    """So a folder begun when there was one fill goes on."""
+    assert VerifySettings("all").to_json()["occlude"] == "grey"
+    assert VerifySettings("all", occlude=("image", "grey")) == VerifySettings("all", occlude="grey,image")
+    assert VerifySettings("all", occlude="image,grey").to_json()["occlude"] == "grey,image"
+    for wrong, message in (("noise", "unknown occlude 'noise'"), ("grey,grey", "twice"), ("grey,", "empty name")):
+        with pytest.raises(UsageError, match=message):
+            VerifySettings("all", occlude=wrong)
+
+
+def test_an_image_alone_has_none_to_be_filled_from(tmp_path: Path) -> None:
+    images = tiny.draw_images(tmp_path / "set", 1)
+    settings = settings_of(
+        images, tmp_path / "run", tiny.MODEL, verify=VerifySettings("all", occlude="grey,image"), classes=None
+    )
+    index(replace(settings, data=f"folder:{images}"))
+    assert {(row["method"], row["fill"]) for row in rows(settings.run, "verification")} == {
+        ("occlude", "grey"),
+        ("remove", None),
+    }
+
+
 def test_a_folder_begun_before_there_were_controls_is_not_gone_on_with(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
