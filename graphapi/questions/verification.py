@@ -9,10 +9,8 @@ from typing import Any
 from sqlalchemy import (
     REAL,
     BigInteger,
-    Boolean,
     ColumnElement,
     Double,
-    Integer,
     Select,
     and_,
     cast,
@@ -46,7 +44,7 @@ _SUMS = ("logit_change_sum", "control_logit_change_sum")
 
 
 def _rolled_up(tests: Tests) -> Select[Any]:
-    """Counts and sums of channels, a row for each part of them that the rollup keeps."""
+    """Counts and sums of channels, those of large tests in rows of their own, from the rollup."""
     table = ChannelVerification
     conditions = [table.class_id == (ALL_CLASSES if tests.class_id is None else tests.class_id)]
     conditions += [table.role == tests.role, of_outcome(table, tests.outcome)]
@@ -58,37 +56,38 @@ def _rolled_up(tests: Tests) -> Select[Any]:
     return select(*(getattr(table, name).label(name) for name in columns)).where(*conditions)
 
 
-def _each_test(tests: Tests) -> Select[Any]:
-    """The same of the tests themselves, a row each."""
+def _summed_here(tests: Tests) -> Select[Any]:
+    """The same of the tests themselves."""
     test = Verification
-
-    def one(condition: ColumnElement[Any]) -> ColumnElement[int]:
-        return cast(func.coalesce(cast(condition, Boolean), false()), Integer)
-
     has_control = test.control_predicted_id.is_not(None)
     corrected, by_control = test.corrected.is_(True), test.control_corrected.is_(True)
-    columns: dict[str, Any] = {
+    key: dict[str, Any] = {
         "run_id": test.run_id,
         "layer_id": test.source_layer,
         "channel": test.source_channel,
         "method": test.method,
         "fill": func.coalesce(test.fill, ""),
         "is_large": _is_large(tests.max_area),
-        "tested": literal_column("1"),
-        "corrected": one(corrected),
-        "flipped": one(test.predicted_id != Image.predicted_id),
-        "control_tested": one(has_control),
-        "control_corrected": one(by_control),
-        "control_flipped": one(test.control_predicted_id != Image.predicted_id),
-        "only_corrected": one(and_(has_control, corrected, not_(by_control))),
-        "control_only_corrected": one(and_(by_control, not_(corrected))),
-        "empty_known": one(test.empty_predicted_id.is_not(None)),
-        "empty_corrected": one(and_(corrected, test.predicted_id == test.empty_predicted_id)),
-        "control_empty_corrected": one(and_(by_control, test.control_predicted_id == test.empty_predicted_id)),
-        "logit_change_sum": cast(test.logit_change, Double),
-        "control_logit_change_sum": cast(test.control_logit_change, Double),
     }
-    return _tests_of(tests, columns)
+    counts: dict[str, ColumnElement[Any]] = {
+        "corrected": corrected,
+        "flipped": test.predicted_id != Image.predicted_id,
+        "control_tested": has_control,
+        "control_corrected": by_control,
+        "control_flipped": test.control_predicted_id != Image.predicted_id,
+        "only_corrected": and_(has_control, corrected, not_(by_control)),
+        "control_only_corrected": and_(by_control, not_(corrected)),
+        "empty_known": test.empty_predicted_id.is_not(None),
+        "empty_corrected": and_(corrected, test.predicted_id == test.empty_predicted_id),
+        "control_empty_corrected": and_(by_control, test.control_predicted_id == test.empty_predicted_id),
+    }
+    measures = {
+        "tested": func.count(),
+        **{name: func.count_if(condition) for name, condition in counts.items()},
+        "logit_change_sum": func.sum(cast(test.logit_change, Double)),
+        "control_logit_change_sum": func.sum(cast(test.control_logit_change, Double)),
+    }
+    return _tests_of(tests, key | measures).group_by(*key.values())
 
 
 def _tests_of(tests: Tests, columns: Mapping[str, Any]) -> Select[Any]:
@@ -123,7 +122,7 @@ def _is_large(max_area: float | None) -> ColumnElement[bool]:
 
 def _counts(tests: Tests) -> Select[Any]:
     """Counts of channels, one way or the other."""
-    row = (_rolled_up(tests) if tests.is_rolled_up else _each_test(tests)).subquery("row").c
+    row = (_rolled_up(tests) if tests.is_rolled_up else _summed_here(tests)).subquery("row").c
     small = not_(row.is_large)
     key = [row[name] for name in _KEY]
 
