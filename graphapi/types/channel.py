@@ -10,7 +10,8 @@ from evigraph.graphapi.files import addresses
 from evigraph.graphapi.questions import context, support
 from evigraph.graphapi.questions.degrees import ChannelDegreeRow
 from evigraph.graphapi.questions.support import ClassPeakRow, EdgeRow, PeakRow, SupportRow
-from evigraph.graphapi.questions.verification import CountsRow, methods_of_channel
+from evigraph.graphapi.questions.verification import methods_of_channel
+from evigraph.graphapi.questions.verified import CountsRow
 from evigraph.graphapi.store.catalog import LayerInfo, RunInfo
 from evigraph.graphapi.store.rows import GuidedRow
 from evigraph.graphapi.types.base import (
@@ -39,9 +40,17 @@ from evigraph.graphapi.types.context import order_of as label_order
 from evigraph.graphapi.types.image import Decision, Image, decision_node, image_node
 from evigraph.graphapi.types.layers_classes import Class, Layer, class_by_id, layer_node
 from evigraph.graphapi.types.nodes import node_from
-from evigraph.graphapi.types.verification import VerificationCounts, VerificationMethod, counts_by_method, counts_node
+from evigraph.graphapi.types.verification import (
+    Fill,
+    MaxArea,
+    VerificationCounts,
+    VerificationMethod,
+    counts_by_method,
+    counts_node,
+    tests_asked,
+)
 from evigraph.schema.tables.pictures import GuidedCrop
-from evigraph.schema.tables.rollups import ALL_CLASSES, ChannelDegree
+from evigraph.schema.tables.rollups import ALL_CLASSES, LARGE_AREA, ChannelDegree
 from evigraph.schema.tables.rollups import ChannelSupport as ChannelSupportTable
 
 _CHANNEL = ("run_id", "layer_id", "channel")
@@ -142,7 +151,7 @@ class Channel(NodeInterface):
             return await listed(info.context, support.peaks_of_class, (role_of(role),), parent, first, after, node)
         return await listed(info.context, support.peaks, (), self._key(), first, after, node)
 
-    @described("How often decisions changed without it, by method; empty where the run did not test it.")
+    @described("How often decisions changed without it, by method and fill; empty where the run did not test it.")
     async def verification(
         self,
         info: Info,
@@ -150,13 +159,13 @@ class Channel(NodeInterface):
         method: VerificationMethod | None = UNSET,
         role: Role = DecisionRole.PREDICTED,
         outcome: Outcome | None = Outcome.WRONG,
+        label: str | None = UNSET,
+        predicted: str | None = UNSET,
+        fill: Fill = UNSET,
+        max_area: MaxArea = LARGE_AREA,
     ) -> list[VerificationCounts]:
-        wanted = given(method)
-        class_id = class_id_of(self.run, class_)
-        stored = None if wanted is None else str(wanted.value)
-        return await counts_by_method(
-            info.context, methods_of_channel, self._key(), class_id, stored, role_of(role), outcome_of(outcome)
-        )
+        tests = tests_asked(self.run, class_, label, predicted, method, fill, role, outcome, max_area)
+        return await counts_by_method(info.context, methods_of_channel, self._key(), tests)
 
     def id_parts(self) -> tuple[str | int, ...]:
         return (self.run.name, self.layer_info.name, self.index)

@@ -13,7 +13,8 @@ from evigraph.graphapi.questions.class_graph import class_graph
 from evigraph.graphapi.questions.compare import compare
 from evigraph.graphapi.questions.images import image_of
 from evigraph.graphapi.questions.support import ConfusionRow, SkippedRow, SupportRow
-from evigraph.graphapi.questions.verification import CountsRow, methods_of_layer, verified_channels
+from evigraph.graphapi.questions.verification import methods_of_layer, pairs_of_layer, verified_channels
+from evigraph.graphapi.questions.verified import CountsRow
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.names import check_channel, find_class, find_layer, find_run
 from evigraph.graphapi.store.rows import ImageRow
@@ -67,9 +68,18 @@ from evigraph.graphapi.types.localization import FEWEST_EDGES, LocalizingConnect
 from evigraph.graphapi.types.modes import FailureModes, MaxModes, MinSize, failure_modes_answer
 from evigraph.graphapi.types.nodes import node_from
 from evigraph.graphapi.types.peak_shift import OtherOutcome, PeakShift, TopChannels, TrueClass, peak_shift_node
-from evigraph.graphapi.types.verification import VerificationCounts, VerificationMethod, counts_by_method
+from evigraph.graphapi.types.verification import (
+    Fill,
+    MaxArea,
+    VerificationCounts,
+    VerificationMethod,
+    VerifiedPair,
+    counts_by_method,
+    pair_node,
+    tests_asked,
+)
 from evigraph.schema.asked import Asked
-from evigraph.schema.tables.rollups import ALL_CLASSES
+from evigraph.schema.tables.rollups import ALL_CLASSES, LARGE_AREA
 
 
 @strawberry.enum(description="Why this run answers.")
@@ -285,20 +295,24 @@ class Run(NodeInterface):
         class_: ClassName = UNSET,
         role: Role = DecisionRole.PREDICTED,
         outcome: Outcome | None = Outcome.WRONG,
+        label: str | None = UNSET,
+        predicted: str | None = UNSET,
+        fill: Fill = UNSET,
+        max_area: MaxArea = LARGE_AREA,
         first: First = UNSET,
         after: After = UNSET,
     ) -> Connection[VerifiedChannel]:
         def node(row: CountsRow) -> VerifiedChannel:
             return verified_node(self.run, row)
 
-        wanted = (given(method) or VerificationMethod.REMOVE).value
-        arguments = (class_id_of(self.run, class_), wanted, role_of(role), outcome_of(outcome))
+        wanted = given(method) or VerificationMethod.REMOVE
+        tests = tests_asked(self.run, class_, label, predicted, wanted, fill, role, outcome, max_area)
         parent = (self.run.run_id, find_layer(self.run, layer).layer_id)
-        return await listed(info.context, verified_channels, arguments, parent, first, after, node)
+        return await listed(info.context, verified_channels, (tests,), parent, first, after, node)
 
     @described(
-        "How often decisions changed without evidence of a layer, by method: a decision counts once, however many "
-        "channels of it were tested. Empty where the run tested none."
+        "How often decisions changed without evidence of a layer, by method and fill: a decision counts once, however "
+        "many channels of it were tested. Empty where the run tested none."
     )
     async def verification(
         self,
@@ -308,14 +322,39 @@ class Run(NodeInterface):
         method: VerificationMethod | None = UNSET,
         role: Role = DecisionRole.PREDICTED,
         outcome: Outcome | None = Outcome.WRONG,
+        label: str | None = UNSET,
+        predicted: str | None = UNSET,
+        fill: Fill = UNSET,
+        max_area: MaxArea = LARGE_AREA,
     ) -> list[VerificationCounts]:
-        wanted = given(method)
-        stored = None if wanted is None else str(wanted.value)
+        tests = tests_asked(self.run, class_, label, predicted, method, fill, role, outcome, max_area)
         parent = (self.run.run_id, find_layer(self.run, layer).layer_id)
-        class_id = class_id_of(self.run, class_)
-        return await counts_by_method(
-            info.context, methods_of_layer, parent, class_id, stored, role_of(role), outcome_of(outcome)
-        )
+        return await counts_by_method(info.context, methods_of_layer, parent, tests)
+
+    @described(
+        "The same by label and predicted class, those pairs first of which most were corrected; a pair's methods and "
+        "fills are rows of their own."
+    )
+    async def verified_pairs(
+        self,
+        info: Info,
+        layer: str,
+        method: VerificationMethod | None = UNSET,
+        role: Role = DecisionRole.PREDICTED,
+        outcome: Outcome | None = Outcome.WRONG,
+        label: str | None = UNSET,
+        predicted: str | None = UNSET,
+        fill: Fill = UNSET,
+        max_area: MaxArea = LARGE_AREA,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[VerifiedPair]:
+        def node(row: CountsRow) -> VerifiedPair:
+            return pair_node(self.run, row)
+
+        tests = tests_asked(self.run, None, label, predicted, method, fill, role, outcome, max_area)
+        parent = (self.run.run_id, find_layer(self.run, layer).layer_id)
+        return await listed(info.context, pairs_of_layer, (tests,), parent, first, after, node)
 
     @described("Change of peak features from this run's images to another's, paired by uri (clean and attacked, say).")
     def peak_shift(

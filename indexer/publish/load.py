@@ -44,6 +44,8 @@ def load_run(connection: Connection, folder: RunFolder, run_id: int, progress: C
     for table in SHARD_TABLES:
         _insert_files(connection, table, run_id, folder.files(table))
     _insert_files(connection, GuidedCrop.__tablename__, run_id, guided_files(folder))
+    for fill in _OLD_VERIFICATION:
+        connection.exec_driver_sql(fill, {"run_id": run_id})
     _insert_decompositions(connection, folder, run_id, progress)
     add_localization(connection, folder, run_id)
     connection.exec_driver_sql(_COUNT_RUN, {"run_id": run_id})
@@ -53,10 +55,11 @@ def _insert_files(connection: Connection, table: str, run_id: int, parquet: Iter
     files = [str(file) for file in parquet]
     if not files:
         return
-    # A column that a folder of before it lacks stays null.
     schema = pq.read_schema(files[0])
-    columns = quoted(name for name in columns_of(table) if name in schema.names)
-    insert = f"INSERT INTO {identifier(table)} (run_id, {columns}) SELECT {literal(run_id)}, {columns}"
+    names = [name for name in columns_of(table) if name != "run_id"]
+    # A column that a folder of before it lacks stays null, also where rows are ordered by it.
+    stored = ", ".join(identifier(name) if name in schema.names else f"NULL AS {identifier(name)}" for name in names)
+    insert = f"INSERT INTO {identifier(table)} (run_id, {quoted(names)}) SELECT {literal(run_id)}, {stored}"
     if not any(sign in file for sign in _PATTERN for file in files):
         connection.exec_driver_sql(f"{insert} FROM read_parquet({literal(files)}) ORDER BY {order_of(table)}")
         return
@@ -164,6 +167,18 @@ def copy_run(connection: Connection, run_id: int) -> None:
         )
 
 
+_OLD_VERIFICATION = (
+    """
+    UPDATE verification SET fill = run.settings->'verify'->>'occlude' FROM run
+    WHERE run.run_id = verification.run_id AND run.run_id = $run_id AND method = 'occlude' AND fill IS NULL
+      AND (run.settings->'verify'->>'occlude') IN ('grey', 'blur')
+    """,
+    """
+    UPDATE verification SET control_shape = 'box', control_area = area
+    WHERE run_id = $run_id AND control_top IS NOT NULL AND control_area IS NULL
+    """,
+)
+"""What a folder of before fills and areas of controls were kept says by its settings, and by what there was then."""
 _COUNT_RUN = """
     UPDATE run SET
         image_count = (SELECT count(*) FROM image WHERE run_id = $run_id),

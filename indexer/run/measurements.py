@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from evigraph.indexer.data.loader import iterate_chunks
+from evigraph.indexer.data.loader import Batch, iterate_chunks
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.samples import DataSource
 from evigraph.indexer.engine.network import Network
@@ -19,7 +19,8 @@ from evigraph.indexer.pictures.thumbnails import Pictures, picture_settings
 from evigraph.indexer.run.batch import Arithmetic
 from evigraph.indexer.run.rows import DecisionRows, ListingRows
 from evigraph.indexer.run.settings import IndexSettings
-from evigraph.indexer.verify.means import MEAN_BATCH, channel_means, sample_ids
+from evigraph.indexer.verify.fills import FILL_IMAGES, Pool
+from evigraph.indexer.verify.means import MEAN_BATCH, MEAN_IMAGES, channel_means, sample_ids
 from evigraph.indexer.verify.verifier import Verification
 from evigraph.schema.errors import UsageError
 from evigraph.schema.pictures import PictureSettings
@@ -88,14 +89,24 @@ def _verification(run: Run) -> Measurement | None:
     if settings.layers is not None:
         layers = find_layers(run.network.layers, settings.layers, "layer to verify")
 
-    def means() -> list[Tensor]:
-        # Of the data as they are, attacked or not, and in batches of one size: so that the means never differ.
-        ids = sample_ids(run.first_total)
-        chunks = [ids[start : start + MEAN_BATCH] for start in range(0, len(ids), MEAN_BATCH)]
-        batches = iterate_chunks(run.source, run.preprocessing, chunks)
-        return channel_means(run.network, batches, run.arithmetic.device, run.arithmetic.dtype)
+    arithmetic = run.arithmetic
 
-    return Verification(run.network, settings, layers, means)
+    def sample(count: int) -> Iterator[Batch]:
+        # Of the data as they are, attacked or not, and in batches of one size: so that they never differ.
+        ids = sample_ids(run.first_total, count)
+        chunks = [ids[start : start + MEAN_BATCH] for start in range(0, len(ids), MEAN_BATCH)]
+        return iterate_chunks(run.source, run.preprocessing, chunks)
+
+    def means() -> list[Tensor]:
+        return channel_means(run.network, sample(MEAN_IMAGES), arithmetic.device, arithmetic.dtype)
+
+    def pool() -> Pool:
+        def right_classes(image_id: int) -> tuple[int, ...]:
+            return run.source.samples[image_id].label_ids
+
+        return Pool.of(run.network, sample(FILL_IMAGES), right_classes, arithmetic.device, arithmetic.dtype)
+
+    return Verification(run.network, settings, layers, means, pool)
 
 
 def _pictures(run: Run) -> Measurement | None:

@@ -6,15 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from evigraph.indexer.engine.network import Network
-from evigraph.indexer.evidence.record import Box, Record
+from evigraph.indexer.evidence.record import Record
+from evigraph.indexer.verify.fills import Cover
+from evigraph.indexer.verify.regions import Region
 
 NO_CHANNEL = -1
-BLUR_RADII = 6
-"""Radii of the blur in a side of the image: at 224 pixels a standard deviation of 37, which leaves no shapes."""
 
 
 @dataclass(frozen=True)
@@ -35,32 +34,34 @@ class Outcomes:
 class Disturber:
     """Takes things away from the images of one recorded batch at a time."""
 
-    def __init__(self, network: Network, means: Sequence[Tensor], occlude: str) -> None:
+    def __init__(self, network: Network, means: Sequence[Tensor]) -> None:
         """Take a network in evaluation mode.
 
         Args:
             network: of the run.
             means: per layer, (channels,), what a channel without its evidence is set to.
-            occlude: what hides a region: "grey", zeros, which are the preprocessing's mean, or "blur".
         """
-        self._network, self._means, self._occlude = network, means, occlude
+        self._network, self._means = network, means
 
-    def without_regions(self, pixels: Tensor, image: Tensor, boxes: Sequence[Box | None]) -> Outcomes:
+    def without_regions(
+        self, pixels: Tensor, image: Tensor, root: Tensor, regions: Sequence[Region | None], cover: Cover
+    ) -> Outcomes:
         """Each test's region hidden in the network's input.
 
         Args:
             pixels: (images, channels, height, width).
             image: (tests,) int64, rows of them.
-            boxes: of each test; None for nothing to hide.
+            root: (tests,) int64, the root of each test.
+            regions: of each test; None for nothing to hide.
+            cover: what they are filled with.
         """
-        outcomes = self._no_outcomes(torch.tensor([box is not None for box in boxes]), pixels)
+        shown = torch.tensor([region is not None for region in regions])
+        outcomes = self._no_outcomes(shown & cover.fits[root].cpu(), pixels)
         for rows in some_at_a_time(torch.nonzero(outcomes.tested)[:, 0], len(pixels)):
             before = pixels[image[rows]]
-            cover = blurred(before) if self._occlude == "blur" else torch.zeros_like(before)
-            after = before.clone()
-            for place, row in enumerate(rows.tolist()):
-                top, bottom, left, right = boxes[row] or (0, 0, 0, 0)
-                after[place, :, top:bottom, left:right] = cover[place, :, top:bottom, left:right]
+            size = (before.shape[2], before.shape[3])
+            masks = torch.stack([region.mask(size) for row in rows.tolist() if (region := regions[row])])
+            after = torch.where(masks.to(before.device)[:, None], cover.over(root[rows], before), before)
             outcomes.logits[rows] = self._network.model(after.clone()).float()
             outcomes.disturbance[rows] = root_mean_square(after - before)
         return outcomes
@@ -99,24 +100,3 @@ def some_at_a_time(rows: Tensor, size: int) -> Iterator[Tensor]:
 def root_mean_square(change: Tensor) -> Tensor:
     """(tests, ...) -> (tries,) float32, over all else."""
     return change.float().flatten(1).square().mean(1).sqrt()
-
-
-def blurred(pixels: Tensor) -> Tensor:
-    """Images (images, channels, height, width) under a Gaussian, of a sixth of the height down and of a sixth of the
-    width across, with their borders mirrored.
-    """
-    channels, height, width = pixels.shape[1:]
-    down, across = _kernel(height, pixels), _kernel(width, pixels)
-    reach = (len(across) // 2,) * 2 + (len(down) // 2,) * 2
-    padded = F.pad(pixels, reach, mode="reflect")
-    padded = F.conv2d(padded, down.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
-    return F.conv2d(padded, across.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
-
-
-def _kernel(length: int, like: Tensor) -> Tensor:
-    """The weights of a blur along one side, of the device and type of `like`."""
-    sigma = length / BLUR_RADII
-    reach = min(round(2 * sigma), length - 1)
-    place = torch.arange(-reach, reach + 1, device=like.device, dtype=torch.float32)
-    kernel = torch.exp(-0.5 * (place / sigma) ** 2)
-    return (kernel / kernel.sum()).to(like.dtype)

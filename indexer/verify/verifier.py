@@ -2,11 +2,11 @@
 
 1. In each layer take the K channels of largest importance in a decision's hierarchy; of each the most important edge
    into it, whose peak says where in the image it came from.
-2. `occlude`: hide the peak's receptive field, by the mean colour or by blurring, and run the network on that.
+2. `occlude`: hide the peak's receptive field by each of the fillings asked for (`fills`), and run the network on that.
 3. `remove`: set the channel's map to the channel's mean over the dataset (`means`), and run the network from
    there on.
 4. Note the new prediction, and how the logits of the decision's class and of the label changed.
-5. Do the same to the test's control (`controls`): to another channel, and to another region of the image.
+5. Do the same to the test's control: to another channel (`controls`), and to another region of the image (`regions`).
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from evigraph.indexer.engine.network import Network
 from evigraph.indexer.evidence.decisions import occurrences
 from evigraph.indexer.evidence.hierarchy import LevelEdges
 from evigraph.indexer.evidence.measurement import Columns, DecomposedBatch, Measurement, Rows
-from evigraph.indexer.evidence.record import Box
-from evigraph.indexer.verify.controls import control_box, control_channels
+from evigraph.indexer.verify.controls import control_channels
 from evigraph.indexer.verify.disturb import NO_CHANNEL, Disturber, Outcomes
+from evigraph.indexer.verify.fills import NO_IMAGE, Cover, Covers, Pool
+from evigraph.indexer.verify.regions import Region, control_region
 from evigraph.indexer.verify.settings import VerifySettings
 
 
@@ -107,6 +108,7 @@ class Verification(Measurement):
         settings: VerifySettings,
         levels: frozenset[int] | None,
         means: Callable[[], Sequence[Tensor]],
+        pool: Callable[[], Pool],
     ) -> None:
         """Take a network in evaluation mode.
 
@@ -115,7 +117,9 @@ class Verification(Measurement):
             settings: what to test.
             levels: places in the network's layers of those tested; None for all.
             means: gives per layer (channels,), what `remove` sets a channel to; asked once, by the first batch.
+            pool: gives the images that regions may be filled from; asked once, where they are.
         """
+        self._covers = Covers(network, settings.occlude, pool)
         self.network, self.settings, self._levels = network, settings, levels
         self._means_of_data = means
 
@@ -125,7 +129,7 @@ class Verification(Measurement):
 
     @cached_property
     def _disturber(self) -> Disturber:
-        return Disturber(self.network, self._means, self.settings.occlude)
+        return Disturber(self.network, self._means)
 
     @torch.no_grad()
     def columns(self, batch: DecomposedBatch) -> Mapping[str, Rows]:
@@ -135,13 +139,13 @@ class Verification(Measurement):
         wanted = torch.ones_like(roots.image, dtype=torch.bool)
         if self.settings.which == "wrong":
             wanted = (roots.class_id == decided.predicted[roots.image]) & (labels >= 0) & (labels != roots.class_id)
-        parts = []
+        parts, covers = [], self._covers.of(batch, wanted)
         for level in batch.levels:
             if self._levels is None or level.source_layer in self._levels:
                 channels = batch.record.features[level.source_layer].shape[1]
                 tests = strongest(level, channels, wanted, self.settings.top)
                 if len(tests):
-                    parts.append(self._of_level(tests, batch))
+                    parts.append(self._of_level(tests, batch, covers))
         if not parts:
             return {}
         columns = {name: np.ma.hstack([part[name] for part in parts]) for name in parts[0]}
@@ -149,40 +153,50 @@ class Verification(Measurement):
         order = np.lexsort((-columns["source_layer"], columns["decision_id"]))
         return {"verification": {name: values[order] for name, values in columns.items()}}
 
-    def _of_level(self, tests: Tests, batch: DecomposedBatch) -> Columns:
+    def _of_level(self, tests: Tests, batch: DecomposedBatch, covers: Sequence[Cover]) -> Columns:
         baseline = Baseline.of(tests.root, batch)
-        methods = {
-            "occlude": self._occluded(tests, batch, baseline),
-            "remove": self._removed(tests, batch, baseline),
-        }
-        of_edge = _edge_columns(tests)
-        parts = [
-            of_edge
-            | {"decision_id": baseline.decision_id, "class_id": baseline.class_id.cpu().numpy()}
-            | {"method": np.full(len(tests), method), **outcome}
-            for method, outcome in methods.items()
+        boxes = self._boxes(tests, batch.inputs, baseline.image)
+        outcomes = [
+            *(self._occluded(tests, batch, baseline, boxes, cover) for cover in covers),
+            self._removed(tests, batch, baseline),
         ]
-        return {name: np.ma.stack([part[name] for part in parts], axis=1).ravel() for name in parts[0]}
+        edge = _edge_columns(tests) | {
+            "decision_id": baseline.decision_id,
+            "class_id": baseline.class_id.cpu().numpy(),
+        }
+        parts = [edge | outcome for outcome in outcomes]
+        columns = {name: np.ma.stack([part[name] for part in parts], axis=1).ravel() for name in parts[0]}
+        # A region that there is nothing to fill with is not tested.
+        done = ~np.ma.getmaskarray(columns["logit"])
+        return {name: values[done] for name, values in columns.items()}
 
-    def _occluded(self, tests: Tests, batch: DecomposedBatch, baseline: Baseline) -> Columns:
+    def _occluded(
+        self, tests: Tests, batch: DecomposedBatch, baseline: Baseline, regions: Sequence[Region], cover: Cover
+    ) -> Columns:
         """What became of the decisions without the regions of their evidence, and without other regions."""
-        pixels = batch.inputs
+        pixels, image, root = batch.inputs, baseline.image, tests.root
         size = (pixels.shape[2], pixels.shape[3])
         channel = tests.level.evidence.channel[tests.edge].tolist()
-        boxes = self._boxes(tests, pixels, baseline.image)
         others = [
-            control_box(box, size, decision, tests.level.source_layer, k)
-            for box, decision, k in zip(boxes, baseline.decision_id.tolist(), channel, strict=True)
+            control_region(region.box, size, decision, tests.level.source_layer, k)
+            for region, decision, k in zip(regions, baseline.decision_id.tolist(), channel, strict=True)
         ]
-        area = [(bottom - top) * (right - left) / (size[0] * size[1]) for top, bottom, left, right in boxes]
-        none = np.array([box is None for box in others])
+        none = np.array([other is None for other in others])
+        control = [other or region for other, region in zip(others, regions, strict=True)]
+        image_id = cover.image_id[root].cpu().numpy()
         return {
-            "area": np.ma.array(area),
-            "control_top": np.ma.array([0 if box is None else box[0] for box in others], mask=none),
-            "control_left": np.ma.array([0 if box is None else box[2] for box in others], mask=none),
+            "method": np.full(len(tests), "occlude"),
+            "fill": np.ma.array(np.full(len(tests), cover.fill)),
+            "fill_image_id": np.ma.masked_equal(image_id, NO_IMAGE),
+            "empty_predicted_id": np.ma.array(cover.predicted[root].cpu().numpy()),
+            "area": np.ma.array([region.area / (size[0] * size[1]) for region in regions]),
+            "control_top": np.ma.array([region.start[0] for region in control], mask=none),
+            "control_left": np.ma.array([region.start[1] for region in control], mask=none),
+            "control_shape": np.ma.array([region.shape for region in control], mask=none),
+            "control_area": np.ma.array([region.area / (size[0] * size[1]) for region in control], mask=none),
             "control_channel": _nulls(len(tests)),
-            **baseline.outcome(self._disturber.without_regions(pixels, baseline.image, boxes)),
-            **baseline.outcome(self._disturber.without_regions(pixels, baseline.image, others), "control_"),
+            **baseline.outcome(self._disturber.without_regions(pixels, image, root, regions, cover)),
+            **baseline.outcome(self._disturber.without_regions(pixels, image, root, others, cover), "control_"),
         }
 
     def _removed(self, tests: Tests, batch: DecomposedBatch, baseline: Baseline) -> Columns:
@@ -192,8 +206,12 @@ class Verification(Measurement):
         other = control_channels(
             record.features[layer], self._means[layer], tests.level, baseline.image, tests.root, channel
         )
+        nulls, texts = _nulls(len(tests)), np.ma.array(np.full(len(tests), ""), mask=True)
         return {
-            **dict.fromkeys(("area", "control_top", "control_left"), _nulls(len(tests))),
+            "method": np.full(len(tests), "remove"),
+            **dict.fromkeys(("fill", "control_shape"), texts),
+            **dict.fromkeys(("fill_image_id", "empty_predicted_id", "area"), nulls),
+            **dict.fromkeys(("control_top", "control_left", "control_area"), nulls),
             "control_channel": np.ma.masked_equal(other.cpu().numpy(), NO_CHANNEL),
             **baseline.outcome(self._disturber.without_channels(record, pixels, baseline.image, layer, channel)),
             **baseline.outcome(
@@ -201,11 +219,11 @@ class Verification(Measurement):
             ),
         }
 
-    def _boxes(self, tests: Tests, pixels: Tensor, image: Tensor) -> list[Box]:
+    def _boxes(self, tests: Tests, pixels: Tensor, image: Tensor) -> list[Region]:
         """The receptive field of each test's evidence at its peak."""
         layer, e = tests.level.source_layer, tests.level.evidence
         where = (e.channel[tests.edge], e.y[tests.edge], e.x[tests.edge])
-        return self.network.recorder.receptive_fields(layer, pixels, image, *where)
+        return [Region.of(box) for box in self.network.recorder.receptive_fields(layer, pixels, image, *where)]
 
 
 def strongest(level: LevelEdges, channels: int, wanted: Tensor, top: int) -> Tests:

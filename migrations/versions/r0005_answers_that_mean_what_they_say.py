@@ -1,4 +1,4 @@
-"""Answers that mean what they say: what evidence lies on, without bias, and which run answers where none is named.
+"""Answers that mean what they say: what evidence lies on without bias, what hid it, and which run answers unnamed.
 
 Why it is so:
 - The context label of the largest IoU favours regions of the mask's size. What lies under peaks, and under the masks'
@@ -7,7 +7,11 @@ Why it is so:
 - `localization` is a base table though it holds sums: what it is made of, masks and maps, stays in the run folder.
 - `run.is_default` names the run that is asked where a query names none: without it the newest answered, so that
   publishing another run changed the answer of every saved query (decision 0038).
-- Runs of before this revision have none of it: null, and the newest answers as it did.
+- A run may hide a region of evidence in several ways, so the way, `fill`, is part of a test's key. The class of the
+  filling alone tells which corrections come of that. A control may be of another shape than its test, so its area is
+  stored (decision 0037).
+- Runs of before this revision have none of it: null, and the newest answers as it did. Their regions were hidden as
+  their settings say, and their controls were boxes of the tests' own shape.
 
 Revision ID: 0005
 Revises: 0004
@@ -48,8 +52,26 @@ _AFTER = _BEFORE.replace(
            (nullif(peak_mass_steps["rank" + 1], 0) / 255.0)::REAL AS context_peak_mass""",
 )
 
+_OF_TESTS: tuple[tuple[str, sa.types.TypeEngine[Any]], ...] = (
+    ("fill", sa.String()),
+    ("fill_image_id", sa.Integer()),
+    ("empty_predicted_id", sa.Integer()),
+    ("control_shape", sa.String()),
+    ("control_area", sa.REAL()),
+)
+_FROM_SETTINGS = """
+    UPDATE verification SET fill = run.settings->'verify'->>'occlude' FROM run
+    WHERE run.run_id = verification.run_id AND method = 'occlude'
+      AND (run.settings->'verify'->>'occlude') IN ('grey', 'blur')
+"""
+_SAME_SHAPE = "UPDATE verification SET control_shape = 'box', control_area = area WHERE control_top IS NOT NULL"
+
 
 def upgrade() -> None:
+    for name, kind in _OF_TESTS:
+        op.add_column("verification", sa.Column(name, kind, nullable=True))
+    op.execute(_FROM_SETTINGS)
+    op.execute(_SAME_SHAPE)
     op.add_column("run", sa.Column("is_default", sa.Boolean(), nullable=True))
     for name, kind in _LISTS.items():
         op.execute(f"ALTER TABLE decomposition ADD COLUMN {name} {kind}[]")
@@ -63,6 +85,15 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Back to tests by one filling: of the others the rows would bear one key."""
+    op.execute("""
+        DELETE FROM verification USING (
+            SELECT run_id, min_by(fill, list_position(['grey', 'blur', 'image'], fill)) AS kept
+            FROM verification WHERE method = 'occlude' GROUP BY run_id) AS first
+        WHERE first.run_id = verification.run_id AND fill <> kept
+    """)
+    for name, _ in _OF_TESTS:
+        op.drop_column("verification", name)
     op.drop_table("localization")
     op.execute(f"CREATE OR REPLACE VIEW edge AS {_BEFORE}")
     for name in _LISTS:

@@ -215,6 +215,23 @@ INVARIANTS: tuple[Invariant, ...] = (
         """,
     ),
     Invariant(
+        "verification-fill",
+        "tests whose filling is unknown or its own image, or controls of another area than their test",
+        """
+        SELECT run_id, decision_id, source_layer, source_channel, method, fill
+        FROM verification AS v JOIN root AS r USING (run_id, decision_id)
+        WHERE fill NOT IN ('grey', 'blur', 'image') OR (fill_image_id IS NULL) <> (fill IS DISTINCT FROM 'image')
+           OR method = 'remove' AND (fill, control_shape, empty_predicted_id, control_area) IS DISTINCT FROM
+               (NULL, NULL, NULL, NULL)
+           OR fill_image_id = r.image_id
+           OR empty_predicted_id IS NOT NULL AND NOT EXISTS (
+               FROM class AS c WHERE c.run_id = v.run_id AND c.class_id = empty_predicted_id)
+           OR method = 'occlude' AND (control_predicted_id IS NULL) <> (control_area IS NULL)
+           OR (control_shape IS NULL) <> (control_area IS NULL) OR control_area <> area
+           OR control_shape NOT IN ('box', 'rows')
+        """,
+    ),
+    Invariant(
         "verification-control",
         "controls that are evidence of their decision, are told of in part, or whose outcome is not their image's",
         """

@@ -198,11 +198,18 @@ class Verification(Base):
     The columns control_* tell of the test's control, the same done to what is no evidence of the decision: to the
     region of the same shape whose corner is at (control_top, control_left), or to the channel control_channel. All are
     null where none could be had, and in runs from before there were controls, as disturbance is.
+
+    Of 'occlude', fill is what the region was filled with: 'grey', 'blur' or 'image', the same region of the image
+    fill_image_id; empty_predicted_id is the class that the network gives to that filling alone, null in runs of before
+    it was kept. control_area is as `area`, and equal to it; control_shape is 'box', of the shape of the region tested,
+    or 'rows': from the corner on in reading order, around the end, and less the region tested.
     """
 
     __tablename__ = "verification"
-    __table_args__ = loaded(shard="optional", order="class_id, decision_id, source_layer DESC, method, source_channel")
-    __mapper_args__ = key("run_id", "decision_id", "source_layer", "source_channel", "method")
+    __table_args__ = loaded(
+        shard="optional", order="class_id, decision_id, source_layer DESC, method, source_channel, fill"
+    )
+    __mapper_args__ = key("run_id", "decision_id", "source_layer", "source_channel", "method", "fill")
 
     run_id: Mapped[int]
     class_id: Mapped[int]
@@ -231,3 +238,8 @@ class Verification(Base):
     control_logit_change: Mapped[float | None]
     control_label_logit_change: Mapped[float | None]
     control_corrected: Mapped[bool | None]
+    fill: Mapped[str | None]
+    fill_image_id: Mapped[int | None]
+    empty_predicted_id: Mapped[int | None]
+    control_shape: Mapped[str | None]
+    control_area: Mapped[float | None]

@@ -32,6 +32,8 @@ __all__ = ["ALL_CLASSES", "ANY_OUTCOME", "SUM_OF_SHARES"]  # for readers of roll
 
 DEGREE_RANKS = 3
 """Edges of a rank below this count towards the discriminative degree (Sec. 4.3 takes the top 3)."""
+LARGE_AREA = 0.5
+"""Tests that hid more than this part of the input are counted apart."""
 PEAKS_PER_CHANNEL = 64
 """Rows of channel_peak for one channel, at most."""
 
@@ -229,6 +231,9 @@ class ChannelVerification(Rollup):
     class_id may be ALL_CLASSES. Each decision is in it once: corrected counts the wrong predictions that became right,
     flipped those that changed at all. The columns control_* count the same of the controls of those tests that have
     one; of these, only_corrected and control_only_corrected are where the test alone, or its control alone, corrected.
+    is_large tells tests that hid more than LARGE_AREA of the input. empty_known counts the tests that know the class of
+    their filling alone, and empty_corrected those that became right by becoming that class, as control_empty_corrected
+    does the controls.
     """
 
     __tablename__ = "channel_verification"
@@ -238,6 +243,8 @@ class ChannelVerification(Rollup):
     class_id: Mapped[int] = by(overall=ALL_CLASSES)
     channel: Mapped[int] = by("source_channel")
     method: Mapped[str] = by()
+    fill: Mapped[str] = by("coalesce(fill, '')")
+    is_large: Mapped[bool] = by(f"coalesce(area > {LARGE_AREA}::REAL, FALSE)")
     role: Mapped[str] = by()
     outcome: Mapped[str] = by()
     tested: Mapped[int] = count()
@@ -250,6 +257,11 @@ class ChannelVerification(Rollup):
     control_logit_change_sum: Mapped[Decimal] = total("control_logit_change", SUM)
     only_corrected: Mapped[int] = count("v.corrected AND NOT v.control_corrected")
     control_only_corrected: Mapped[int] = count("v.control_corrected AND NOT v.corrected")
+    empty_known: Mapped[int] = count("v.empty_predicted_id IS NOT NULL")
+    empty_corrected: Mapped[int] = count("v.corrected AND v.predicted_id = v.empty_predicted_id")
+    control_empty_corrected: Mapped[int] = count(
+        "v.control_corrected AND v.control_predicted_id = v.empty_predicted_id"
+    )
 
 
 class Confusion(Rollup):

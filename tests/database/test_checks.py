@@ -79,6 +79,7 @@ BREAKS: dict[str, list[str]] = {
         "UPDATE verification SET control_channel = source_channel WHERE rowid = "
         "(SELECT min(rowid) FROM verification WHERE control_channel IS NOT NULL)"
     ],
+    "verification-fill": ["UPDATE verification SET control_area = area / 2 WHERE area < 0.5"],
     "verification-outcome": ["UPDATE verification SET method = 'paint' WHERE rowid = 0"],
     "unique-context_label": ["INSERT INTO context_label SELECT * FROM context_label LIMIT 1"],
     "of-a-run": ["INSERT INTO context_label VALUES (9, 1, 'sea')"],
@@ -222,6 +223,27 @@ def test_a_control_told_of_in_part_or_of_evidence_is_found(writable: Connection,
     one = f"(SELECT min(rowid) FROM verification WHERE control_channel IS NOT NULL AND {labelled})"
     assert writable.exec_driver_sql(f"UPDATE verification SET {change} WHERE rowid = {one}").rowcount == 1
     assert [result.name for result in check_tables(writable) if not result.ok] == ["verification-control"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "fill = 'paint'",
+        "fill = 'image'",
+        "fill_image_id = 0",
+        f"fill = 'image', fill_image_id = {image_id_sql('decision_id')}",
+        "empty_predicted_id = 999",
+        "control_area = NULL",
+        "control_shape = NULL",
+        "control_shape = 'disc'",
+        "method = 'remove', area = NULL, control_top = NULL, control_left = NULL, control_area = NULL, "
+        "control_shape = NULL, control_channel = 99",
+    ],
+)
+def test_an_unknown_filling_or_a_control_of_another_area_is_found(writable: Connection, change: str) -> None:
+    one = "(SELECT min(rowid) FROM verification WHERE control_top IS NOT NULL)"
+    assert writable.exec_driver_sql(f"UPDATE verification SET {change} WHERE rowid = {one}").rowcount == 1
+    assert "verification-fill" in [result.name for result in check_tables(writable) if not result.ok]
 
 
 @pytest.mark.slow

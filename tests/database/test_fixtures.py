@@ -132,6 +132,29 @@ def test_tests_of_before_revision_0003_have_no_control(tmp_path: Path) -> None:
     assert counts == [{"control": None}] * len(counts) != []
 
 
+@pytest.mark.parametrize("fill", ["blur", None])
+def test_tests_of_before_revision_0006_were_hidden_as_their_settings_say(tmp_path: Path, fill: str | None) -> None:
+    db = unpack(fixtures()["0004"], tmp_path / "evidence.duckdb")
+    settings = "{}" if fill is None else f'{{"verify": {{"occlude": "{fill}"}}}}'
+    with duckdb.connect(str(db)) as connection:
+        connection.execute("UPDATE run SET settings = ? WHERE name = 'labelled'", [settings])
+    migrate(db)
+    answer = execute(
+        db,
+        """{ run(name: "labelled") { verification(layer: "conv3_3", method: OCCLUDE, outcome: null) {
+            fill tested toEmptyPrediction control { tested toEmptyPrediction } } } }""",
+    )
+    (counts,) = answer["data"]["run"]["verification"]
+    assert counts["fill"] == (None if fill is None else fill.upper())
+    assert (counts["toEmptyPrediction"], counts["control"]["toEmptyPrediction"]) == (None, None)
+    assert counts["tested"] > counts["control"]["tested"] > 0
+    with duckdb.connect(str(resolve(db)), read_only=True) as connection:
+        found = connection.execute(
+            "SELECT DISTINCT control_shape, control_area = area, empty_predicted_id FROM verification"
+        )
+        assert set(found.fetchall()) == {("box", True, None), (None, None, None)}
+
+
 def test_a_difference_would_be_noticed() -> None:
     answers = answers_of(REVISIONS[0])
     other = answers_of(REVISIONS[0])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -14,11 +16,11 @@ import pytest
 
 from evigraph.graphapi.service.query import execute
 from evigraph.indexer.publish.publish import publish
-from evigraph.indexer.shards.folder import SHARD_SCHEMAS, RunFolder
+from evigraph.indexer.shards.folder import SHARD_SCHEMAS, RunDescription, RunFolder
 from evigraph.schema.database import open_read_only, resolve
 from evigraph.schema.errors import DatabaseError, EvidenceError, InvariantError, RunFolderError, UsageError
 from tests.database.conftest import rows_of
-from tests.support.synthetic import describe, synthetic_run, synthetic_shard
+from tests.support.synthetic import _verification, describe, synthetic_run, synthetic_shard
 
 pytestmark = pytest.mark.slow
 
@@ -360,7 +362,7 @@ def test_a_run_folder_of_before_there_were_controls_is_read(tmp_path: Path, monk
     """Its shards lack columns, which are null."""
     since = [name for name in SHARD_SCHEMAS["verification"].names if name.startswith(("control_", "disturbance"))]
     old = pa.schema([field for field in SHARD_SCHEMAS["verification"] if field.name not in since])
-    assert len(old) == len(SHARD_SCHEMAS["verification"]) - 9
+    assert len(old) == len(SHARD_SCHEMAS["verification"]) - 11
     with monkeypatch.context() as before:
         before.setitem(SHARD_SCHEMAS, "verification", old)
         synthetic_run(tmp_path / "old", verified=True)
@@ -374,3 +376,34 @@ def test_a_run_folder_of_before_there_were_controls_is_read(tmp_path: Path, monk
     assert set(found) == {(None,) * len(since)}
     assert kept == len(found)
     assert counts[0] > 0 == counts[1]
+
+
+@pytest.mark.parametrize("occlude", ["grey", "blur"])
+def test_a_run_folder_of_before_fills_were_kept_was_hidden_as_its_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, occlude: str
+) -> None:
+    since = ("fill", "fill_image_id", "empty_predicted_id", "control_shape", "control_area")
+    old = pa.schema([field for field in SHARD_SCHEMAS["verification"] if field.name not in since])
+
+    def described(**options: Any) -> RunDescription:
+        made = describe(**options)
+        return replace(made, settings={**made.settings, "verify": {"occlude": occlude}})
+
+    def by_one_fill(*arguments: Any) -> list[dict[str, Any]]:
+        return [row for row in _verification(*arguments) if row["fill"] != "blur"]
+
+    with monkeypatch.context() as before:
+        before.setitem(SHARD_SCHEMAS, "verification", old)
+        before.setattr("tests.support.synthetic.describe", described)
+        before.setattr("tests.support.synthetic._verification", by_one_fill)
+        synthetic_run(tmp_path / "old", verified=True)
+    publish([tmp_path / "old"], tmp_path / "evidence.duckdb")
+    with duckdb.connect(str(resolve(tmp_path / "evidence.duckdb")), read_only=True) as connection:
+        found = connection.execute(
+            "SELECT DISTINCT method, fill, fill_image_id, empty_predicted_id, control_shape, control_area = area "
+            "FROM verification WHERE control_predicted_id IS NOT NULL"
+        )
+        assert set(found.fetchall()) == {
+            ("occlude", occlude, None, None, "box", True),
+            ("remove", None, None, None, None, None),
+        }

@@ -235,6 +235,8 @@ def test_channel_verification(tables: dict[str, Rows]) -> None:
                 class_id,
                 test["source_channel"],
                 test["method"],
+                test["fill"] or "",
+                test["area"] is not None and test["area"] > 0.5,
                 root["role"],
                 _outcome(image),
             )
@@ -242,21 +244,25 @@ def test_channel_verification(tables: dict[str, Rows]) -> None:
             counts[key]["corrected"] += bool(test["corrected"])
             counts[key]["flipped"] += test["predicted_id"] != image["predicted_id"]
             counts[key]["logit_change_sum"] += test["logit_change"]
+            empty = test["empty_predicted_id"]
+            counts[key]["empty_known"] += empty is not None
+            counts[key]["empty_corrected"] += bool(test["corrected"]) and test["predicted_id"] == empty
             if test["control_predicted_id"] is not None:
                 corrected = bool(test["corrected"]), bool(test["control_corrected"])
                 counts[key]["control_tested"] += 1
                 counts[key]["control_corrected"] += corrected[1]
                 counts[key]["control_flipped"] += test["control_predicted_id"] != image["predicted_id"]
                 counts[key]["control_logit_change_sum"] += test["control_logit_change"]
+                counts[key]["control_empty_corrected"] += corrected[1] and test["control_predicted_id"] == empty
                 counts[key]["only_corrected"] += corrected == (True, False)
                 counts[key]["control_only_corrected"] += corrected == (False, True)
-    key = ("layer_id", "class_id", "channel", "method", "role", "outcome")
+    key = ("layer_id", "class_id", "channel", "method", "fill", "is_large", "role", "outcome")
     stored = _stored(tables, "channel_verification", key)
     assert stored.keys() == counts.keys()
     for group, row in stored.items():
         for name in (name for name in row if name not in ("run_id", *key)):
             assert float(row[name]) == pytest.approx(counts[group][name], abs=1.2e-7), name
-    for name in ("corrected", "control_tested", "control_corrected", "only_corrected", "control_only_corrected"):
+    for name in ("is_large", *(column for column in next(iter(stored.values())) if column.endswith("corrected"))):
         assert any(row[name] for row in stored.values()), name
 
 

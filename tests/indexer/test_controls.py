@@ -10,8 +10,9 @@ from torch import Tensor
 
 from evigraph.indexer.evidence.decompose import Evidence
 from evigraph.indexer.evidence.hierarchy import Cut, LevelEdges, Nodes
-from evigraph.indexer.verify.controls import control_box, control_channels
+from evigraph.indexer.verify.controls import control_channels
 from evigraph.indexer.verify.disturb import NO_CHANNEL
+from evigraph.indexer.verify.regions import BOX, ROWS, Region, control_region
 
 
 def level_of(edges: list[tuple[int, int]]) -> LevelEdges:
@@ -77,18 +78,39 @@ def test_a_region_is_anywhere_else_with_equal_chance(box: tuple[int, int, int, i
         if abs(y - box[0]) >= height or abs(x - box[2]) >= width
     }
     draws = 200 * len(apart)
-    count = Counter(control_box(box, (8, 6), draw, 3) for draw in range(draws))
+    drawn = [control_region(box, (8, 6), draw, 3) for draw in range(draws)]
+    assert all(region is not None and region.shape == BOX for region in drawn)
+    count = Counter(region.box for region in drawn if region)
     assert set(count) == {(y, y + height, x, x + width) for y, x in apart}
     # A chi-squared of as many degrees of freedom as places, less one, is nearly never above twice that and 20.
     assert sum((seen - 200) ** 2 / 200 for seen in count.values()) < 2 * len(apart) + 20
 
 
 def test_a_region_depends_on_its_key_alone() -> None:
-    assert control_box((0, 4, 0, 4), (200, 200), 7, 1, 5) == control_box((0, 4, 0, 4), (200, 200), 7, 1, 5)
+    assert control_region((0, 4, 0, 4), (200, 200), 7, 1, 5) == control_region((0, 4, 0, 4), (200, 200), 7, 1, 5)
     keys = [(7, 1, 5), (8, 1, 5), (7, 2, 5), (7, 1, 6)]
-    assert len({control_box((0, 4, 0, 4), (200, 200), *key) for key in keys}) == len(keys)
+    assert len({control_region((0, 4, 0, 4), (200, 200), *key) for key in keys}) == len(keys)
 
 
-@pytest.mark.parametrize("box", [(0, 8, 0, 6), (2, 7, 1, 5), (0, 5, 0, 4)])
-def test_there_is_no_region_where_none_has_room(box: tuple[int, int, int, int]) -> None:
-    assert control_box(box, (8, 6), 1) is None
+@pytest.mark.parametrize("box", [(0, 8, 0, 6), (2, 7, 1, 6), (0, 5, 0, 5)])
+def test_there_is_no_region_beside_more_than_half_of_the_image(box: tuple[int, int, int, int]) -> None:
+    assert control_region(box, (8, 6), 1) is None
+
+
+@pytest.mark.parametrize("box", [(2, 7, 1, 5), (0, 5, 0, 4), (1, 7, 1, 5), (2, 7, 2, 6)])
+def test_where_no_box_has_room_it_is_as_many_pixels_in_rows(box: tuple[int, int, int, int]) -> None:
+    top, bottom, left, right = box
+    around = [(y, x) for y in range(8) for x in range(6) if not (top <= y < bottom and left <= x < right)]
+    starts = set()
+    for draw in range(60):
+        region = control_region(box, (8, 6), draw)
+        assert region is not None
+        assert region.shape == ROWS
+        first = around.index(region.start)
+        expected = {around[(first + step) % len(around)] for step in range((bottom - top) * (right - left))}
+        mask = region.mask((8, 6))
+        assert {tuple(place) for place in mask.nonzero().tolist()} == expected
+        assert int(mask.sum()) == region.area == Region.of(box).area
+        assert not bool((mask & Region.of(box).mask((8, 6))).any())
+        starts.add(region.start)
+    assert len(starts) > len(around) // 2

@@ -23,7 +23,7 @@ from evigraph.indexer.engine.network import prepare
 from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.run.pipeline import index
 from evigraph.indexer.run.settings import Execution, IndexSettings
-from evigraph.indexer.verify.disturb import blurred
+from evigraph.indexer.verify.fills import blurred
 from evigraph.indexer.verify.means import sample_ids
 from evigraph.indexer.verify.settings import VerifySettings
 from evigraph.indexer.weights.loading import load_model
@@ -171,19 +171,29 @@ def _check_other_regions(
         top, bottom, left, right = _box_by_hand(network, path, arrivals, pixels, row)
         height, width = bottom - top, right - left
         room = max(top, SIDE - bottom) >= height or max(left, SIDE - right) >= width
-        assert (row["control_top"] is not None) == room
+        assert (row["control_top"] is not None) == (2 * height * width <= SIDE**2)
         cover = blurred(pixels) if occlude == "blur" else torch.zeros_like(pixels)
         change = (cover - pixels)[:, :, top:bottom, left:right].double().square().sum() / pixels.numel()
         assert row["disturbance"] == pytest.approx(float(change.sqrt()), rel=1e-4)
-        if not room:
+        if row["control_top"] is None:
             assert all(value is None for name, value in row.items() if name.startswith("control_"))
             continue
         y, x = row["control_top"], row["control_left"]
-        assert 0 <= y <= SIDE - height
-        assert 0 <= x <= SIDE - width
-        assert abs(y - top) >= height or abs(x - left) >= width
+        assert row["control_area"] == row["area"]
         other = pixels.clone()
-        other[:, :, y : y + height, x : x + width] = cover[:, :, y : y + height, x : x + width]
+        if room:
+            assert row["control_shape"] == "box"
+            assert 0 <= y <= SIDE - height
+            assert 0 <= x <= SIDE - width
+            assert abs(y - top) >= height or abs(x - left) >= width
+            other[:, :, y : y + height, x : x + width] = cover[:, :, y : y + height, x : x + width]
+        else:
+            assert row["control_shape"] == "rows"
+            inside = {(i, j) for i in range(top, bottom) for j in range(left, right)}
+            outside = [(i, j) for i in range(SIDE) for j in range(SIDE) if (i, j) not in inside]
+            outside = outside[outside.index((y, x)) :] + outside[: outside.index((y, x))]
+            for i, j in outside[: height * width]:
+                other[:, :, i, j] = cover[:, :, i, j]
         with torch.no_grad():
             (logits,) = network(other)
         _assert_outcome(row, "control_", logits, clean[image], labels, near)
@@ -334,6 +344,28 @@ def test_other_tests_are_another_run(images: Path, tmp_path: Path) -> None:
     for wrong in ({"which": "some"}, {"which": "all", "top": 0}, {"which": "all", "occlude": "noise"}):
         with pytest.raises(UsageError):
             VerifySettings(**wrong)
+
+
+def test_fills_are_described_as_they_always_were() -> None:
+    """So a folder begun when there was one fill goes on."""
+    assert VerifySettings("all").to_json()["occlude"] == "grey"
+    assert VerifySettings("all", occlude=("image", "grey")) == VerifySettings("all", occlude="grey,image")
+    assert VerifySettings("all", occlude="image,grey").to_json()["occlude"] == "grey,image"
+    for wrong, message in (("noise", "unknown occlude 'noise'"), ("grey,grey", "twice"), ("grey,", "empty name")):
+        with pytest.raises(UsageError, match=message):
+            VerifySettings("all", occlude=wrong)
+
+
+def test_an_image_alone_has_none_to_be_filled_from(tmp_path: Path) -> None:
+    images = tiny.draw_images(tmp_path / "set", 1)
+    settings = settings_of(
+        images, tmp_path / "run", tiny.MODEL, verify=VerifySettings("all", occlude="grey,image"), classes=None
+    )
+    index(replace(settings, data=f"folder:{images}"))
+    assert {(row["method"], row["fill"]) for row in rows(settings.run, "verification")} == {
+        ("occlude", "grey"),
+        ("remove", None),
+    }
 
 
 def test_a_folder_begun_before_there_were_controls_is_not_gone_on_with(

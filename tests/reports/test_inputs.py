@@ -17,7 +17,7 @@ from evigraph.indexer.data.settings import PreprocessingOptions
 from evigraph.indexer.run.pipeline import index
 from evigraph.indexer.run.report import IndexReport
 from evigraph.indexer.run.settings import AttackSettings, Execution, IndexSettings
-from evigraph.indexer.verify.disturb import blurred
+from evigraph.indexer.verify.fills import blurred
 from evigraph.schema.errors import EvidenceError, UsageError
 from evigraph.schema.pictures import LayerGeometry
 from tests.reports.table import report

@@ -203,19 +203,22 @@ def _image_context(description: RunDescription, image_id: int, seed: int) -> lis
 def _verification(
     edges: list[dict[str, Any]], class_id: int, label: int | None, predicted: int, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
-    """The root's first edge taken away by both methods, and three times in four a control; every other time either
-    makes the prediction another class.
+    """The root's first edge taken away by both methods, and three times in four a control, and hidden by a region too
+    large for one; every other time either makes the prediction another class.
     """
     tested = []
     for edge in edges[:1]:
         place = {name: edge[name] for name in edge if name.startswith(("decision", "target", "source"))}
         evidence = {e["source_channel"] for e in edges if e["source_layer"] == edge["source_layer"]}
         other = min(set(range(len(evidence) + 1)) - evidence)
-        for method, area in (("occlude", 0.25), ("remove", None)):
+        for method, area, fill in (("occlude", 0.25, "grey"), ("remove", None, None), ("occlude", 0.75, "blur")):
             row = place | {"class_id": class_id, "method": method, "area": area, "disturbance": float(rng.random())}
             row |= (found := _outcome(label, predicted, rng)) | {"logit": found["logit_change"]}
-            if rng.random() < 0.75:
-                where = {"control_channel": other} if area is None else {"control_top": 0, "control_left": 4}
+            row |= {"fill": fill, "empty_predicted_id": None if fill is None else (predicted - 1) % 6 % 4}
+            if fill != "blur" and rng.random() < 0.75:
+                where: dict[str, Any] = {"control_channel": other}
+                if area is not None:
+                    where = {"control_top": 0, "control_left": 4, "control_area": area, "control_shape": "box"}
                 row |= {f"control_{name}": value for name, value in _outcome(label, predicted, rng).items()}
                 row |= where | {"control_disturbance": float(rng.random())}
             tested.append(row)
