@@ -16,9 +16,9 @@ from evigraph.indexer.engine.sameness import check_steady, departs, gradient_dep
 from evigraph.indexer.engine.two_classes import TwoClassRecorder
 from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.record import Recorder
+from evigraph.indexer.model.feature_map import FeatureMap
 from evigraph.indexer.model.graph import Graph, frozen
 from evigraph.indexer.model.layers import (
-    FeatureMap,
     check_convolutional,
     check_logits,
     choose_layers,
