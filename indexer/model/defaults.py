@@ -59,8 +59,7 @@ def default_reasons(maps: Sequence[FeatureMap]) -> list[Reason]:
         one = maps[index]
         size = f"{one.height} x {one.width}"
         if index in stages:
-            of = " after an activation function" if activated else ""
-            return Reason(True, f"the last{of} at {size} that all evidence runs through")
+            return Reason(True, f"the last {'after an activation ' * activated}at {size}")
         if not one.learned:
             return Reason(False, "before the first product with weights")
         if not one.cut:
@@ -68,7 +67,7 @@ def default_reasons(maps: Sequence[FeatureMap]) -> list[Reason]:
         if one.class_map:
             return Reason(False, "its mean or maximum is the logits")
         if index not in candidates:
-            return Reason(False, "one place only" if one.height * one.width == 1 else "after no activation function")
+            return Reason(False, "one place only" if one.height * one.width == 1 else "after no activation")
         if index in passed:
             return Reason(False, f"{maps[passed[index]].name}, of nearly its size, is later")
         return Reason(False, f"{maps[last[one.height, one.width]].name} is later at {size}")

@@ -38,7 +38,7 @@ def upper_end(activation: Activation) -> float | None:
         return None
     rising = (gradient.flatten() >= _FLAT).nonzero()
     first = int(rising[-1]) + 1 if len(rising) else 0
-    return float(values.flatten()[first]) if first < inputs.numel() else None
+    return float(values.detach().flatten()[first]) if first < inputs.numel() else None
 
 
 class Survey:

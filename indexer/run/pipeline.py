@@ -10,34 +10,40 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Protocol, Self
 
 import torch
 
-from evigraph.indexer.data.classes import ClassList, read_classes
-from evigraph.indexer.data.loader import default_workers, iterate_chunks, unnamed_note
+from evigraph.indexer.data.loader import iterate_chunks, unnamed_note
 from evigraph.indexer.data.sources import open_source
 from evigraph.indexer.engine.network import Network, prepare
 from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.pictures.guided import make_guided
 from evigraph.indexer.run.attack import Attacker
 from evigraph.indexer.run.batch import NOT_FINITE, PRECISIONS, Arithmetic, BatchIndexer, precision
+from evigraph.indexer.run.cores import cores_for, threads_of
 from evigraph.indexer.run.describe import describe
-from evigraph.indexer.run.inputs import check_data, notes_of, preprocessing_of, takes_arrays
+from evigraph.indexer.run.first_look import FirstLook, Prepare
+from evigraph.indexer.run.inputs import (
+    check_data,
+    classes_of,
+    default_note,
+    notes_of,
+    preprocessing_line,
+    preprocessing_of,
+    takes_arrays,
+)
 from evigraph.indexer.run.measurements import Run, measurements_of
-from evigraph.indexer.run.report import IndexReport, report_of, with_accuracy_notes
+from evigraph.indexer.run.report import IndexReport, Said, report_of, with_accuracy_notes
 from evigraph.indexer.run.rows import ShardRows
 from evigraph.indexer.run.settings import IndexSettings
 from evigraph.indexer.shards.folder import RunDescription, RunFolder
-from evigraph.indexer.weights.loading import LoadedModel, importable_here, load_model
+from evigraph.indexer.weights.loading import importable_here, load_model
 from evigraph.schema.errors import DataError, ModelError
-
-ONE_LOGIT = ("negative", "positive")
-"""The classes of a network of one output, where nobody names them."""
 
 
 class Progress(Protocol):
@@ -48,6 +54,9 @@ class Progress(Protocol):
 
     def advance(self, images: int, skipped: int) -> None:
         """Images just finished, and how many of them were skipped."""
+
+    def note(self, text: str) -> None:
+        """What the user should know at once; it is among the report's notes too."""
 
 
 def index(settings: IndexSettings, progress: Progress | None = None) -> IndexReport:
@@ -60,22 +69,41 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
     arithmetic = Arithmetic(_device(execution.device), PRECISIONS[execution.precision])
     loaded = load_model(settings.model, settings.weights)
     model = loaded.model.to(arithmetic.device, arithmetic.dtype)
-    with importable_here(), _threads(execution.threads), precision(execution.precision, arithmetic.device):
+    cores = cores_for(execution)
+    with importable_here(), threads_of(cores), precision(execution.precision, arithmetic.device):
         preprocessing = preprocessing_of(settings.preprocessing, loaded.preprocessing, model)
-        network = prepare(model, preprocessing.size, settings.layers, preprocessing.channels, settings.output)
-        classes, arrays = _classes(settings, loaded, network), takes_arrays(preprocessing)
+
+        def prepared(layers: Sequence[str] | None) -> Network:
+            return prepare(model, preprocessing.size, layers, preprocessing.channels, settings.output)
+
+        network = prepared(settings.layers)
+        classes = classes_of(settings.classes, settings.data, loaded, network)
+        arrays = takes_arrays(preprocessing)
         source = open_source(settings.data, classes, network.class_count, arrays=arrays)
         check_data(preprocessing, source)
         description = describe(settings, loaded, preprocessing, network, source)
         run = Run(settings, network, source, preprocessing, arithmetic, description.image_total)
-        report = _index(run, description, progress, notes_of(settings, preprocessing, loaded.notes))
+        notes = (*notes_of(settings, preprocessing, loaded.notes), default_note(settings, preprocessing, loaded))
+        said = Said(
+            tuple(note for note in notes if note),
+            preprocessing_line(settings.preprocessing, preprocessing, loaded),
+            str(cores),
+        )
+        report = _index(run, description, progress, said, cores.workers, prepared)
     if not settings.attack and source.labels_by != "tags":
         report = with_accuracy_notes(report, network.class_count, loaded.promised_accuracy)
     _require_some(report, settings.data)
     return report
 
 
-def _index(run: Run, description: RunDescription, progress: Progress | None, notes: Iterable[str]) -> IndexReport:
+def _index(
+    run: Run,
+    description: RunDescription,
+    progress: Progress | None,
+    said: Said,
+    workers: int,
+    prepared: Prepare,
+) -> IndexReport:
     settings, network, preprocessing = run.settings, run.network, run.preprocessing
     attacker = None
     if settings.attack:
@@ -86,7 +114,7 @@ def _index(run: Run, description: RunDescription, progress: Progress | None, not
         network, run.source, settings.method, measurements_of(run), run.arithmetic, attacker=attacker
     )
     started = time.perf_counter()
-    workers = default_workers() if settings.execution.workers is None else settings.execution.workers
+    first = FirstLook(indexer, preprocessing, prepared)
     with RunFolder.open_for_writing(settings.run, description) as folder, frozen(network.model):
         batch_size = settings.execution.batch_size or indexer.automatic_batch_size(
             preprocessing.channels, preprocessing.size
@@ -107,6 +135,7 @@ def _index(run: Run, description: RunDescription, progress: Progress | None, not
             rows, unnamed = ShardRows(), Counter[int]()
             for (shard, ids), batch in zip(chunks, batches, strict=True):
                 indexer.add(batch, rows)
+                first.look(batch, progress.note if progress else None)
                 unnamed.update(dict(batch.unnamed))
                 if progress:
                     progress.advance(len(ids), len(batch.skipped))
@@ -117,8 +146,8 @@ def _index(run: Run, description: RunDescription, progress: Progress | None, not
             make_guided(folder, network, run.source, preprocessing, run.pictures, indexer.inputs, workers)
         folder.finish()
         told = unnamed_note(unnamed, run.source)
-        notes = (*notes, told) if told else notes
-        return report_of(folder, indexer, waiting, batch_size, time.perf_counter() - started, notes)
+        said = replace(said, notes=(*said.notes, *first.notes, *([told] if told else [])))
+        return report_of(folder, indexer, waiting, batch_size, time.perf_counter() - started, said)
 
 
 def _require_some(report: IndexReport, data: str) -> None:
@@ -172,32 +201,7 @@ class _Writer:
             self._pool.shutdown()
 
 
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Within the block torch computes on so many threads of the CPU; afterwards, and where it is None, as before."""
-    if count is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ModelError("no CUDA device can be used here; give --device cpu, or install its driver")
     return torch.device(name)
-
-
-def _classes(settings: IndexSettings, loaded: LoadedModel, network: Network) -> ClassList | None:
-    if settings.classes is not None:
-        return read_classes(settings.classes, network.class_count, loaded.class_names)
-    if loaded.class_names is not None and len(loaded.class_names) == network.class_count:
-        return ClassList.from_names(loaded.class_names)
-    # Folders name the two classes themselves, in sorted order.
-    if network.head.one_logit and not settings.data.startswith("imagefolder:"):
-        return ClassList.from_names(ONE_LOGIT)
-    return None
