@@ -63,6 +63,8 @@ def _print_table(report: LayersReport, shown: list[Candidate]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from evigraph.indexer.run.looking import MapValues
+
     given = sys.stdout.isatty() or "COLUMNS" in os.environ
     console = Console(width=None if given else _PIPE_WIDTH, highlight=False)
     table = Table(box=None, padding=(0, 2, 0, 0), collapse_padding=True, pad_edge=False)
@@ -81,8 +83,8 @@ def _print_table(report: LayersReport, shown: list[Candidate]) -> None:
         row = ["*" if one.chosen else "", m.name, "" if m.module == m.name else m.module]
         row += [f"{m.channels} x {m.height} x {m.width}", _number(m.stride), _number(m.receptive_field), m.kind]
         if measured:
-            v = one.values
-            row += [_percent(v and v.saturated), _percent(v and v.zero), _number(v and v.dead_channels)]
+            v = one.values or MapValues(None, None, None)
+            row += [_percent(v.saturated), _percent(v.zero), _number(v.dead_channels)]
             row += _nodes(one.evidence)
         table.add_row(*map(escape, row), escape(f"{'default: ' * one.reason.is_default}{one.reason.why}"))
     if report.logits:

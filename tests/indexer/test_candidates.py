@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,11 +41,12 @@ class Saturated(nn.Sequential):
             nn.Flatten(),
             nn.Linear(6, 4),
         )
-        for layer in (self[0], self[2]):
+        # The upper stage is at 6 only where the lower one mostly is, so that the logits still depend on the image.
+        for layer, bias in ((self[0], 8), (self[2], -130)):
             assert isinstance(layer, nn.Conv2d)
             nn.init.uniform_(layer.weight, 0.5, 1)
             assert layer.bias is not None
-            nn.init.constant_(layer.bias, 50)
+            nn.init.constant_(layer.bias, bias)
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +238,7 @@ def test_lines_of_progress_where_there_is_no_terminal(
     from evigraph import progress
 
     now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     for quiet, expected in ((False, "evigraph: 30 of 100 images, 0.5 images/s, 0:02:20 left, 1 skipped\n"), (True, "")):
         with progress.IndexProgress(quiet) as told:
             told.start(100, 10)
