@@ -89,7 +89,9 @@ def _print_table(report: LayersReport, shown: list[Candidate]) -> None:
         table.add_row(*map(escape, row), escape(f"{'default: ' * one.reason.is_default}{one.reason.why}"))
     if report.logits:
         table.add_row("*", "logits", *[""] * 8, *_nodes(report.logits), "")
-    console.print(table)
+    with console.capture() as drawn:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in drawn.get().splitlines()))
 
 
 def _nodes(evidence: NodeEvidence | None) -> list[str]:

@@ -80,8 +80,9 @@ def barren_note(
     if barren <= BARREN * count:
         return None
     said = (
-        f"the layers {','.join(layer.name for layer in network.layers)} are barren: in the first batch {barren} of "
-        f"{count} nodes have no evidence, as where the activation function is flat (a saturated ReLU6, say)"
+        f"the layers {','.join(layer.name for layer in network.layers)} are barren: {barren} of the "
+        f"{count} nodes of the first images have no evidence, as where the activation function is flat (a "
+        "saturated ReLU6, say)"
     )
     inputs = inputs[:_TRIED_IMAGES]
     own, tried = barren_share(evidence_of(network, inputs, method)), []

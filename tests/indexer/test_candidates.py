@@ -249,11 +249,14 @@ def test_lines_of_progress_where_there_is_no_terminal(
         assert capsys.readouterr().err == expected
 
 
-def test_the_command(cli: Cli, images: Path) -> None:
+def test_the_command(cli: Cli, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     words = ("layers", tiny.MODEL, *tiny.INPUT, "--data", f"imagefolder:{images}", "--images", "4")
     table = cli(*words)
     assert (table.code, table.stderr) == (0, "")
     assert "default: the last after an activation at 16 x 16" in table.stdout
+    monkeypatch.setenv("COLUMNS", "30")
+    assert cli(*words).code == 0
     report = json.loads(cli(*words, "--json").stdout)
     assert [one["name"] for one in report["layers"] if one["default"]] == ["1", "4", "7"]
     assert report["image_count"] == 4
