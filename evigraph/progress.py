@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -36,24 +38,55 @@ class _Bar:
             self._bar.stop()
 
 
-class IndexProgress(_Bar):
-    """Images indexed, images a second, time left, images skipped."""
+LINE_EVERY_S = 30.0
+"""Where there is no terminal for a bar, a line is written so often."""
 
-    def __init__(self, quiet: bool) -> None:
+
+class IndexProgress(_Bar):
+    """Images indexed, images a second, time left, images skipped: a bar on a terminal, elsewhere a line now and then.
+
+    Attributes:
+        noted: what was told at once.
+    """
+
+    def __init__(self, quiet: bool, *, bar: bool = True) -> None:
+        """Say nothing of progress where `quiet`; without `bar` lines are all that is written."""
         skipped = TextColumn("{task.fields[skipped]} skipped")
         columns = (BarColumn(), MofNCompleteColumn(), _ImageRate(), TimeRemainingColumn(), skipped)
-        super().__init__(quiet, TextColumn("indexing"), *columns, skipped=0)
-        self._skipped = 0
+        super().__init__(quiet or not bar, TextColumn("indexing"), *columns, skipped=0)
+        self.noted: list[str] = []
+        self._lines = not quiet and not sys.stderr.isatty()
+        self._skipped = self._before = self._done = self._total = 0
+        self._began = self._told = time.monotonic()
 
     def start(self, total: int, done: int) -> None:
         """How many images the run has, and how many of them are indexed already."""
         # The rate is measured from here on, so what an earlier call did must not count as progress of this one.
         self._bar.reset(self._task, total=total, completed=done)
+        self._total, self._done, self._before = total, done, done
+        self._began = self._told = time.monotonic()
 
     def advance(self, images: int, skipped: int) -> None:
         """So many more images are finished, of which so many were skipped."""
         self._skipped += skipped
+        self._done += images
         self._bar.update(self._task, advance=images, skipped=self._skipped)
+        now = time.monotonic()
+        if self._lines and now - self._told >= LINE_EVERY_S:
+            self._told = now
+            rate = (self._done - self._before) / (now - self._began)
+            left = timedelta(seconds=round((self._total - self._done) / rate))
+            print(
+                f"evigraph: {self._done} of {self._total} images, {rate:.1f} images/s, {left} left, "
+                f"{self._skipped} skipped",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def note(self, text: str) -> None:
+        """Say at once what the user should know, above the bar."""
+        self.noted.append(text)
+        self._bar.console.print(f"evigraph: note: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 class StepProgress(_Bar):

@@ -17,9 +17,9 @@ from torchvision import transforms
 from benchmarks.index.inputs import draw_jpegs
 from benchmarks.index.kernels import LAYOUTS
 from benchmarks.index.timing import Clock
-from evigraph.indexer.data.loader import default_workers
 from evigraph.indexer.data.settings import PreprocessingOptions
 from evigraph.indexer.evidence.method import Method
+from evigraph.indexer.run.cores import cores_for
 from evigraph.indexer.run.pipeline import index
 from evigraph.indexer.run.settings import Execution, IndexSettings
 
@@ -60,7 +60,7 @@ def measure(
         device: Of both.
         repeats: How often each is run.
     """
-    workers = default_workers()
+    workers = cores_for(Execution()).workers
     clock = Clock(torch.device(device))
     plain_s, index_s = [], []
     with tempfile.TemporaryDirectory(prefix="evigraph-benchmark-") as temporary:

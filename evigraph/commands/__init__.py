@@ -1,6 +1,7 @@
 """The commands: `evigraph X` is the module X.
 
     demo                         everything, on scenes of its own
+    layers                       a network -> the maps that may be layers
     index                        images and a network -> a run folder
     extend                       what a finished run folder lacks
     publish, runs                run folders -> a database; its runs listed and deleted

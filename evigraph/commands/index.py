@@ -30,7 +30,7 @@ def index(settings: IndexSettings, *, quiet: Quiet = False, as_json: Json = Fals
     from evigraph.indexer.run.pipeline import index as index_run
     from evigraph.progress import IndexProgress
 
-    with IndexProgress(quiet or as_json) as progress:
+    with IndexProgress(quiet, bar=not as_json) as progress:
         report = index_run(settings, progress)
     if as_json:
         print(json.dumps(report.to_json()))
@@ -40,7 +40,8 @@ def index(settings: IndexSettings, *, quiet: Quiet = False, as_json: Json = Fals
     else:
         # A guess, or what was left out, is never made without a word.
         for note in report.notes:
-            print(f"evigraph: note: {note}", file=sys.stderr)
+            if note not in progress.noted:
+                print(f"evigraph: note: {note}", file=sys.stderr)
 
 
 def _print_summary(report: IndexReport) -> None:
@@ -48,8 +49,14 @@ def _print_summary(report: IndexReport) -> None:
     skipped = ", ".join(f"{count} {reason}" for reason, count in report.skipped.items())
     rate = report.new_image_count / report.seconds
     print(f"run {report.name}: {report.image_total} images over {', '.join(report.layers)}")
-    print(f"  {report.new_image_count} indexed now in {report.seconds:.1f} s ({rate:.1f} images/s)")
+    print(f"  {report.new_image_count} indexed now in {report.seconds:.1f} s ({rate:.1f} images/s), {report.cores}")
+    print(f"  input: {report.preprocessing}")
     print(f"  {report.edge_count} edges; {outcome['skipped_count']} skipped{f' ({skipped})' if skipped else ''}")
+    for uri, reason in report.skipped_images:
+        print(f"    {uri}: {reason}")
+    more = outcome["skipped_count"] - len(report.skipped_images)
+    if more:
+        print(f"    and {more} more: the table skipped_image, or skippedImages in GraphQL")
     if outcome["accuracy"] is not None:
         print(f"  accuracy {outcome['accuracy']:.4f} over {report.labelled_count} labelled images")
     if report.barren_count > report.node_count / 2:

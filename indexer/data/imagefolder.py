@@ -20,7 +20,7 @@ _SPLIT = re.compile(rf"{_BESIDE}(train|val|dev|eval|test)(?:ing|id|idation|uatio
 """Folders, in lower case, that hold class folders rather than being some: "val", "training_set", "seg_test"."""
 
 
-@layout("imagefolder", "DIR")
+@layout("imagefolder", "DIR", names_classes=True)
 def open_imagefolder(request: DataRequest) -> DataSource:
     """List the images of class folders."""
     root, left_out = request.place, LeftOut()

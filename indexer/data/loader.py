@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from evigraph.indexer.data.channels import load_channels, load_channels_and_map
 from evigraph.indexer.data.context_labels import MAX_MASK_VALUE
-from evigraph.indexer.data.images import MAX_PIXELS, SkippedImage
+from evigraph.indexer.data.images import MAX_PIXELS, Decoded, SkippedImage
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.samples import DataSource, Sample
 from evigraph.schema.errors import DataError, first_line
@@ -37,6 +36,7 @@ class Batch:
             for an image without a map. None where the source has no maps.
         skipped: (image id, reason) of the others. A batch may be all skipped, with 0 images.
         unnamed: (mask value, images) of values in maps that no list names, which were taken for void.
+        sizes: (height, width) of the images that could be used, as they were decoded.
     """
 
     image_ids: Tensor
@@ -44,11 +44,12 @@ class Batch:
     maps: Tensor | None
     skipped: tuple[tuple[int, str], ...]
     unnamed: tuple[tuple[int, int], ...] = ()
+    sizes: tuple[tuple[int, int], ...] = ()
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory; the DataLoader calls it where CUDA is used."""
         maps = None if self.maps is None else self.maps.pin_memory()
-        return Batch(self.image_ids.pin_memory(), self.pixels.pin_memory(), maps, self.skipped, self.unnamed)
+        return replace(self, image_ids=self.image_ids.pin_memory(), pixels=self.pixels.pin_memory(), maps=maps)
 
 
 def iterate_batches(
@@ -124,6 +125,7 @@ class _Item:
     semantic_map: Tensor | None = None
     reason: str = ""
     unnamed: tuple[int, ...] = ()
+    size: tuple[int, int] = (0, 0)
 
 
 class _Decoded(Dataset[_Item]):
@@ -151,10 +153,10 @@ class _Decoded(Dataset[_Item]):
             image, semantic_map = load_channels_and_map(path, map_path, channels, self.max_pixels, colours=colours)
         pixels = self.preprocessing.image(image, self.max_pixels)
         if semantic_map is None:
-            return _Item(image_id, pixels)
+            return _Item(image_id, pixels, size=_size_of(image))
         # before the crop, whose padding is void whatever context label a map stores as 0
         labels = self.preprocessing.map(self._labelled(semantic_map), self.max_pixels)
-        return _Item(image_id, pixels, labels, unnamed=self._unnamed(semantic_map))
+        return _Item(image_id, pixels, labels, unnamed=self._unnamed(semantic_map), size=_size_of(image))
 
     def _unnamed(self, semantic_map: Image.Image) -> tuple[int, ...]:
         """The values of a map, ascending, that stand for no label without being known to."""
@@ -174,6 +176,11 @@ class _Decoded(Dataset[_Item]):
             # values that no list can name go to the last entry, void
             values = values.clip(-1, len(self.lookup) - 1)
         return Image.fromarray(self.lookup[values])
+
+
+def _size_of(image: Decoded) -> tuple[int, int]:
+    """Height and width in pixels."""
+    return (image.height, image.width) if isinstance(image, Image.Image) else (image.shape[0], image.shape[1])
 
 
 def _lookup(source: DataSource) -> np.ndarray[Any, Any]:
@@ -224,9 +231,5 @@ class _Collate:
             maps=(torch.stack(maps) if maps else void.new_empty(0, *self.shape[1:])) if self.map_dtype else None,
             skipped=tuple((item.image_id, item.reason) for item in items if item.pixels is None),
             unnamed=tuple(Counter(value for item in items for value in item.unnamed).items()),
+            sizes=tuple(item.size for item, _ in used),
         )
-
-
-def default_workers() -> int:
-    """Loader processes where the user gives no number: one for each core beside the first, 4 at most."""
-    return min(4, max(0, len(os.sched_getaffinity(0)) - 1))

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from evigraph.indexer.data.images import MAX_PIXELS, Decoded, SkippedImage
-from evigraph.indexer.data.settings import Numbers, PreprocessingOptions, Size, numbers_of
+from evigraph.indexer.data.settings import Numbers, PreprocessingOptions, Size, numbers_of, shown
 from evigraph.schema.errors import UsageError
 
 _RGB = 3
@@ -200,6 +200,21 @@ class Preprocessing:
             pixels = pixels.flip(0)
         mean, std = self.per_channel()
         return pixels.sub_(mean).div_(std)
+
+    def enlargement(self, size: Size) -> float | None:
+        """How many times larger the resize makes an image of this (height, width); None where that is not known."""
+        if self.resize is None:
+            return 1.0
+        width, height = _resized((size[1], size[0]), self.resize, self.resize_mode)
+        return max(height / size[0], width / size[1])
+
+    def described(self) -> str:
+        """The whole of it in a line, each part as its option is written."""
+        parts = [f"resize {shown(self.resize)}" if self.resize is not None else "no resize", f"crop {shown(self.crop)}"]
+        parts += [f"mean {shown(self.mean)}", f"std {shown(self.std)}", self.interpolation]
+        parts += ["bgr"] if self.channel_order == "bgr" else []
+        parts += ["pixel scale 255"] if self.pixel_scale == 255 else []
+        return ", ".join(parts)
 
     def per_channel(self) -> tuple[Tensor, Tensor]:
         """Mean and std, (channels, 1, 1) float32."""

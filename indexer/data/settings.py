@@ -149,3 +149,8 @@ def check_length(flag: str, value: int | Size | None, least: int, hint: str = ""
 
 def _channels(count: int) -> str:
     return f"{count} channel" + "s" * (count != 1)
+
+
+def shown(value: object) -> str:
+    """A setting as its option is written: numbers with commas between."""
+    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)

@@ -37,17 +37,21 @@ class Layout:
         place: what follows the kind and the colon, as help has it: "DIR" or "FILE.csv".
         options: names that may follow the place, as ?NAME=VALUE&NAME=VALUE.
         open: lists it.
+        names_classes: whether its folders name the network's classes, in sorted order, where nobody else does.
     """
 
     place: str
     options: tuple[str, ...]
     open: Opener
+    names_classes: bool = False
 
 
 _LAYOUTS: dict[str, Layout] = {}
 
 
-def layout(kind: str, place: str, options: tuple[str, ...] = ()) -> Callable[[Opener], Opener]:
+def layout(
+    kind: str, place: str, options: tuple[str, ...] = (), *, names_classes: bool = False
+) -> Callable[[Opener], Opener]:
     """Register the decorated function as what lists `kind`; the other arguments are those of `Layout`.
 
     Raises:
@@ -57,7 +61,7 @@ def layout(kind: str, place: str, options: tuple[str, ...] = ()) -> Callable[[Op
     def register(opener: Opener) -> Opener:
         if kind in _LAYOUTS:
             raise ValueError(f"two layouts are registered as {kind!r}")
-        _LAYOUTS[kind] = Layout(place, options, opener)
+        _LAYOUTS[kind] = Layout(place, options, opener, names_classes)
         return opener
 
     return register
@@ -68,6 +72,12 @@ def layouts() -> Mapping[str, Layout]:
     for module in pkgutil.iter_modules(data.__path__, f"{data.__name__}."):
         import_module(module.name)
     return dict(sorted(_LAYOUTS.items()))
+
+
+def names_classes(spec: str) -> bool:
+    """Whether the layout of KIND:PLACE names the network's classes itself; an unknown one does not."""
+    known = layouts().get(spec.partition(":")[0])
+    return known is not None and known.names_classes
 
 
 def open_source(spec: str, classes: ClassList | None, class_count: int, *, arrays: bool = False) -> DataSource:

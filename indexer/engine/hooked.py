@@ -16,7 +16,8 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from evigraph.indexer.evidence.decisions import ActivationMaps, Decisions, WholeMaps, occurrences
 from evigraph.indexer.evidence.record import Box, Record
-from evigraph.indexer.model.layers import FeatureMap, check_logits
+from evigraph.indexer.model.feature_map import FeatureMap
+from evigraph.indexer.model.layers import check_logits
 from evigraph.indexer.model.observing import CUT_OFF, differentiable, watched
 from evigraph.schema.errors import ModelError
 

@@ -16,9 +16,9 @@ from evigraph.indexer.engine.sameness import check_steady, departs, gradient_dep
 from evigraph.indexer.engine.two_classes import TwoClassRecorder
 from evigraph.indexer.engine.windowed import WindowedRecorder
 from evigraph.indexer.evidence.record import Recorder
+from evigraph.indexer.model.feature_map import FeatureMap
 from evigraph.indexer.model.graph import Graph, frozen
 from evigraph.indexer.model.layers import (
-    FeatureMap,
     check_convolutional,
     check_logits,
     choose_layers,
@@ -47,6 +47,9 @@ class Network:
         recorder: runs and records it.
         fallbacks: per segment, lowest first, why autograd over whole maps decomposes it; None where windows do.
         notes: what the user should know of how it is run, a sentence each.
+        head: what its output is.
+        maps: every map that may be a layer, lowest first.
+        graph: the trace; None where it could not be traced.
     """
 
     model: nn.Module
@@ -56,6 +59,8 @@ class Network:
     fallbacks: list[str | None]
     notes: tuple[str, ...] = ()
     head: Head = field(default_factory=lambda: Head(0))
+    maps: tuple[FeatureMap, ...] = ()
+    graph: Graph | None = None
 
 
 def prepare(
@@ -160,15 +165,18 @@ class _Search:
         why = why or gradient_departure(graph, self.model, self.pixels)
         if why is not None:
             return None, why
-        chosen = self._chosen(feature_maps(graph, self.model, self.pixels))
+        maps = feature_maps(graph, self.model, self.pixels)
+        chosen = self._chosen(maps)
         recorder = WindowedRecorder(graph, chosen, self.pixels)
         why = trace_departure(lambda pixels: recorder.record(pixels).logits, name, both, self.beside)
         if why is not None:
             return None, why
-        return Network(self.model, chosen, self.logits.shape[1], recorder, recorder.fallbacks, graph.notes), None
+        network = Network(self.model, chosen, self.logits.shape[1], recorder, recorder.fallbacks, graph.notes)
+        return replace(network, maps=self._reached(maps), graph=graph), None
 
     def _hooked(self, why: str) -> Network:
-        chosen = self._chosen(observed_maps(self.seen, self.model, self.logits))
+        maps = observed_maps(self.seen, self.model, self.logits)
+        chosen = self._chosen(maps)
         recorder = HookedRecorder(self.model, chosen)
         record = recorder.checked(self.pixels)
         recorder.record(_beside(self.pixels))  # raises where a layer's maps are not those of the images
@@ -179,19 +187,24 @@ class _Search:
                 f"{difference:.2g} of {float(self.logits.abs().max()):.2g}; its forward asks torch.is_grad_enabled or "
                 "keeps a state: give a network that does not"
             )
-        return Network(self.model, chosen, self.logits.shape[1], recorder, [why] * len(chosen))
+        fallbacks: list[str | None] = [why] * len(chosen)
+        return Network(self.model, chosen, self.logits.shape[1], recorder, fallbacks, maps=self._reached(maps))
 
     def _chosen(self, maps: Sequence[FeatureMap]) -> list[FeatureMap]:
         if not self.names:
             cut_off = self.seen.cut_off
             if cut_off:
                 raise no_gradient(cut_off)
-            return default_layers([one for one in maps if self.seen.reaches(one.aliases)])
+            return default_layers(self._reached(maps))
         chosen = choose_layers(maps, self.names)
         for layer in chosen:
             if not self.seen.reaches(layer.aliases):
                 raise no_gradient(layer.module)
         return chosen
+
+    def _reached(self, maps: Sequence[FeatureMap]) -> tuple[FeatureMap, ...]:
+        """Those that a gradient of the logits comes back to."""
+        return tuple(one for one in maps if self.seen.reaches(one.aliases))
 
 
 def _beside(pixels: Tensor) -> Tensor:

@@ -24,8 +24,9 @@ from evigraph.indexer.engine.rules import NotLocalError, OneChannel, Values, spa
 from evigraph.indexer.engine.windows import Frame, Windows
 from evigraph.indexer.evidence.decisions import ActivationMaps, Decisions, Segment
 from evigraph.indexer.evidence.record import Box, Record
+from evigraph.indexer.model.feature_map import FeatureMap
 from evigraph.indexer.model.graph import Graph, between
-from evigraph.indexer.model.layers import FeatureMap, check_logits
+from evigraph.indexer.model.layers import check_logits
 
 CHUNK_BYTES = {"cpu": 16 << 20, "cuda": 512 << 20}
 """Decisions are pulled back so many at a time that one operation's windows take at most this much.

@@ -16,81 +16,18 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
-from evigraph.indexer.model.geometry import NCHW, TURNED, Geometry
-from evigraph.indexer.model.graph import Graph, cuts, frozen, is_input, module_of, reachable_from
+from evigraph.indexer.model.defaults import SUPPORTED, default_reasons
+from evigraph.indexer.model.feature_map import FeatureMap
+from evigraph.indexer.model.graph import Graph, cuts, frozen, reachable_from
 from evigraph.indexer.model.naming import family_names, residual_names
 from evigraph.indexer.model.observing import Observation, Output
-from evigraph.indexer.model.tracking import Tracker
+from evigraph.indexer.model.survey import AFTER_ACTIVATION, LINEAR_MAP, Survey
 from evigraph.schema.errors import ModelError, NotFoundError, UsageError
-from evigraph.schema.pictures import LayerGeometry
-
-_SAME_STAGE = 1.25
-MOST_OFFERED = 12
-"""Maps that a message lists."""
-SUPPORTED = (
-    "evigraph decomposes convolutional networks, whose maps are (batch, channels, height, width): give one, or name "
-    "such maps with --layers"
-)
-"""What is decomposed, for messages about networks that are not."""
-_OF_MAPS = (NCHW, TURNED)
-
-
-@dataclass(frozen=True)
-class FeatureMap:
-    """A feature map of a network: a candidate for a layer.
-
-    Attributes:
-        module: dotted path of the module whose output it is, or of the traced operation.
-        name: what the field calls it.
-        aliases: every path that stands for it.
-        channels, height, width: its shape at the run's input size.
-        post_activation: whether its values come out of an activation function.
-        cut: whether all information from the input to the logits passes through it, and it is not the input itself.
-        of_stage: whether a map of its resolution is a convolution's (or another product's with weights).
-        class_map: whether its spatial mean or maximum is the logits.
-        call: the module and which of its calls gives the map, from 0; ("", 0) where none does.
-        node: the traced operation; None where the network could not be traced.
-        geometry: where its places lie in the input; None likewise.
-    """
-
-    module: str
-    name: str
-    aliases: tuple[str, ...]
-    channels: int
-    height: int
-    width: int
-    post_activation: bool
-    cut: bool
-    class_map: bool = False
-    of_stage: bool = True
-    call: tuple[str, int] = ("", 0)
-    node: fx.Node | None = field(default=None, compare=False)
-    geometry: Geometry | None = None
-
-    @property
-    def stride(self) -> int | None:
-        """In input pixels; None where the network could not be traced."""
-        return None if self.geometry is None else self.geometry.stride
-
-    @property
-    def receptive_field(self) -> int | None:
-        """In input pixels; None where the network could not be traced."""
-        return None if self.geometry is None else self.geometry.receptive_field
-
-    def crops(self, size: int | tuple[int, int]) -> LayerGeometry:
-        """Where the places lie in an input of (height, width), or of a square one, for those who draw crops."""
-        if self.geometry is not None:
-            return self.geometry.crops()
-        # Without a trace a place is taken to stand for the cell of the input that it would cover.
-        height, width = (size, size) if isinstance(size, int) else size
-        stride = (height / self.height, width / self.width)
-        return LayerGeometry((stride[0] / 2, stride[1] / 2), stride, None)
 
 
 def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[FeatureMap]:
@@ -101,7 +38,7 @@ def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[Feature
         model: the network it was traced from; its class tells how the field names its layers.
         pixels: (1, 3, height, width), any input of the run's size: the network is run on it once.
     """
-    survey = _Survey(graph, (pixels.shape[2], pixels.shape[3]))
+    survey = Survey(graph, (pixels.shape[2], pixels.shape[3]))
     with frozen(model), torch.no_grad():
         logits = graph.execute(pixels, survey.visit)
     check_logits(logits, 1)
@@ -127,6 +64,9 @@ def feature_maps(graph: Graph, model: nn.Module, pixels: Tensor) -> list[Feature
                 call=(path, 0) if graph.outputs.get(node) else ("", 0),
                 node=node,
                 geometry=survey.tracker.geometry(node),
+                learned=node in survey.learned,
+                kind=survey.kinds[node],
+                activation=survey.activations.get(node),
             )
         )
     return maps
@@ -167,9 +107,20 @@ def observed_maps(seen: Observation, model: nn.Module, logits: Tensor) -> list[F
                 cut=operation in seen.cuts,
                 class_map=chosen.pooled is not None and _are_logits(chosen.pooled, logits),
                 call=(chosen.path, chosen.call),
+                kind=_kind_of(operation, outputs[0], seen),
             )
         )
     return maps
+
+
+def _kind_of(operation: Any, output: Output, seen: Observation) -> str:
+    """The kind of a map by what autograd calls its last operation."""
+    name = operation.name().partition("Backward")[0].lower()
+    if operation in seen.post_activation or output.activation:
+        return AFTER_ACTIVATION
+    if "convolution" in name or "batchnorm" in name.replace("_", ""):
+        return LINEAR_MAP
+    return "pooled" if "pool" in name else {"add": "sum"}.get(name, name)
 
 
 def default_layers(maps: Sequence[FeatureMap]) -> list[FeatureMap]:
@@ -180,46 +131,7 @@ def default_layers(maps: Sequence[FeatureMap]) -> list[FeatureMap]:
     Raises:
         ModelError: there is none that all information passes through; lists what `--layers` may name.
     """
-    whole = [m for m in maps if m.cut and not m.class_map]
-    every, candidates = [m for m in whole if m.height * m.width > 1], [m for m in whole if m.post_activation]
-    if not candidates:
-        candidates = every
-    elif _only_of_stem(candidates, every):
-        if any(m.geometry is None or m.stride is None for m in every):
-            raise ModelError(
-                "the only maps of activation functions that all evidence runs through are the stem's, up to "
-                f"{candidates[-1].name}; choose with --layers, lowest first, of {_some(every)}"
-            )
-        candidates = every
-    last: dict[tuple[int, int], int] = {}
-    for index, candidate in enumerate(candidates):
-        last[candidate.height, candidate.width] = index
-    stages: list[FeatureMap] = []
-    for index in sorted(last.values()):
-        layer = candidates[index]
-        if stages and stages[-1].height < _SAME_STAGE * layer.height and stages[-1].width < _SAME_STAGE * layer.width:
-            stages.pop()
-        stages.append(layer)
-    if not stages and maps:
-        some = _some([m for m in maps if m.post_activation] or maps)
-        raise ModelError(
-            "there is no feature map that all evidence runs through, to be a layer by default; choose with --layers, "
-            f"lowest first, of {some}"
-        )
-    if not stages:
-        raise ModelError(f"the network has no feature map of 4 dimensions; {SUPPORTED}")
-    return stages
-
-
-def _only_of_stem(some: Sequence[FeatureMap], every: Sequence[FeatureMap]) -> bool:
-    """Whether none of these maps is of the last two resolutions of a network with more than two."""
-    sizes = [*dict.fromkeys((m.height, m.width) for m in every if m.of_stage)]
-    return len(sizes) > 2 and not {(m.height, m.width) for m in some} & set(sizes[-2:])
-
-
-def _some(maps: Sequence[FeatureMap]) -> str:
-    """Names of maps for a message."""
-    return ", ".join(m.name for m in maps[:MOST_OFFERED]) + (", ..." if len(maps) > MOST_OFFERED else "")
+    return [one for one, reason in zip(maps, default_reasons(maps), strict=True) if reason.is_default]
 
 
 def check_convolutional(seen: Observation, name: str) -> None:
@@ -309,42 +221,3 @@ def _are_logits(pooled: tuple[Tensor, Tensor], logits: Tensor) -> bool:
         return False
     slack = 1e-4 * float(logits.abs().max())
     return any(torch.allclose(p, logits, rtol=1e-3, atol=slack) for p in pooled)
-
-
-class _Survey:
-    """Watches one run of a traced network: its NCHW maps, which are post-activation, and where their places lie."""
-
-    def __init__(self, graph: Graph, size: tuple[int, int]) -> None:
-        self.graph = graph
-        self.tracker = Tracker(graph, size)
-        self.maps: dict[fx.Node, Tensor] = {}
-        self.post_activation: set[fx.Node] = set()
-        self.products: set[fx.Node] = set()  # convolutions, and others with weights
-        self.learned: set[fx.Node] = set()  # they, and what is above one
-        self._settled: set[fx.Node] = set()
-
-    def visit(self, node: fx.Node, value: Any) -> Any:
-        call = self.graph.call(node, self.tracker.shapes)
-        settled = any(source in self._settled for source in node.all_input_nodes)
-        if call.operation.activation or (call.operation.rearranges and settled):
-            self._settled.add(node)
-        if call.operation.name.endswith("convolution") or self._has_weights(node):
-            self.products.add(node)
-        if node in self.products or any(source in self.learned for source in node.all_input_nodes):
-            self.learned.add(node)
-        self.tracker.see(call, value)
-        places = self.tracker.places.get(node)
-        is_map = isinstance(value, Tensor) and value.ndim == 4 and len(value) == 1  # not some images of a batch
-        if is_map and places and places.dims in _OF_MAPS and not is_input(node):
-            self.maps[node] = value
-            if node in self._settled:
-                self.post_activation.add(node)
-        return value
-
-    def _has_weights(self, node: fx.Node) -> bool:
-        """Whether a call multiplies with a matrix of parameters, its module's or given to it."""
-        module = module_of(self.graph, node)
-        given = [self.graph.run(one, {}) for one in node.all_input_nodes if one.op == "get_attr"]
-        return any(
-            isinstance(one, nn.Parameter) and one.ndim > 1 for one in (*(module.parameters() if module else ()), *given)
-        )

@@ -131,6 +131,10 @@ class BatchIndexer:
                 observers[layer].extend(sent)
         return observers
 
+    def clean_inputs(self, batch: Batch) -> Tensor:
+        """What the network would see of a batch that is not attacked."""
+        return self._input(batch.pixels)
+
     def inputs(self, batch: Batch) -> Tensor:
         """What the network sees of a batch."""
         return self._input(self.seen(batch))

@@ -30,7 +30,7 @@ from evigraph.indexer.run.extend_settings import ExtendSettings
 from evigraph.indexer.run.extension import lacking, settings_of, stored_preprocessing
 from evigraph.indexer.run.growing import grow
 from evigraph.indexer.run.measurements import Run, measurements_of
-from evigraph.indexer.run.pipeline import Opened, in_batches, indexer_of, opened, workers_of
+from evigraph.indexer.run.pipeline import Opened, in_batches, indexer_of, opened
 from evigraph.indexer.run.rows import ShardRows
 from evigraph.indexer.run.settings import IndexSettings
 from evigraph.indexer.run.stored import StoredRun, stored_run, with_added
@@ -207,7 +207,7 @@ class _Work:
         size = self.settings.execution.batch_size or indexer.automatic_batch_size(made.channels, made.size)
         ids = {shard: self._ids(shard, every=bool(decomposed)) for shard in pending}
         chunks = [chunk for shard in pending for chunk in in_batches(ids[shard], size)]
-        workers = workers_of(self.settings.execution)
+        workers = self.made.cores.workers
         cuda = self.made.arithmetic.device.type == "cuda"
         batches = iterate_chunks(self.made.source, made, chunks, workers=workers, pin_memory=cuda)
         done, total = 0, sum(map(len, chunks))
@@ -269,7 +269,7 @@ class _Work:
             return
         folder = self.folder.described(self.description)
         total, done = len(strongest_peaks(folder, pictures.guided or 0)), _Counter()
-        made, workers = self.made, workers_of(self.settings.execution)
+        made, workers = self.made, self.made.cores.workers
         make_guided(
             folder,
             made.network,

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import torch
 from torch import nn
 
+from evigraph.indexer.data.classes import ClassList, read_classes
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.samples import DataSource
-from evigraph.indexer.data.settings import PreprocessingOptions
+from evigraph.indexer.data.settings import PreprocessingOptions, shown
+from evigraph.indexer.data.sources import names_classes
+from evigraph.indexer.engine.network import Network
 from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.run.settings import IndexSettings
 from evigraph.indexer.run.transform import OwnTransform, check_on_data, own_transform
+from evigraph.indexer.weights.loading import LoadedModel
 from evigraph.indexer.weights.published import ABOUT_PREPROCESSING
 
 _IMAGES = (1, 3)
 """Channels that image files can be made to have, whatever they hold."""
 _RGB = 3
+ONE_LOGIT = ("negative", "positive")
+"""The classes of a network of one output, where nobody names them."""
 
 
 def preprocessing_of(options: PreprocessingOptions, known: Preprocessing, model: nn.Module) -> Preprocessing:
@@ -72,7 +79,8 @@ def notes_of(settings: IndexSettings, preprocessing: Preprocessing, of_weights: 
     if options.transform:
         said = [note for note in said if note not in about]
     elif about and given:
-        said.append("the options set it otherwise: " + ", ".join(f"{name} {value}" for name, value in given.items()))
+        options_given = ", ".join(f"{name} {shown(value)}" for name, value in given.items())
+        said.append(f"the options set it otherwise: {options_given}")
     if isinstance(preprocessing, OwnTransform):
         shape = " x ".join(map(str, (preprocessing.channels, *preprocessing.size)))
         said.append(f"the input, {shape}, is what --transform {preprocessing.name} makes of each image")
@@ -98,6 +106,55 @@ def notes_of(settings: IndexSettings, preprocessing: Preprocessing, of_weights: 
         if settings.pictures.thumbnails and preprocessing.channels > _RGB:
             said.append("thumbnails show the first three channels")
     return tuple(said)
+
+
+_PARTS = ("resize", "crop", "mean", "std")
+
+
+def preprocessing_line(options: PreprocessingOptions, preprocessing: Preprocessing, loaded: LoadedModel) -> str:
+    """The preprocessing in one line, and who asks for it."""
+    given = [name for name, value in asdict(options).items() if value is not None]
+    if options.transform:
+        return preprocessing.described()
+    source = loaded.preprocessing_from or "ImageNet's, by default"
+    if set(_PARTS) <= set(given):
+        return f"{preprocessing.described()}: from the options"
+    set_ = f"; {', '.join(name.replace('_', ' ') for name in given)} from the options" if given else ""
+    return f"{preprocessing.described()}: {'from ' * (loaded.preprocessing_from is not None)}{source}{set_}"
+
+
+def default_note(settings: IndexSettings, preprocessing: Preprocessing, loaded: LoadedModel) -> str | None:
+    """What to say where ImageNet's numbers are taken for a trained network of which nothing says what it takes."""
+    options = settings.preprocessing
+    if loaded.preprocessing_from is not None or settings.weights == "random" or options.transform:
+        return None
+    parts = _PARTS if preprocessing.channels == _RGB else _PARTS[:2]
+    open_ = [name for name in parts if getattr(options, name) is None]
+    if not open_:
+        return None
+    taken = ", ".join(f"{name} {shown(getattr(preprocessing, name))}" for name in open_)
+    return (
+        f"nothing says what the network was trained with: ImageNet's {taken} "
+        f"{'is' if len(open_) == 1 else 'are'} taken; give {', '.join(f'--{name}' for name in open_)}, or --transform"
+    )
+
+
+def classes_of(file: Path | None, data: str, loaded: LoadedModel, network: Network) -> ClassList | None:
+    """The network's classes in output order, if known.
+
+    Args:
+        file: that names them, if given.
+        data: as `--data`: a layout may name the two classes of one output itself.
+        loaded: whose weights may name them.
+        network: that tells them apart.
+    """
+    if file is not None:
+        return read_classes(file, network.class_count, loaded.class_names)
+    if loaded.class_names is not None and len(loaded.class_names) == network.class_count:
+        return ClassList.from_names(loaded.class_names)
+    if network.head.one_logit and not names_classes(data):
+        return ClassList.from_names(ONE_LOGIT)
+    return None
 
 
 def takes_arrays(preprocessing: Preprocessing) -> bool:

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 import torch
 
-from evigraph.indexer.data.classes import ClassList, read_classes
-from evigraph.indexer.data.loader import default_workers, iterate_chunks, unnamed_note
+from evigraph.indexer.data.loader import iterate_chunks, unnamed_note
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.samples import DataSource
 from evigraph.indexer.data.sources import open_source
@@ -31,21 +30,29 @@ from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.pictures.guided import make_guided
 from evigraph.indexer.run.attack import Attacker
 from evigraph.indexer.run.batch import NOT_FINITE, PRECISIONS, Arithmetic, BatchIndexer, precision
+from evigraph.indexer.run.cores import Cores, cores_for, threads_of
 from evigraph.indexer.run.describe import describe
+from evigraph.indexer.run.first_look import FirstLook, Prepare
 from evigraph.indexer.run.growing import change_of, grow, means_note
-from evigraph.indexer.run.inputs import check_data, notes_of, preprocessing_of, takes_arrays
+from evigraph.indexer.run.inputs import (
+    check_data,
+    classes_of,
+    default_note,
+    notes_of,
+    preprocessing_line,
+    preprocessing_of,
+    takes_arrays,
+)
 from evigraph.indexer.run.measurements import Run, measurements_of
-from evigraph.indexer.run.report import IndexReport, report_of, with_accuracy_notes
+from evigraph.indexer.run.report import IndexReport, Said, report_of, with_accuracy_notes
 from evigraph.indexer.run.rows import ShardRows
-from evigraph.indexer.run.settings import Execution, IndexSettings
+from evigraph.indexer.run.settings import IndexSettings
 from evigraph.indexer.run.stored import stored_run, with_extensions
 from evigraph.indexer.shards.folder import RunFolder
 from evigraph.indexer.weights.loading import LoadedModel, importable_here, load_model
 from evigraph.schema.errors import DataError, ModelError
 
 SequenceT = TypeVar("SequenceT", bound=Sequence[int])
-ONE_LOGIT = ("negative", "positive")
-"""The classes of a network of one output, where nobody names them."""
 
 
 class Progress(Protocol):
@@ -56,6 +63,9 @@ class Progress(Protocol):
 
     def advance(self, images: int, skipped: int) -> None:
         """Images just finished, and how many of them were skipped."""
+
+    def note(self, text: str) -> None:
+        """What the user should know at once; it is among the report's notes too."""
 
 
 def index(settings: IndexSettings, progress: Progress | None = None) -> IndexReport:
@@ -72,10 +82,14 @@ def index(settings: IndexSettings, progress: Progress | None = None) -> IndexRep
         description = describe(settings, loaded, preprocessing, network, growth.source, growth.grown)
         change = change_of(growth, stored, description, settings.run)
         run = Run(settings, network, growth.source, preprocessing, made.arithmetic, description.totals[0])
-        notes = [*notes_of(settings, preprocessing, loaded.notes)]
-        notes += [note for note in (growth.note(), means_note(run, growth)) if note]
+        own = (default_note(settings, preprocessing, loaded), growth.note(), means_note(run, growth))
+        said = Said(
+            tuple(note for note in (*notes_of(settings, preprocessing, loaded.notes), *own) if note),
+            preprocessing_line(settings.preprocessing, preprocessing, loaded),
+            str(made.cores),
+        )
         open_folder = partial(RunFolder.open_for_writing, settings.run, description, growth.listing, change)
-        report = _index(run, open_folder, progress, notes)
+        report = _index(run, open_folder, progress, said, made)
     if not settings.attack and source.labels_by != "tags":
         report = with_accuracy_notes(report, network.class_count, loaded.promised_accuracy)
     _require_some(report, settings.data)
@@ -92,6 +106,8 @@ class Opened:
         preprocessing: of the images.
         network: with its layers.
         source: the data, as they are listed.
+        cores: what it computes and decodes on.
+        prepared: makes the network with other layers.
     """
 
     loaded: LoadedModel
@@ -99,6 +115,8 @@ class Opened:
     preprocessing: Preprocessing
     network: Network
     source: DataSource
+    cores: Cores
+    prepared: Prepare
 
 
 @contextmanager
@@ -116,14 +134,18 @@ def opened(settings: IndexSettings, preprocessing: Preprocessing | None = None) 
     arithmetic = Arithmetic(_device(execution.device), PRECISIONS[execution.precision])
     loaded = load_model(settings.model, settings.weights)
     model = loaded.model.to(arithmetic.device, arithmetic.dtype)
-    with importable_here(), _threads(execution.threads), precision(execution.precision, arithmetic.device):
-        if preprocessing is None:
-            preprocessing = preprocessing_of(settings.preprocessing, loaded.preprocessing, model)
-        network = prepare(model, preprocessing.size, settings.layers, preprocessing.channels, settings.output)
-        classes, arrays = _classes(settings, loaded, network), takes_arrays(preprocessing)
-        source = open_source(settings.data, classes, network.class_count, arrays=arrays)
-        check_data(preprocessing, source)
-        yield Opened(loaded, arithmetic, preprocessing, network, source)
+    cores = cores_for(execution)
+    with importable_here(), threads_of(cores), precision(execution.precision, arithmetic.device):
+        shown = preprocessing or preprocessing_of(settings.preprocessing, loaded.preprocessing, model)
+
+        def prepared(layers: Sequence[str] | None) -> Network:
+            return prepare(model, shown.size, layers, shown.channels, settings.output)
+
+        network = prepared(settings.layers)
+        classes = classes_of(settings.classes, settings.data, loaded, network)
+        source = open_source(settings.data, classes, network.class_count, arrays=takes_arrays(shown))
+        check_data(shown, source)
+        yield Opened(loaded, arithmetic, shown, network, source, cores, prepared)
 
 
 def indexer_of(run: Run, measurements: Sequence[Measurement]) -> BatchIndexer:
@@ -137,18 +159,13 @@ def indexer_of(run: Run, measurements: Sequence[Measurement]) -> BatchIndexer:
     return BatchIndexer(run.network, run.source, run.settings.method, measurements, run.arithmetic, attacker=attacker)
 
 
-def workers_of(execution: Execution) -> int:
-    """How many processes decode images."""
-    return default_workers() if execution.workers is None else execution.workers
-
-
 def _index(
-    run: Run, open_folder: Callable[[], RunFolder], progress: Progress | None, notes: Iterable[str]
+    run: Run, open_folder: Callable[[], RunFolder], progress: Progress | None, said: Said, made: Opened
 ) -> IndexReport:
     settings, network, preprocessing = run.settings, run.network, run.preprocessing
     indexer = indexer_of(run, measurements_of(run))
     started = time.perf_counter()
-    workers = workers_of(settings.execution)
+    workers, first = made.cores.workers, FirstLook(indexer, preprocessing, made.prepared)
     with open_folder() as folder, frozen(network.model):
         batch_size = settings.execution.batch_size or indexer.automatic_batch_size(
             preprocessing.channels, preprocessing.size
@@ -170,6 +187,7 @@ def _index(
             rows, unnamed = ShardRows(), Counter[int]()
             for (shard, ids), batch in zip(chunks, batches, strict=True):
                 indexer.add(batch, rows)
+                first.look(batch, progress.note if progress else None)
                 unnamed.update(dict(batch.unnamed))
                 if progress:
                     progress.advance(len(ids), len(batch.skipped))
@@ -180,8 +198,8 @@ def _index(
             make_guided(folder, network, run.source, preprocessing, run.pictures, indexer.inputs, workers)
         folder.finish()
         told = unnamed_note(unnamed, run.source)
-        notes = (*notes, told) if told else notes
-        return report_of(folder, indexer, waiting, batch_size, time.perf_counter() - started, notes)
+        said = replace(said, notes=(*said.notes, *first.notes, *([told] if told else [])))
+        return report_of(folder, indexer, waiting, batch_size, time.perf_counter() - started, said)
 
 
 def _require_some(report: IndexReport, data: str) -> None:
@@ -235,32 +253,7 @@ class _Writer:
             self._pool.shutdown()
 
 
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Within the block torch computes on so many threads of the CPU; afterwards, and where it is None, as before."""
-    if count is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ModelError("no CUDA device can be used here; give --device cpu, or install its driver")
     return torch.device(name)
-
-
-def _classes(settings: IndexSettings, loaded: LoadedModel, network: Network) -> ClassList | None:
-    if settings.classes is not None:
-        return read_classes(settings.classes, network.class_count, loaded.class_names)
-    if loaded.class_names is not None and len(loaded.class_names) == network.class_count:
-        return ClassList.from_names(loaded.class_names)
-    # Folders name the two classes themselves, in sorted order.
-    if network.head.one_logit and not settings.data.startswith("imagefolder:"):
-        return ClassList.from_names(ONE_LOGIT)
-    return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,12 +15,25 @@ from evigraph.indexer.shards.folder import RunFolder
 
 CHANCE_IMAGES = 50
 """From so many labelled images on, an accuracy of chance is told of."""
+SHOWN_SKIPPED = 5
+"""Images that could not be used, named one by one."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What is told of a run beside its counts: notes, a sentence each, its preprocessing and its cores in a line."""
+
+    notes: tuple[str, ...]
+    preprocessing: str
+    cores: str
 
 
 @dataclass(frozen=True)
 class IndexReport:
     """What a finished run holds. Counts are of the whole run but for `new_image_count`, what this call indexed.
 
+    `preprocessing` and `cores` say in a line what each image goes through and what the work was done with;
+    `skipped_images` are the uris and reasons of the first `SHOWN_SKIPPED` ones.
     `node_count` nodes were decomposed by this call, of which `barren_count` had no positive contribution;
     `fallbacks` says by lower layer why a segment was decomposed by autograd over whole maps; `notes` how the weights,
     the network and the data were read, where the user should know, a sentence each.
@@ -42,11 +54,19 @@ class IndexReport:
     barren_count: int
     fallbacks: dict[str, str]
     notes: tuple[str, ...]
+    preprocessing: str
+    cores: str
+    skipped_images: tuple[tuple[str, str], ...]
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, with the accuracy over the labelled images."""
         accuracy = self.correct_count / self.labelled_count if self.labelled_count else None
-        return asdict(self) | {"accuracy": accuracy, "skipped_count": sum(self.skipped.values())}
+        skipped = [{"uri": uri, "reason": reason} for uri, reason in self.skipped_images]
+        return asdict(self) | {
+            "skipped_images": skipped,
+            "accuracy": accuracy,
+            "skipped_count": sum(self.skipped.values()),
+        }
 
 
 def report_of(
@@ -55,18 +75,21 @@ def report_of(
     new_image_count: int,
     batch_size: int,
     seconds: float,
-    notes: Iterable[str] = (),
+    said: Said,
 ) -> IndexReport:
-    """Count what a finished run folder holds; `notes` are of the weights."""
+    """Count what a finished run folder holds."""
     network = indexer.network
     labelled = correct = edges = 0
     skipped: Counter[str] = Counter()
+    first_skipped: list[tuple[str, str]] = []
     for shard in range(folder.shard_count):
         image = folder.read(shard, "image", ["label_id", "predicted_id"])
         labelled += image.num_rows - image["label_id"].null_count
         correct += pc.sum(pc.equal(image["label_id"], image["predicted_id"])).as_py() or 0
         edges += pq.read_metadata(folder.shard_file(shard, "edge")).num_rows
-        skipped.update(folder.read(shard, "skipped_image", ["reason"])["reason"].to_pylist())
+        left_out = folder.read(shard, "skipped_image", ["uri", "reason"]).to_pylist()
+        skipped.update(row["reason"] for row in left_out)
+        first_skipped += [(row["uri"], row["reason"]) for row in left_out[: SHOWN_SKIPPED - len(first_skipped)]]
     return IndexReport(
         run=str(folder.path),
         name=folder.description.name,
@@ -84,7 +107,10 @@ def report_of(
         fallbacks={
             layer.name: why for layer, why in zip(network.layers, network.fallbacks, strict=True) if why is not None
         },
-        notes=(*notes, *network.notes, *indexer.source.notes),
+        notes=(*said.notes, *network.notes, *indexer.source.notes),
+        preprocessing=said.preprocessing,
+        cores=said.cores,
+        skipped_images=tuple(first_skipped),
     )
 
 

@@ -104,15 +104,19 @@ class Execution(Settings):
 
     Attributes:
         device: where the network runs.
-        workers: processes that decode images; None for one a core beside the first.
+        workers: processes that decode images; None for what `run.cores` chooses.
         batch_size: images that are run together; None for as many as the free memory suggests.
         precision: of the network's arithmetic; tf32 on CUDA only.
         shard_size: images a shard: what a kill can cost.
-        threads: of torch on the CPU; None for as many as it takes by itself.
+        threads: of torch on the CPU; None likewise.
     """
 
     device: Literal["cpu", "cuda"] = option("Where the network runs.", default="cpu")
-    workers: int | None = option("Processes that decode images.", default=None, least=0)
+    workers: int | None = option(
+        "Processes that decode images; one of four CPUs if not given, beside a GPU all but one, at most 4.",
+        default=None,
+        least=0,
+    )
     batch_size: int | None = option(
         "Images run together, or `auto`: by the free memory.", default="16", parse=image_count, least=1, hint="or auto"
     )
@@ -120,7 +124,11 @@ class Execution(Settings):
         "Of the network's arithmetic; tf32 on CUDA only.", default="fp32"
     )
     shard_size: int = option("Images a shard: the most that a kill costs.", default=128, least=1)
-    threads: int | None = option("Threads of torch on the CPU; its own choice if not given.", default=None, least=1)
+    threads: int | None = option(
+        "Threads of torch on the CPU; OMP_NUM_THREADS, or the CPUs that do not decode, if not given.",
+        default=None,
+        least=1,
+    )
 
 
 @dataclass(frozen=True)
@@ -143,13 +151,17 @@ class IndexSettings(Settings):
         execution: how the work is done.
     """
 
-    model: str = option("A torchvision name, timm:NAME, or package.module:factory.")
+    model: str = option(
+        "A torchvision name, timm:NAME, or package.module:factory, looked up in the current directory, then among "
+        "the installed packages."
+    )
     weights: str = option(
         "A torchvision weights name, a file of weights (FILE#PART for one of several in it), `random`, "
         "or `own` for those that a factory's network comes with."
     )
     data: str = option(
-        "imagefolder:DIR, folder:DIR (no labels), list:FILE.csv (uri,label), or, with semantic maps, scenes:DIR, "
+        "imagefolder:DIR, folder:DIR (no labels), list:FILE.csv (uri,label; uris from the "
+        "list's folder), or, with semantic maps, scenes:DIR, "
         "voc:DIR, pascal-context:DIR, ade20k:DIR or coco-stuff:DIR; the last four take options, "
         "as voc:DIR?split=Main/val."
     )
@@ -172,3 +184,21 @@ class IndexSettings(Settings):
     preprocessing: PreprocessingOptions = part(PreprocessingOptions)
     pictures: PictureOptions = part(PictureOptions)
     execution: Execution = part(Execution)
+
+
+@dataclass(frozen=True)
+class LayersSettings(Settings):
+    """What `evigraph layers` is asked beside the network's name; as for `index` where nothing else is said.
+
+    Attributes:
+        weights, data, classes, layers, output, preprocessing: as of `IndexSettings`; without data nothing is measured.
+        images: of the data, spread evenly over the listing.
+    """
+
+    weights: str = option("As of index; random ones show all but what images do.", default="random")
+    data: str | None = option("As of index; a few of its images are looked at.", default=None)
+    images: int = option("Of the data, spread over the sorted listing.", default=8, least=1, most=1000, needs="--data")
+    classes: Path | None = option("As of index, where the data's labels need it.", default=None)
+    layers: Sequence[str] | None = option("Decompose these instead of the default ones.", default=None, parse=names)
+    output: Literal["auto", "logits", "probabilities", "sigmoid"] = option("As of index.", default="auto")
+    preprocessing: PreprocessingOptions = part(PreprocessingOptions)

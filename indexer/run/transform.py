@@ -29,7 +29,7 @@ from evigraph.indexer.data.channels import load_channels
 from evigraph.indexer.data.images import MAX_PIXELS, Decoded, SkippedImage
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.samples import DataSource
-from evigraph.indexer.data.settings import PreprocessingOptions, numbers_of
+from evigraph.indexer.data.settings import PreprocessingOptions, Size, numbers_of
 from evigraph.schema.errors import NotFoundError, UsageError, raised_by_user
 
 Transform = Callable[[Any], Tensor]
@@ -86,6 +86,13 @@ class OwnTransform(Preprocessing):
         if not bool(made.isfinite().all()):
             raise SkippedImage("the transform gives values that are not finite")
         return made
+
+    def enlargement(self, size: Size) -> float | None:
+        del size
+        return None
+
+    def described(self) -> str:
+        return f"--transform {self.name}, {' x '.join(map(str, (self.channels, *self.size)))}"
 
     def map(self, semantic_map: Image.Image, max_pixels: int = MAX_PIXELS) -> Tensor:
         """Semantic maps cannot follow it.

@@ -52,6 +52,7 @@ class LoadedModel:
         notes: what was done with the network and its weights that the user should know, a sentence each.
         changes_input: whether it was made to change its input first (transform_input), for the weights of a file.
         promised_accuracy: top-1 accuracy from 0 to 1 that the weights are published with, where they say so.
+        preprocessing_from: what asks for the preprocessing; None where it is ImageNet's for want of anything better.
     """
 
     model: nn.Module
@@ -61,6 +62,7 @@ class LoadedModel:
     notes: tuple[str, ...] = ()
     changes_input: bool = False
     promised_accuracy: float | None = None
+    preprocessing_from: str | None = None
 
 
 def load_model(name: str, weights: str) -> LoadedModel:
@@ -120,6 +122,7 @@ def _load_torchvision(name: str, weights: str) -> LoadedModel:
         Preprocessing.from_weights(entry.transforms()),
         entry.meta.get("categories"),
         promised_accuracy=_promised(entry.meta),
+        preprocessing_from=f"the weights {weights}",
     )
 
 
@@ -139,6 +142,7 @@ def _load_torchvision_file(name: str, weights: str, path: Path) -> LoadedModel:
     return replace(
         loaded,
         preprocessing=preprocessing,
+        preprocessing_from=f"the published weights {origin.entry}",
         class_names=categories_of(origin),
         promised_accuracy=_promised(origin.entry.meta) if origin.exact else None,
         changes_input="transform_input" in options,
@@ -179,7 +183,7 @@ def _load_timm(name: str, weights: str) -> LoadedModel:
             f"{ABOUT_PREPROCESSING}that of timm's {tag or name} ({described(preprocessing)}), since the file does not "
             "say its own; timm:ARCHITECTURE.TAG names another, and options such as --resize and --crop set it",
         )
-    return replace(loaded, preprocessing=preprocessing, notes=notes)
+    return replace(loaded, preprocessing=preprocessing, preprocessing_from="timm's configuration", notes=notes)
 
 
 def _load_factory(name: str, weights: str) -> LoadedModel:

@@ -82,6 +82,9 @@ class Stopping:
     def start(self, total: int, done: int) -> None:
         pass
 
+    def note(self, text: str) -> None:
+        pass
+
     def advance(self, images: int, skipped: int) -> None:
         self.left -= images
         if self.left < 0:

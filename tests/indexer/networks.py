@@ -12,8 +12,9 @@ from torchvision import models
 from torchvision.models.feature_extraction import get_graph_node_names
 
 from evigraph.indexer.engine.windowed import WindowedRecorder
+from evigraph.indexer.model.feature_map import FeatureMap
 from evigraph.indexer.model.graph import trace
-from evigraph.indexer.model.layers import FeatureMap, default_layers, feature_maps
+from evigraph.indexer.model.layers import default_layers, feature_maps
 
 
 @dataclass(frozen=True)

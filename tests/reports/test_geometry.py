@@ -13,7 +13,7 @@ import torchvision
 from torch import Tensor, nn
 
 from evigraph.indexer.engine.network import Network, prepare
-from evigraph.indexer.model.layers import FeatureMap
+from evigraph.indexer.model.feature_map import FeatureMap
 from evigraph.schema.database import open_read_only
 from tests.conftest import Cli
 from tests.indexer.engine.test_geometry import channels_shuffle

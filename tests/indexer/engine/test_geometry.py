@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.shufflenetv2 import channel_shuffle
 
+from evigraph.indexer.model.feature_map import FeatureMap
 from evigraph.indexer.model.geometry import Geometry
 from evigraph.indexer.model.graph import trace
-from evigraph.indexer.model.layers import FeatureMap, feature_maps
+from evigraph.indexer.model.layers import feature_maps
 from tests.indexer.networks import Function
 
 SIDE = 72

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from evigraph.indexer.model.feature_map import FeatureMap
 from evigraph.indexer.model.graph import trace
-from evigraph.indexer.model.layers import FeatureMap, choose_layers, default_layers, feature_maps
+from evigraph.indexer.model.layers import choose_layers, default_layers, feature_maps
 from evigraph.schema.errors import ModelError, NotFoundError, UsageError
 from tests.indexer.networks import build
 
