@@ -232,6 +232,8 @@ def test_every_command_shows_an_example() -> None:
             "export pyramid",
             "export profile",
             "runs default",
+            "extend",
+            "layers",
         ),
     }
     for name, command in commands.items():

@@ -4,5 +4,5 @@ Base: `base` has the Node interface, connections and arguments, `ids` the global
 `loaders` asks for many objects in one statement.
 What there is: `layers_classes`, `image` (with its decisions and their evidence), `channel`.
 What is asked of it, each with a module of `questions` and a page of docs: `context`, `verification`, `class_graph`,
-`contrast`, `failures`, `modes`, `peak_shift`, `profiles` (with degrees), `overlaps`.
+`contrast`, `failures`, `modes`, `peak_shift`, `profiles` (with degrees, and overlap groups).
 """

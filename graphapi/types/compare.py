@@ -7,8 +7,8 @@ from typing import Annotated
 
 import strawberry
 
-from evigraph.graphapi.questions import compare
-from evigraph.graphapi.questions.compare import ClassChange, Comparison
+from evigraph.graphapi.questions import images as compare
+from evigraph.graphapi.questions.images import ClassChange, Comparison
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.types.base import (
     UNSET,

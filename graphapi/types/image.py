@@ -17,7 +17,7 @@ from evigraph.graphapi.types.base import UNSET, DecisionRole, Info, NodeInterfac
 from evigraph.graphapi.types.layers_classes import Class, class_by_id, class_node
 from evigraph.graphapi.types.loaders import Context, grouped, in_groups
 from evigraph.graphapi.types.nodes import node_from
-from evigraph.graphapi.types.overlaps import OverlapMember, members_of_edge
+from evigraph.graphapi.types.profiles import OverlapMember, members_of_edge
 from evigraph.graphapi.types.verification import Verification, tests_of_edge
 from evigraph.schema.tables.evidence import Decision as DecisionTable
 from evigraph.schema.tables.pictures import ActivationMap

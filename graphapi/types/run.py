@@ -10,11 +10,8 @@ import strawberry
 
 from evigraph.graphapi.questions import support
 from evigraph.graphapi.questions.class_graph import class_graph
-from evigraph.graphapi.questions.compare import compare
-from evigraph.graphapi.questions.images import image_of
+from evigraph.graphapi.questions.images import compare, image_of
 from evigraph.graphapi.questions.support import ConfusionRow, SkippedRow, SupportRow
-from evigraph.graphapi.questions.verification import methods_of_layer, pairs_of_layer, verified_channels
-from evigraph.graphapi.questions.verified import CountsRow
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.names import check_channel, find_class, find_layer, find_run
 from evigraph.graphapi.store.rows import ImageRow
@@ -42,11 +39,9 @@ from evigraph.graphapi.types.base import (
 from evigraph.graphapi.types.channel import (
     Channel,
     ChannelSupport,
-    VerifiedChannel,
     channel_node,
     order_of,
     support_node,
-    verified_node,
 )
 from evigraph.graphapi.types.class_graph import ClassGraph, class_graph_node
 from evigraph.graphapi.types.compare import RunComparison
@@ -68,18 +63,9 @@ from evigraph.graphapi.types.localization import FEWEST_EDGES, LocalizingConnect
 from evigraph.graphapi.types.modes import FailureModes, MaxModes, MinSize, failure_modes_answer
 from evigraph.graphapi.types.nodes import node_from
 from evigraph.graphapi.types.peak_shift import OtherOutcome, PeakShift, TopChannels, TrueClass, peak_shift_node
-from evigraph.graphapi.types.verification import (
-    Fill,
-    MaxArea,
-    VerificationCounts,
-    VerificationMethod,
-    VerifiedPair,
-    counts_by_method,
-    pair_node,
-    tests_asked,
-)
+from evigraph.graphapi.types.tested import TestedRun
 from evigraph.schema.asked import Asked
-from evigraph.schema.tables.rollups import ALL_CLASSES, LARGE_AREA
+from evigraph.schema.tables.rollups import ALL_CLASSES
 
 
 @strawberry.enum(description="Why this run answers.")
@@ -91,7 +77,7 @@ class RunChoice(enum.Enum):
 
 
 @strawberry.type(description="One dataset indexed with one network and one set of settings.")
-class Run(NodeInterface):
+class Run(TestedRun, NodeInterface):
     run: strawberry.Private[RunInfo]
     name: str
     model: str
@@ -285,76 +271,6 @@ class Run(NodeInterface):
         after: After = UNSET,
     ) -> ContrastConnection:
         return await contrast_page(info.context, self.run, layer, a, b, of, compared, min_count, first, after)
-
-    @described("The channels of a layer whose evidence was tested, those that corrected most failures first.")
-    async def verified_channels(
-        self,
-        info: Info,
-        layer: str,
-        method: VerificationMethod | None = VerificationMethod.REMOVE,
-        class_: ClassName = UNSET,
-        role: Role = DecisionRole.PREDICTED,
-        outcome: Outcome | None = Outcome.WRONG,
-        label: str | None = UNSET,
-        predicted: str | None = UNSET,
-        fill: Fill = UNSET,
-        max_area: MaxArea = LARGE_AREA,
-        first: First = UNSET,
-        after: After = UNSET,
-    ) -> Connection[VerifiedChannel]:
-        def node(row: CountsRow) -> VerifiedChannel:
-            return verified_node(self.run, row)
-
-        wanted = given(method) or VerificationMethod.REMOVE
-        tests = tests_asked(self.run, class_, label, predicted, wanted, fill, role, outcome, max_area)
-        parent = (self.run.run_id, find_layer(self.run, layer).layer_id)
-        return await listed(info.context, verified_channels, (tests,), parent, first, after, node)
-
-    @described(
-        "How often decisions changed without evidence of a layer, by method and fill: a decision counts once, however "
-        "many channels of it were tested. Empty where the run tested none."
-    )
-    async def verification(
-        self,
-        info: Info,
-        layer: str,
-        class_: ClassName = UNSET,
-        method: VerificationMethod | None = UNSET,
-        role: Role = DecisionRole.PREDICTED,
-        outcome: Outcome | None = Outcome.WRONG,
-        label: str | None = UNSET,
-        predicted: str | None = UNSET,
-        fill: Fill = UNSET,
-        max_area: MaxArea = LARGE_AREA,
-    ) -> list[VerificationCounts]:
-        tests = tests_asked(self.run, class_, label, predicted, method, fill, role, outcome, max_area)
-        parent = (self.run.run_id, find_layer(self.run, layer).layer_id)
-        return await counts_by_method(info.context, methods_of_layer, parent, tests)
-
-    @described(
-        "The same by label and predicted class, those pairs first of which most were corrected; a pair's methods and "
-        "fills are rows of their own."
-    )
-    async def verified_pairs(
-        self,
-        info: Info,
-        layer: str,
-        method: VerificationMethod | None = UNSET,
-        role: Role = DecisionRole.PREDICTED,
-        outcome: Outcome | None = Outcome.WRONG,
-        label: str | None = UNSET,
-        predicted: str | None = UNSET,
-        fill: Fill = UNSET,
-        max_area: MaxArea = LARGE_AREA,
-        first: First = UNSET,
-        after: After = UNSET,
-    ) -> Connection[VerifiedPair]:
-        def node(row: CountsRow) -> VerifiedPair:
-            return pair_node(self.run, row)
-
-        tests = tests_asked(self.run, None, label, predicted, method, fill, role, outcome, max_area)
-        parent = (self.run.run_id, find_layer(self.run, layer).layer_id)
-        return await listed(info.context, pairs_of_layer, (tests,), parent, first, after, node)
 
     @described("Change of peak features from this run's images to another's, paired by uri (clean and attacked, say).")
     def peak_shift(
