@@ -1,4 +1,4 @@
-"""`evigraph extend`: what it says at the end; its options are the fields of `indexer.run.extend_settings`."""
+"""`evigraph extend`: what it says at the end; its options are the fields of `indexer.run.settings`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from evigraph.schema.errors import in_shell
 from evigraph.settings import takes
 
 if TYPE_CHECKING:
-    from evigraph.indexer.run.extend_settings import ExtendSettings
+    from evigraph.indexer.run.settings import ExtendSettings
 
 app = sub_app()
 
 
 @app.command(epilog=example("evigraph extend runs/vgg16 --thumbnails 224 --maps --verify wrong"))
-@takes("evigraph.indexer.run.extend_settings:ExtendSettings")
+@takes("evigraph.indexer.run.settings:ExtendSettings")
 def extend(
     settings: ExtendSettings,
     *,

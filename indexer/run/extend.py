@@ -26,13 +26,12 @@ from evigraph.indexer.pictures.thumbnails import Pictures
 from evigraph.indexer.run.batch import BatchIndexer
 from evigraph.indexer.run.comparing import COMPARED, filled, require_same
 from evigraph.indexer.run.describe import describe
-from evigraph.indexer.run.extend_settings import ExtendSettings
 from evigraph.indexer.run.extension import lacking, settings_of, stored_preprocessing
 from evigraph.indexer.run.growing import grow
 from evigraph.indexer.run.measurements import Run, measurements_of
 from evigraph.indexer.run.pipeline import Opened, in_batches, indexer_of, opened
 from evigraph.indexer.run.rows import ShardRows
-from evigraph.indexer.run.settings import IndexSettings
+from evigraph.indexer.run.settings import ExtendSettings, IndexSettings
 from evigraph.indexer.run.stored import StoredRun, stored_run, with_added
 from evigraph.indexer.shards.description import RunDescription
 from evigraph.indexer.shards.extending import Extension

@@ -10,8 +10,7 @@ from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.settings import PreprocessingOptions
 from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.pictures.settings import PictureOptions
-from evigraph.indexer.run.extend_settings import ExtendSettings
-from evigraph.indexer.run.settings import AttackSettings, Execution, IndexSettings
+from evigraph.indexer.run.settings import AttackSettings, Execution, ExtendSettings, IndexSettings
 from evigraph.indexer.run.stored import verify_from
 from evigraph.indexer.run.transform import own_transform
 from evigraph.indexer.shards.description import RunDescription

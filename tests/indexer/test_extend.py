@@ -18,9 +18,8 @@ from evigraph.indexer.pictures.settings import PictureOptions
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run import extend as extending_run
 from evigraph.indexer.run.extend import extend
-from evigraph.indexer.run.extend_settings import ExtendSettings
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.settings import Execution, IndexSettings
+from evigraph.indexer.run.settings import Execution, ExtendSettings, IndexSettings
 from evigraph.indexer.shards import durable
 from evigraph.indexer.shards.files import SHARD_SCHEMAS
 from evigraph.indexer.shards.folder import RunFolder

@@ -17,9 +17,8 @@ import pytest
 from evigraph.indexer.pictures.settings import PictureOptions
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run.extend import extend
-from evigraph.indexer.run.extend_settings import ExtendSettings
 from evigraph.indexer.run.pipeline import index
-from evigraph.indexer.run.settings import Execution, IndexSettings
+from evigraph.indexer.run.settings import Execution, ExtendSettings, IndexSettings
 from evigraph.indexer.shards import durable
 from evigraph.indexer.shards.record import read_run
 from evigraph.schema.database import runs_of
