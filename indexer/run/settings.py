@@ -1,4 +1,4 @@
-"""What `evigraph index` and `extend` are asked to do: each setting is a field, and each field an option of the command line.
+"""What `evigraph index` and `extend` are asked to do: a setting is a field, and a field an option of the command line.
 
 What of it determines the rows of a run, `describe` says.
 """
