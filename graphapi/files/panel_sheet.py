@@ -107,7 +107,7 @@ def _notes(answer: Panel, patches: Patches, own_peaks: bool) -> list[str]:
     of = f"of the class {name} alone" if own_peaks else "of all classes"
     notes = [
         f"At the left: how many decisions of {name} hold the channel, its mean share over their edges into it"
-        f"{', and the context label that most of their masks overlap best' if answer.rows[0].context else ''}. Beside "
+        f"{', and the context label that it localizes most surely (the part of their masks that overlap it best)' if answer.rows[0].context else ''}. Beside "
         f"it: where the channel contributes most, in decisions {of}, the largest contribution first: the crop of its "
         f"receptive field{over}, the image's class label (in brackets: the predicted class, where there is no label), "
         f"the contribution, and where in the image the field lies. A frame marks decisions of {name}."

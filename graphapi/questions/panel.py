@@ -1,5 +1,7 @@
 """The channels of a layer that most often support a class, each with its strongest peaks and its first context label.
 
+That is the one that `Channel.contextLabels` lists first: the most surely localized; of older runs that of most edges.
+
 Four statements whatever the number of channels: the support, the context labels, the peaks, and the images of these.
 """
 
@@ -11,7 +13,7 @@ from typing import NamedTuple
 
 from sqlalchemy import select
 
-from evigraph.graphapi.questions.context import context_labels
+from evigraph.graphapi.questions.context import BY_LOCALIZATION, context_labels
 from evigraph.graphapi.questions.support import SupportRow, channels_of_class, peaks_of_class
 from evigraph.graphapi.questions.support import peaks as peaks_listing
 from evigraph.graphapi.store.bounds import bounded
@@ -109,7 +111,9 @@ async def panel(
         return Panel(layer, of_class, role, run.roots(of_class.class_id, role, None), [], {})
     channels = [row.channel for row in supports]
     parents = [(*key, channel, of_class.class_id) for channel in channels]
-    labels = {row.channel: row for row in await session.rows(page_statement(context_labels(role), parents, None, 1))}
+    order = BY_LOCALIZATION if run.localized_layers else "edges"
+    found = await session.rows(page_statement(context_labels(role, order), parents, None, 1))
+    labels = {row.channel: row for row in found}
     places = await (_own_peaks if own_peaks else _every_peak)(session, run, layer, of_class, role, channels, peaks)
     rows = []
     for row in supports:

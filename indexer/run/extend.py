@@ -47,6 +47,8 @@ OF_THE_MACHINE = ("weights", "classes", "data", "torch")
 """Settings that say where things were and what computed: the run keeps its own."""
 _TABLES = {"thumbnails": "thumbnail", "maps": "activation_map", "verify": "verification", "overlaps": "overlap"}
 """The table that holds what is added."""
+_MASKS = ("context_map", "context_mask")
+"""Tables that further context layers add rows to, which are of all layers together."""
 _FILLS = {"overlaps": "decomposition", "context_layers": "edge"}
 """The table whose null columns what is added fills."""
 
@@ -251,6 +253,8 @@ class _Work:
             stored = {table: self._stored(shard, table) for table in COMPARED}
             require_same(self.folder.path, shard, stored, fresh)
             got |= {t: filled(stored[t], fresh[t]) for name, t in _FILLS.items() if name in self.added}
+            if "context_layers" in self.added:
+                got |= {table: fresh[table] for table in _MASKS if table in fresh}
         return got
 
     def _stored(self, shard: int, table: str) -> pa.Table:

@@ -89,7 +89,7 @@ def notes_of(settings: IndexSettings, preprocessing: Preprocessing, of_weights: 
                 "thumbnails show the network's input, stretched from black to white: which pixels it was made of is "
                 "not known"
             )
-        if settings.verify and settings.verify.occlude == "grey" and not preprocessing.gives_pixels:
+        if settings.verify and "grey" in settings.verify.occlude and not preprocessing.gives_pixels:
             said.append("--verify hides regions by 0 in the network's input, whatever the transform makes of grey")
         return tuple(said)
     if preprocessing.channels != _RGB:

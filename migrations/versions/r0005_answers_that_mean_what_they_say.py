@@ -73,8 +73,8 @@ def upgrade() -> None:
     op.execute(_FROM_SETTINGS)
     op.execute(_SAME_SHAPE)
     op.add_column("run", sa.Column("is_default", sa.Boolean(), nullable=True))
-    for name, kind in _LISTS.items():
-        op.execute(f"ALTER TABLE decomposition ADD COLUMN {name} {kind}[]")
+    for name, element in _LISTS.items():
+        op.execute(f"ALTER TABLE decomposition ADD COLUMN {name} {element}[]")
     op.execute(f"CREATE OR REPLACE VIEW edge AS {_AFTER}")
     op.create_table(
         "localization",

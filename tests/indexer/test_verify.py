@@ -340,7 +340,7 @@ def test_other_tests_are_another_run(images: Path, tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"verify\.top"):
         index(replace(settings, verify=VerifySettings("all", top=1)))
     with pytest.raises(NotFoundError, match="layer to verify"):
-        index(replace(settings, verify=VerifySettings("all", layers=["conv9"])))
+        index(replace(settings, run=tmp_path / "other", verify=VerifySettings("all", layers=["conv9"])))
     for wrong in ({"which": "some"}, {"which": "all", "top": 0}, {"which": "all", "occlude": "noise"}):
         with pytest.raises(UsageError):
             VerifySettings(**wrong)
