@@ -99,6 +99,9 @@ def _place(answer: Panel, peak: Peak) -> Place:
     return Place(peak.decision_id, answer.layer.layer_id, peak.channel, peak.y, peak.x)
 
 
+_OF_CONTEXT = ", and the context label that it localizes most surely, with the part of their masks that overlap it best"
+
+
 def _notes(answer: Panel, patches: Patches, own_peaks: bool) -> list[str]:
     name = answer.of_class.name
     if not answer.rows:
@@ -107,7 +110,7 @@ def _notes(answer: Panel, patches: Patches, own_peaks: bool) -> list[str]:
     of = f"of the class {name} alone" if own_peaks else "of all classes"
     notes = [
         f"At the left: how many decisions of {name} hold the channel, its mean share over their edges into it"
-        f"{', and the context label that it localizes most surely (the part of their masks that overlap it best)' if answer.rows[0].context else ''}. Beside "
+        f"{_OF_CONTEXT if answer.rows[0].context else ''}. Beside "
         f"it: where the channel contributes most, in decisions {of}, the largest contribution first: the crop of its "
         f"receptive field{over}, the image's class label (in brackets: the predicted class, where there is no label), "
         f"the contribution, and where in the image the field lies. A frame marks decisions of {name}."
