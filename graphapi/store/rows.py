@@ -16,6 +16,14 @@ class ImageRow(NamedTuple):
     probability: float
 
 
+class LabelRow(NamedTuple):
+    """Of `image_label`."""
+
+    run_id: int
+    image_id: int
+    class_id: int
+
+
 class DecisionRow(NamedTuple):
     """Of `decision`."""
 

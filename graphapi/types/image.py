@@ -12,13 +12,14 @@ from evigraph.graphapi.questions.evidence import EvidenceRow, Graph, GraphNode, 
 from evigraph.graphapi.questions.support import ConfusionRow
 from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import RunInfo
-from evigraph.graphapi.store.rows import DecisionRow, ImageRow, MapRow
+from evigraph.graphapi.store.rows import DecisionRow, ImageRow, LabelRow, MapRow
 from evigraph.graphapi.types.base import UNSET, DecisionRole, Info, NodeInterface, described, given
 from evigraph.graphapi.types.layers_classes import Class, class_by_id, class_node
 from evigraph.graphapi.types.loaders import Context, grouped, in_groups
 from evigraph.graphapi.types.nodes import node_from
 from evigraph.graphapi.types.profiles import OverlapMember, members_of_edge
 from evigraph.graphapi.types.verification import Verification, tests_of_edge
+from evigraph.schema.tables.dataset import ImageLabel
 from evigraph.schema.tables.evidence import Decision as DecisionTable
 from evigraph.schema.tables.pictures import ActivationMap
 
@@ -157,6 +158,14 @@ class Image(NodeInterface):
     @strawberry.field
     def label(self) -> Class | None:
         return class_by_id(self.run, self.row.label_id)
+
+    @described("Every right class, by index; `label` is the one of the largest logit, which a prediction is held to.")
+    async def labels(self, info: Info) -> list[Class]:
+        labels = info.context.rows(LabelRow, ImageLabel, "run_id", "image_id")
+        rows = await labels.load((self.run.run_id, self.row.image_id))
+        # Runs of before it was kept have one right class at most.
+        known = sorted(row.class_id for row in rows) or [one for one in (self.row.label_id,) if one is not None]
+        return [class_node(self.run, self.run.classes[class_id]) for class_id in known]
 
     @strawberry.field
     def predicted(self) -> Class:

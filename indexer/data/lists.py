@@ -1,7 +1,9 @@
 """Images whose labels are in a CSV file of the user's own, without semantic maps and with them.
 
     FILE.csv            columns uri (relative to the file's folder), label (key, name or index; empty = unlabelled);
-                        or, without a header, an image's path and its label on each line
+                        or, without a header, an image's path and its label on each line. Of an image with several
+                        right classes the cell has all, separated by ; or |, or there are several columns: label, label,
+                        or label1, label2. A file of paths alone is of unlabelled images.
 
     DIR/images/**/NAME.jpg
     DIR/masks/**/NAME.png    same path; the label ids of the image, at its size
@@ -13,7 +15,9 @@ Lines of labels.csv whose image is not there are passed over, so that a part of 
 
 from __future__ import annotations
 
+import csv
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -48,6 +52,9 @@ _COLUMNS = {
 }
 """What else the columns of a list are called, the likeliest first."""
 
+SEPARATORS = (";", "|")
+"""What may stand between the labels of an image in one cell."""
+
 _UNLABELLED = frozenset({"-1", "nan", "none", "null", "n/a", "na", "?", "unknown", "unlabeled", "unlabelled"})
 """What lists have where an image has no label, in lower case."""
 
@@ -56,13 +63,14 @@ _UNLABELLED = frozenset({"-1", "nan", "none", "null", "n/a", "na", "?", "unknown
 def open_list(request: DataRequest) -> DataSource:
     """List the images that a CSV file names."""
     table = _read_list(request.place)
+    columns = _label_columns(table)
     paths, labels = ListPaths(table, "uri"), LabelColumn(request)
     samples: dict[str, Sample] = {}
     for row in table.rows:
         uri = paths.uri(row)
         if uri in samples:
-            raise table.error(row, f"uri {uri!r} is given twice")
-        samples[uri] = Sample(uri, _label(table, row, labels))
+            raise table.error(row, f"uri {uri!r} is given twice; give all its labels in one line, as cat;dog")
+        samples[uri] = Sample(uri, _labels(table, row, columns, labels))
     if not samples:
         raise DataError(f"{request.place} lists no images; give one a line below the header")
     if not any(map(paths.exists, samples)):
@@ -76,8 +84,29 @@ def open_list(request: DataRequest) -> DataSource:
         paths.root,
         sorted_samples(samples.values()),
         request.class_list,
-        notes=(*labels.notes(), *paths.notes()),
+        notes=(*labels.notes(), *_several_note(samples.values()), *paths.notes()),
     )
+
+
+def _label_columns(table: Table) -> list[str]:
+    """The columns of labels, in their order; none in a list of paths alone.
+
+    Raises:
+        DataError: there is none, but another column that may be meant.
+    """
+    columns = [name for name in table.columns if re.fullmatch(r"labels|label([ _-]?[0-9]+)?", name)]
+    others = [name for name in table.columns if name != "uri"]
+    if not columns and others:
+        raise DataError(
+            f"{table.path} has no column 'label'; its columns are {', '.join(map(repr, table.columns))}: call the one "
+            "of labels so, or leave all but 'uri' out where images have no labels"
+        )
+    return columns
+
+
+def _several_note(samples: Collection[Sample]) -> tuple[str, ...]:
+    several = sum(len(sample.label_ids) > 1 for sample in samples)
+    return (f"labels: {several} of {len(samples)} images have several right classes",) if several else ()
 
 
 @layout("scenes", "DIR")
@@ -114,9 +143,15 @@ def _read_list(path: Path) -> Table:
     """The table of a list; of one without a header, as Caffe's tools write them, with the columns put over it."""
     text = read_text(path)
     first = next((line.strip() for line in text.split("\n") if line.strip()), "")
+    if _is_image(first):
+        lines = [(number, line.strip().strip('"')) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+        for number, line in lines:
+            if not _is_image(line):
+                raise DataError(f"{path}, line {number}: {line!r} is not the path of an image, as line 1 is")
+        return Table(path, ("uri",), tuple(Row(number, {"uri": line}) for number, line in lines))
     for mark in (*DELIMITERS, " "):
         cells = first.rsplit(mark, 1)
-        if len(cells) == 2 and image_suffix(PurePosixPath(cells[0].strip().strip('"').replace("\\", "/")).name):
+        if len(cells) == 2 and _is_image(cells[0]):
             rows = [
                 Row(number, {"uri": uri.strip().strip('"'), "label": label.strip().strip('"')})
                 for number, line in enumerate(text.split("\n"), 1)
@@ -125,7 +160,26 @@ def _read_list(path: Path) -> Table:
                 if found or _refuse(path, number, line)
             ]
             return Table(path, ("uri", "label"), tuple(rows))
-    return parse_table(path, text, ("uri", "label"), _COLUMNS)
+    for mark in DELIMITERS:
+        if first.count(mark) > 1 and _is_image(first.split(mark)[0]):
+            return _with_columns_of_labels(path, text, mark)
+    return parse_table(path, text, ("uri",), _COLUMNS, repeated="label")
+
+
+def _is_image(text: str) -> bool:
+    return bool(image_suffix(PurePosixPath(text.strip().strip('"').replace("\\", "/")).name))
+
+
+def _with_columns_of_labels(path: Path, text: str, mark: str) -> Table:
+    """The table of a list without a header whose lines are a path and any number of labels."""
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    split = [(number, next(csv.reader([line], delimiter=mark))) for number, line in lines]
+    columns = ("uri", *(f"label {place}" for place in range(1, max(len(cells) for _, cells in split))))
+    rows = [
+        Row(number, dict(zip(columns, [*(cell.strip() for cell in cells), *[""] * len(columns)], strict=False)))
+        for number, cells in split
+    ]
+    return Table(path, columns, tuple(rows))
 
 
 def _refuse(path: Path, number: int, line: str) -> bool:
@@ -156,20 +210,23 @@ def _read_scene_labels(
             raise table.error(row, f"image {uri!r} is given twice")
         if uri in uris:
             tags = split_tags(table, row, tag_column) if tag_column else ()
-            label_ids = _label(table, row, labels) if named else request.label_ids(tags)
+            label_ids = _labels(table, row, ["label"], labels) if named else request.label_ids(tags)
             samples[uri] = Sample(uri, label_ids, None, tags)
     if table.rows and not samples:
         raise DataError(f"{path} names no image of {str(path.parent / 'images')!r}; give paths relative to that folder")
     return samples, "label" if named else "tags", (*labels.notes(), *paths.notes())
 
 
-def _label(table: Table, row: Row, labels: LabelColumn) -> tuple[int, ...]:
-    """The class of a line, none where the cell is empty."""
-    text = row.cells["label"]
-    if not text:
-        return ()
+def _labels(table: Table, row: Row, columns: Sequence[str], labels: LabelColumn) -> tuple[int, ...]:
+    """The right classes of a line, ascending; none where its cells are empty."""
+    texts = [row.cells[column] for column in columns]
+    return tuple(sorted({label for text in texts if text for label in _of_cell(table, row, text, labels)}))
+
+
+def _of_cell(table: Table, row: Row, text: str, labels: LabelColumn) -> list[int]:
+    """The classes of a cell: the one that all of it names, else those that its parts name."""
     try:
-        return (labels.find(text),)
+        return [labels.find(part) for part in labels.parts(text)]
     except UsageError as error:
         # classes without names can be meant by their index alone
         hint = "" if labels.request.classes else "; name the network's classes with --classes FILE, or give indices"
@@ -204,13 +261,21 @@ class LabelColumn:
             if index is None:
                 return classes.find(text)  # raises, with near matches
             if classes.are_several(text):
-                raise UsageError(f"{text!r} names several classes; give one")
+                raise UsageError(f"{text!r} names several classes; give one, or separate them by semicolons")
             self._loose[text] = index
         elif number is not None and self.request.classes is None:
             self._indices[text] = index
         elif number is not None and number != index:
             self._named[text] = index
         return self._one_meaning(index)
+
+    def parts(self, text: str) -> list[str]:
+        """The labels of a cell: all of it where a class is called so, else what ; or | separate."""
+        classes = self.request.class_list
+        mark = next((mark for mark in SEPARATORS if mark in text), None)
+        if mark is None or classes.match(text) is not None or classes.match_only(text) is not None:
+            return [text]
+        return [part.strip() for part in text.split(mark) if part.strip()]
 
     def _one_meaning(self, index: int) -> int:
         if self._named and self._indices:

@@ -65,11 +65,16 @@ def read_text(path: Path) -> str:
 
 
 def parse_table(
-    path: Path, text: str, required: Sequence[str], also: Mapping[str, Sequence[str]] | None = None
+    path: Path,
+    text: str,
+    required: Sequence[str],
+    also: Mapping[str, Sequence[str]] | None = None,
+    repeated: str = "",
 ) -> Table:
     """The rows of CSV text; column names are compared without case, and commas, semicolons or tabs separate cells.
 
-    A column that is missing is the first of those that `also` has for it, and is called as it is required.
+    A column that is missing is the first of those that `also` has for it, and is called as it is required. The column
+    `repeated` may be there several times: those after the first are called "NAME 2", "NAME 3" ...
 
     Raises:
         DataError: no header, a required column missing, a column given twice, or a line of another length.
@@ -83,6 +88,10 @@ def parse_table(
                 continue
             if not columns:
                 columns = _renamed([cell.strip().casefold() for cell in cells], also or {})
+                columns = tuple(
+                    f"{name} {columns[: at + 1].count(name)}" if name == repeated and name in columns[:at] else name
+                    for at, name in enumerate(columns)
+                )
                 _check_header(path, columns, required)
                 continue
             if len(cells) != len(columns):
@@ -103,7 +112,7 @@ def _renamed(columns: list[str], also: Mapping[str, Sequence[str]]) -> tuple[str
     for name, others in also.items():
         other = next((other for other in others if other in columns), None)
         if name not in columns and other is not None:
-            columns[columns.index(other)] = name
+            columns = [name if column == other else column for column in columns]
     return tuple(columns)
 
 

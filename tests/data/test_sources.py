@@ -137,6 +137,40 @@ class TestList:
         assert labels(source) == [("a.png", 2), ("b/1.png", 0), ("b/2.png", 1), ("c.png", None)]
         assert source.path("a.png") == tmp_path / "a.png"
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "uri,label\na.png,boat;n02\nb.png,2\nc.png,\n",
+            "uri,label\na.png, 1 | 0 ;\nb.png,n03\nc.png,\n".replace(" ;", ""),
+            'uri;label\na.png;"boat;1"\nb.png;2\nc.png;\n',
+            "uri,label,label\na.png,boat,n02\nb.png,2,\nc.png,,\n",
+            "uri,label1,label2,label3\na.png,1,boat,0\nb.png,,n03,\nc.png,,,\n",
+            "file,class,class\na.png,boat,1\nb.png,2,2\nc.png,,\n",
+            "uri,labels\na.png,boat;1\nb.png,2;\nc.png,\n",
+            "a.png,boat;1\nb.png,2\nc.png,\n",
+            "a.png,boat,1\nb.png,2\nc.png\n",
+        ],
+    )
+    def test_several_right_classes(self, tmp_path: Path, text: str) -> None:
+        """In one cell or in several columns, by index, name or key in one list."""
+        source = open_source(self.written(tmp_path, text), CLASSES, 3)
+        assert {sample.uri: sample.label_ids for sample in source.samples} == {
+            "a.png": (0, 1),
+            "b.png": (2,),
+            "c.png": (),
+        }
+        assert "1 of 3 images have several right classes" in " ".join(source.notes)
+
+    def test_a_name_with_a_separator_is_one_class(self, tmp_path: Path) -> None:
+        classes = ClassList((ClassEntry(0, "n01", "boat;ship"), ClassEntry(1, "n02", "boat"), ClassEntry(2, "", "sea")))
+        source = open_source(self.written(tmp_path, 'uri,label\na.png,"boat;ship"\nb.png,boat;sea\n'), classes, 3)
+        assert [sample.label_ids for sample in source.samples] == [(0,), (1, 2)]
+
+    @pytest.mark.parametrize("text", ["uri\na.png\nb.png\n", "a.png\nb.png\n", "path\nb.png\na.png\n"])
+    def test_a_list_of_paths_is_unlabelled(self, tmp_path: Path, text: str) -> None:
+        source = open_source(self.written(tmp_path, text), CLASSES, 3)
+        assert labels(source) == [("a.png", None), ("b.png", None)]
+
     def test_without_classes_labels_are_indices(self, tmp_path: Path) -> None:
         assert labels(open_source(self.written(tmp_path, "uri,label\na.png,2\n"), None, 3)) == [("a.png", 2)]
         message = error(self.written(tmp_path, "uri,label\na.png,boat\n"), None)
@@ -147,7 +181,11 @@ class TestList:
         ("text", "message"),
         [
             ("where,label\na.png,0\n", "no column 'uri'"),
-            ("uri\na.png\n", "no column 'label'"),
+            ("uri,species\na.png,boat\n", "no column 'label'"),
+            ("uri,uri\na.png,b.png\n", "the column 'uri' twice"),
+            ("uri,label\na.png,boat;boot\n", "line 2: label: no class 'boot'; did you mean 'boat'"),
+            ("uri,label\na.png,0;7\n", "line 2: label: no class '7'"),
+            ("a.png\nboat\n", "line 2: 'boat' is not the path of an image"),
             ("uri,label\n", "lists no images"),
             ("uri,label\nb/a.png,0\nc.png,1\n", "none of the 2 images that"),
             ("uri,label\na.png,0\n\n./a.png,1\n", "line 4: uri 'a.png' is given twice"),

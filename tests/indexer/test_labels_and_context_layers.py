@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+import evigraph
 from evigraph.indexer.evidence.roots import decide, settle_labels
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run.pipeline import index
@@ -54,6 +55,32 @@ class TestLabels:
         # an image's roots: what was predicted, and the label where that is another class
         assert decided.roots.image.tolist() == [0, 1, 1, 2, 2, 3, 4, 4, 5, 5]
         assert decided.roots.class_id.tolist() == [3, 3, 2, 3, 0, 3, 3, 2, 0, 2]
+
+    def test_a_list_of_several_labels_through_a_run(self, settings: IndexSettings, tmp_path: Path) -> None:
+        """Accuracy, outcomes and GraphQL's labels, against a count by hand."""
+        folder = Path(settings.data.removeprefix("scenes:"))
+        uris = sorted(path.relative_to(folder).as_posix() for path in (folder / "images").glob("*.png"))
+        given = [["ant", "2"], ["bee"], [], ["dog", "cat", "ant"]]
+        lines = [f"{uri},{';'.join(given[place % 4])}" for place, uri in enumerate(uris)]
+        (folder / "own.csv").write_text("\n".join(["uri,label", *lines]), encoding="utf-8")
+        report = index(replace(settings, data=f"list:{folder / 'own.csv'}"))
+        publish([settings.run], tmp_path / "evidence.duckdb")
+        right = {
+            uri: {tiny.CLASSES[2] if name == "2" else name for name in given[place % 4]}
+            for place, uri in enumerate(uris)
+        }
+        with evigraph.open(tmp_path / "evidence.duckdb") as db:
+            asked = """{ run { accuracy images(first: 100) { nodes { uri correct label { name } predicted { name }
+                labels { name } decisions { role } } } } }"""
+            run = db.query(asked)["run"]
+        nodes = run["images"]["nodes"]
+        assert {node["uri"]: {one["name"] for one in node["labels"]} for node in nodes} == right
+        labelled = [node for node in nodes if right[node["uri"]]]
+        hits = [node["predicted"]["name"] in right[node["uri"]] for node in labelled]
+        assert [node["correct"] for node in labelled] == hits
+        assert [len(node["decisions"]) for node in labelled] == [1 if hit else 2 for hit in hits]
+        assert run["accuracy"] == pytest.approx(sum(hits) / len(hits))
+        assert report.labelled_count == len(labelled) < len(nodes)
 
     def test_no_labels_at_all(self) -> None:
         assert settle_labels([(), ()], torch.zeros(2, 3)).tolist() == [-1, -1]
