@@ -38,13 +38,19 @@ from evigraph.schema.tables.rollups import (
 )
 
 BY_LOCALIZATION = "localization"
-"""The order by the lower end of the interval of the peak lift."""
+"""The order by the excess: how many more edges have their peak on the label than its area explains.
+
+Of evidence placed anywhere it is 0 whatever the label's size. The lift, or its lower end, would put small regions
+first: label that covers a tenth of an image can have a lift of 10 at most, and one that covers half of it of 2."""
+
+
+_EXCESS = func.coalesce(cast(Localization.peak_sum - Localization.area_sum, Double), literal(0.0))
 
 
 class ChannelContextRow(NamedTuple):
     """Edges into one channel that a context label overlaps best, of the roots of a class or of all.
 
-    low_or_zero is None unless the order is by it.
+    excess_or_zero is None unless the order is by it.
     """
 
     run_id: int
@@ -54,14 +60,14 @@ class ChannelContextRow(NamedTuple):
     label_id: int
     edges: int
     iou_sum: float
-    low_or_zero: float | None
+    excess_or_zero: float | None
 
 
 class ClassContextRow(NamedTuple):
     """Edges into a layer that a context label overlaps best, and their roots.
 
     layer_id and decisions are None of all layers together. every_edge counts the edges without a context label too;
-    lift_or_zero and low_or_zero are None unless the order is by them.
+    lift_or_zero and excess_or_zero are None unless the order is by them.
     """
 
     run_id: int
@@ -73,7 +79,7 @@ class ClassContextRow(NamedTuple):
     iou_sum: float
     every_edge: int
     lift_or_zero: float | None
-    low_or_zero: float | None
+    excess_or_zero: float | None
 
 
 class ShownRow(NamedTuple):
@@ -108,8 +114,8 @@ def context_labels(role: str, order_by: str) -> Listing[ChannelContextRow]:
     table = ChannelContext
     key = (table.run_id, table.layer_id, table.channel, table.class_id, table.label_id)
     localized = order_by == BY_LOCALIZATION
-    low = func.coalesce(Localization.peak_low, literal(0.0)) if localized else null()
-    rows = select(*key, table.edges, cast(table.iou_sum, Double).label("iou_sum"), low.label("low_or_zero"))
+    excess = _EXCESS if localized else null()
+    rows = select(*key, table.edges, cast(table.iou_sum, Double).label("iou_sum"), excess.label("excess_or_zero"))
     rows = rows.where(table.role == role)
     if localized:
         names = ("run_id", "layer_id", "channel", "class_id", "label_id", "role")
@@ -121,7 +127,7 @@ def context_labels(role: str, order_by: str) -> Listing[ChannelContextRow]:
         ChannelContextRow,
         rows,
         ("run_id", "layer_id", "channel", "class_id"),
-        (Order("low_or_zero", float, descending=True), *order) if localized else order,
+        (Order("excess_or_zero", float, descending=True), *order) if localized else order,
     )
 
 
@@ -159,7 +165,7 @@ def context_labels_of_class(one_layer: bool, role: str, outcome: str | None, ord
         *(of.label_id, of.decisions, of.edges, of.iou_sum),
         every.c.edges.label("every_edge"),
         lift.label("lift_or_zero"),
-        (func.coalesce(Localization.peak_low, literal(0.0)) if localized else null()).label("low_or_zero"),
+        (_EXCESS if localized else null()).label("excess_or_zero"),
     ).join(every, and_(*(every.c[name] == of[name] for name in parent)))
     if by_lift:
         of_label = and_(*(base.c[name] == of[name] for name in ("run_id", "class_id", "label_id")))
@@ -173,7 +179,7 @@ def context_labels_of_class(one_layer: bool, role: str, outcome: str | None, ord
     orders = {
         "edges": (edges, label),
         "lift": (Order("lift_or_zero", float, descending=True), label),
-        BY_LOCALIZATION: (Order("low_or_zero", float, descending=True), edges, label),
+        BY_LOCALIZATION: (Order("excess_or_zero", float, descending=True), edges, label),
     }
     return Listing(f"contextLabels by {order_by}", ClassContextRow, rows, parent, orders[order_by])
 

@@ -73,6 +73,7 @@ class Measured:
     images: int
     rate: float
     base_rate: float
+    excess: float
     lift: float | None
     low: float | None
     high: float | None
@@ -116,6 +117,7 @@ def _measured(row: LocalizationRow, name: str) -> Measured:
         images=row.shown,
         rate=total / row.edges,
         base_rate=area / row.edges,
+        excess=total - area,
         lift=lift,
         low=low,
         high=high,

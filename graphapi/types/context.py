@@ -47,7 +47,7 @@ class ContextOrder(enum.Enum):
     LIFT = "lift"
     LOCALIZATION = strawberry.enum_value(
         BY_LOCALIZATION,
-        description="By peak.low, the lower end of the interval of the lift under peaks: the surest first.",
+        description="By peak.excess: how many more edges have their peak on the label than its area explains.",
     )
 
 
@@ -68,6 +68,10 @@ class Localization:
     images: int = strawberry.field(description="Decisions whose image shows the label; others cannot lie on it.")
     rate: float = strawberry.field(description="Part of the edges' evidence that lies on the label.")
     base_rate: float = strawberry.field(description="The area of the label, over the images of the same edges.")
+    excess: float = strawberry.field(
+        description="(rate - baseRate) in edges: how many more lie on the label than its area explains; 0 in the mean for "
+        "evidence placed anywhere."
+    )
     lift: float | None = strawberry.field(description="rate / baseRate: 1 where evidence lies anywhere alike.")
     low: float | None = strawberry.field(
         description="Lower end of the 95 % interval of the lift, over images; null where fewer than 3 show the label, "
