@@ -41,7 +41,7 @@ BY_LOCALIZATION = "localization"
 """The order by the excess: how many more edges have their peak on the label than its area explains.
 
 Of evidence placed anywhere it is 0 whatever the label's size. The lift, or its lower end, would put small regions
-first: label that covers a tenth of an image can have a lift of 10 at most, and one that covers half of it of 2."""
+first: a label that covers a tenth of an image can have a lift of 10 at most, and one that covers half of it of 2."""
 
 
 _EXCESS = func.coalesce(cast(Localization.peak_sum - Localization.area_sum, Double), literal(0.0))

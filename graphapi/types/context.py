@@ -69,8 +69,8 @@ class Localization:
     rate: float = strawberry.field(description="Part of the edges' evidence that lies on the label.")
     base_rate: float = strawberry.field(description="The area of the label, over the images of the same edges.")
     excess: float = strawberry.field(
-        description="(rate - baseRate) in edges: how many more lie on the label than its area explains; 0 in the mean for "
-        "evidence placed anywhere."
+        description="(rate - baseRate) in edges: how many more lie on the label than its area explains: 0 in the mean "
+        "for evidence placed anywhere."
     )
     lift: float | None = strawberry.field(description="rate / baseRate: 1 where evidence lies anywhere alike.")
     low: float | None = strawberry.field(
