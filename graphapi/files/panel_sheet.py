@@ -99,7 +99,9 @@ def _place(answer: Panel, peak: Peak) -> Place:
     return Place(peak.decision_id, answer.layer.layer_id, peak.channel, peak.y, peak.x)
 
 
-_OF_CONTEXT = ", and the context label that it localizes most surely, with the part of their masks that overlap it best"
+_OF_CONTEXT = (
+    ", and the context label that they lie on most beyond its area, with the part of their masks that overlap it best"
+)
 
 
 def _notes(answer: Panel, patches: Patches, own_peaks: bool) -> list[str]:

@@ -115,6 +115,7 @@ class RunFolder:
                 (path / "shards").mkdir(exist_ok=True)
                 history = History(listing=write_listing(path, listing) if listing else None)
                 write_run(path, description, created_at, history)
+                remove_other_listings(path, history.listing)
             for leftover in (path / "shards").glob(f"*{durable.TEMPORARY_SUFFIX}"):
                 leftover.unlink()
         except OSError as error:

@@ -122,7 +122,7 @@ def write_listing(run: Path, listing: Listing) -> str:
 
 def remove_other_listings(run: Path, name: str | None) -> None:
     """Remove those that `run.json` no longer names."""
-    for file in run.glob("listing.*.jsonl"):
+    for file in run.glob("listing.*.jsonl*"):
         if file.name != name:
             with suppress(OSError):
                 file.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -89,5 +90,7 @@ def refuse_foreign(path: Path) -> None:
         RunFolderError: it holds something else.
     """
     begun = {"lock", "shards", f"run.json{durable.TEMPORARY_SUFFIX}"}
-    if not (path / "run.json").exists() and any(entry.name not in begun for entry in path.iterdir()):
+    listing = re.compile(rf"listing\.[0-9a-f]+\.jsonl({re.escape(durable.TEMPORARY_SUFFIX)})?")
+    others = (entry.name for entry in path.iterdir() if entry.name not in begun and not listing.fullmatch(entry.name))
+    if not (path / "run.json").exists() and any(others):
         raise RunFolderError(f"{path} is not empty and is no run folder; name a new or empty folder")
