@@ -1,0 +1,1 @@
+"""The pages' scripts are run, and print what the pages say."""
