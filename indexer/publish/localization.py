@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,10 @@ MAP_CELLS_AT_A_TIME = 4_000_000
 _KEY = ("class_id", "role", "outcome", "layer_id", "channel", "label_id", "edges")
 
 
+_ANY = len(OUTCOMES)
+"""The place of ANY_OUTCOME, after those of OUTCOMES."""
+
+
 @dataclass(frozen=True)
 class _Roots:
     """The roots with a map, sorted by role, class and image: columns (roots,)."""
@@ -57,41 +62,42 @@ class _Roots:
 
 def add_localization(connection: Connection, folder: RunFolder, run_id: int) -> None:
     """Insert the rows of a run; none where its folder has no masks, as one of before them."""
+    tables = _tables(folder)
+    first = next(tables, None)
+    if first is None:
+        return
     duck: Any = connection.connection.driver_connection
-    execute = connection.exec_driver_sql
-    made = False
-    for table in _tables(folder):
-        duck.register("terms", table)
-        execute(f"{'INSERT INTO localized' if made else 'CREATE OR REPLACE TEMP TABLE localized AS'} {_OF_TERMS}")
-        duck.unregister("terms")
-        made = True
-    if made:
-        columns = quoted(name for name in columns_of("localization") if name != "run_id")
-        execute(
-            f"INSERT INTO localization (run_id, {columns}) SELECT {run_id}, {columns} "
-            f"FROM ({_WITH_ALL_CLASSES}) ORDER BY {file_order('localization')}"
-        )
-        execute("DROP TABLE temp.localized")
+    batches = (batch for table in itertools.chain([first], tables) for batch in table.to_batches())
+    duck.register("terms", pa.RecordBatchReader.from_batches(first.schema, batches))
+    connection.exec_driver_sql(f"CREATE OR REPLACE TEMP TABLE localized AS {_OF_TERMS}")
+    duck.unregister("terms")
+    columns = quoted(name for name in columns_of("localization") if name != "run_id")
+    connection.exec_driver_sql(
+        f"INSERT INTO localization (run_id, {columns}) SELECT {run_id}, {columns} "
+        f"FROM ({_ROWS}) ORDER BY {file_order('localization')}"
+    )
+    connection.exec_driver_sql("DROP TABLE temp.localized")
 
 
-_SUMMED = ", ".join(f'sum("{name}") AS "{name}"' for name in SUMS)
-_COUNTS = "count(*) AS decisions, sum(edges) AS edges"
-_ROLE = f"{literal(list(ROLES))}[role + 1] AS role"
-_OF_TERMS = f"""
-    SELECT class_id, {_ROLE}, '{ANY_OUTCOME}' AS outcome, layer_id, channel, label_id, {_COUNTS}, {_SUMMED}
-    FROM terms GROUP BY ALL
-    UNION ALL
-    SELECT class_id, {_ROLE}, {literal(list(OUTCOMES))}[outcome + 1], layer_id, channel, label_id, {_COUNTS}, {_SUMMED}
-    FROM terms WHERE channel = {ALL_CHANNELS} GROUP BY ALL
-"""
-"""The rows of some classes. A group's decisions and edges are those of its label 0, which each decision has once."""
 _GROUP = "class_id, role, outcome, layer_id, channel"
-_WITH_ALL_CLASSES = f"""
-    WITH every AS (
+_SUMMED = ", ".join(f'sum("{name}") AS "{name}"' for name in SUMS)
+_COUNTED = "sum(decisions) AS decisions, sum(edges) AS edges"
+_OF_TERMS = f"""
+    SELECT {_GROUP}, label_id, count(*) AS decisions, sum(edges) AS edges, {_SUMMED} FROM terms GROUP BY ALL
+"""
+"""A group's decisions and edges are those of its label 0, which each decision has once."""
+_ROWS = f"""
+    WITH of_classes AS (
         FROM localized UNION ALL
-        SELECT {ALL_CLASSES}, role, outcome, layer_id, channel, label_id, sum(decisions), sum(edges), {_SUMMED}
-        FROM localized GROUP BY ALL)
-    SELECT l.* EXCLUDE (decisions, edges), g.decisions, g.edges, {low_sql("peak")} AS peak_low
+        SELECT class_id, role, {_ANY}, layer_id, channel, label_id, {_COUNTED}, {_SUMMED}
+        FROM localized WHERE channel = {ALL_CHANNELS} GROUP BY ALL
+    ), every AS (
+        FROM of_classes UNION ALL
+        SELECT {ALL_CLASSES}, role, outcome, layer_id, channel, label_id, {_COUNTED}, {_SUMMED}
+        FROM of_classes GROUP BY ALL
+    )
+    SELECT l.* EXCLUDE (role, outcome, decisions, edges), g.decisions, g.edges, {low_sql("peak")} AS peak_low,
+        {literal(list(ROLES))}[role + 1] AS role, {literal([*OUTCOMES, ANY_OUTCOME])}[outcome + 1] AS outcome
     FROM every AS l JOIN (SELECT {_GROUP}, decisions, edges FROM every WHERE label_id = 0) AS g USING ({_GROUP})
     WHERE l.label_id > 0 AND l.shown >= CASE WHEN channel >= 0 AND class_id >= 0 THEN {FEWEST} ELSE 1 END
 """
@@ -257,7 +263,9 @@ def _terms(roots: _Roots, part: Laid, of: Circles, layer: int) -> tuple[Ints, Fl
     group = np.concatenate([np.arange(every), part.group])
     root = part.root[group]
     key = np.empty((len(group), len(_KEY)), dtype=np.int64)
-    key[:, 0], key[:, 1], key[:, 2] = roots.class_id[root], roots.role[root], roots.outcome[root]
-    key[:, 3], key[:, 4], key[:every, 5] = layer, part.channel[group], 0
+    channel = part.channel[group]
+    key[:, 0], key[:, 1] = roots.class_id[root], roots.role[root]
+    key[:, 2] = np.where(channel == ALL_CHANNELS, roots.outcome[root], _ANY)
+    key[:, 3], key[:, 4], key[:every, 5] = layer, channel, 0
     key[every:, 5], key[:, 6] = of.label[part.pair], part.edges[group]
     return key, np.concatenate([np.zeros((every, len(SUMS))), terms(part, of)])
