@@ -1,8 +1,8 @@
-"""What the masks of a class lie on, and what they would lie on if they were laid over the maps of its other images.
+"""What the masks of some classes lie on, and what they would lie on if they were laid over the maps of other images.
 
 1. A map is counted over a layer's grid, as masks are by the indexer: of each cell the part of its pixels that each
-   label has. What lies on a label is then linear in the map: of an edge, the share of its peak's cell, and the shares
-   of its mask's cells weighted by the activation in them.
+   label has (`publish.cells`). What lies on a label is then linear in the map: of an edge, the share of its peak's
+   cell, and the shares of its mask's cells weighted by the activation in them.
 2. The roots of a class are put in an order by chance, always the same one. Each root's masks are laid over its own map
    and over those of the next PARTNERS roots in that order, in a circle: over maps of images that the network takes for
    the same, so that what they show at the same place, such as sky above, is part of the chance. What another map has
@@ -15,27 +15,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from evigraph.indexer.publish.cells import Floats, Ints, Shown
+from evigraph.indexer.publish.cells import counted as counted
+from evigraph.schema.tables.evidence import ALL_CHANNELS
 
-PARTNERS = 4
-"""Maps of other images that each root's masks are laid over, where the class has as many; 8 took 1.3 times as long."""
+PARTNERS = 8
+"""Maps of other images that each root's masks are laid over, where the class has as many."""
 FEWEST_PARTNERS = 2
 """Of fewer a root has no variance."""
 MEASURES = ("peak", "mass")
 _OF_MEASURE = ("sum", "squares", "area", "compared", "chance", "chance_variance")
 SUMS = ("shown", "area_sum", "area_squares", *(f"{measure}_{name}" for measure in MEASURES for name in _OF_MEASURE))
 """Columns of `localization`, in the order of those of `terms`."""
-_ROOTS_AT_A_TIME = 64
-_FLOATS_AT_A_TIME = 16_000_000
-"""Of counted maps, about so many are held at a time, 64 MB; but as many maps as a root needs."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Masks:
     """Cells of masks in one layer: columns (cells,), sorted by root, then channel.
 
     Attributes:
-        root: the place of the root in its class.
+        root: the row of the root.
         channel: of the layer.
         cell: of the layer's grid.
         at_peak: whether it is its edge's peak.
@@ -54,60 +51,58 @@ class Masks:
     channel: Ints
     cell: Ints
     at_peak: NDArray[np.bool_]
-    mass: Floats
-
-    def between(self, first: int, last: int) -> Masks:
-        """Those of the roots first to last - 1."""
-        rows = slice(*np.searchsorted(self.root, [first, last]))
-        return Masks(self.root[rows], self.channel[rows], self.cell[rows], self.at_peak[rows], self.mass[rows])
+    mass: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Summed:
-    """Sums over each root's edges into each channel of a layer.
+class Circles:
+    """The maps that the masks of some roots are laid over, and the labels that these show.
 
     Attributes:
-        root: (groups,) the place of the root, ascending.
-        channel: (groups,)
+        maps: (roots, 1 + PARTNERS) rows of the root's own map and of those of its partners; the own one where it has
+            fewer.
+        partners: (roots,) how many.
+        begins: (roots + 1,) the first of each root's pairs with a label that one of its maps shows.
+        label: (pairs,) that label.
+        place: (roots, labels) of each such pair in its root's.
+    """
+
+    maps: Ints
+    partners: Ints
+    begins: Ints
+    label: Ints
+    place: Ints
+
+    @staticmethod
+    def of(maps: Ints, partners: Ints, shows: NDArray[np.bool_]) -> Circles:
+        """Those of maps that show these labels: (maps, labels)."""
+        labels = shows[maps].any(1)
+        begins = np.concatenate([[0], np.cumsum(labels.sum(1))])
+        return Circles(maps, partners, begins, np.nonzero(labels)[1], labels.cumsum(1) - 1)
+
+
+@dataclass(frozen=True)
+class Laid:
+    """What lies on labels, of groups of edges that have the root and the channel in common, a term a group and label.
+
+    Attributes:
+        root: (groups,) the row of the root, ascending.
+        channel: (groups,) ALL_CHANNELS where they are of all channels.
         edges: (groups,) how many edges.
-        area: (groups, labels) what would lie on each label if evidence lay anywhere alike.
-        on: (measures, 1 + partners, groups, labels) what lies on it, of the own map and of those of others, less what
-            these have more of it by area.
+        group: (terms,)
+        pair: (terms,) of the root and the label.
+        area: (terms,) what would lie on the label if evidence lay anywhere alike.
+        on: (measures, 1 + PARTNERS, terms) what lies on it, of the own map and of those of others, less what these
+            have more of it by area.
     """
 
     root: Ints
     channel: Ints
     edges: Ints
+    group: Ints
+    pair: Ints
     area: Floats
-    on: NDArray[np.float32]
-
-
-@cache
-def nearest(cells: int, pixels: int) -> Ints:
-    """The cell of each pixel, as torch's nearest interpolation of a grid of cells to that many pixels has it."""
-    scale = np.float32(cells) / np.float32(pixels)
-    index: Ints = np.floor(np.arange(pixels, dtype=np.float32) * scale).astype(np.int64)
-    return index.clip(max=cells - 1)
-
-
-def counted(labels: NDArray[np.integer], slots: Ints, slot_count: int, grid: tuple[int, int]) -> NDArray[np.float32]:
-    """The part of each cell's pixels that each label has.
-
-    Args:
-        labels: (height, width) context label ids of a map.
-        slots: (largest id + 1,) the slot of each label.
-        slot_count: how many slots there are.
-        grid: height and width of the layer's maps.
-
-    Returns:
-        (cells, slots) in 0..1.
-    """
-    height, width = labels.shape
-    cell = nearest(grid[0], height)[:, None] * grid[1] + nearest(grid[1], width)
-    counts = np.bincount((cell * slot_count + slots[labels]).ravel(), minlength=grid[0] * grid[1] * slot_count)
-    counts = counts.reshape(-1, slot_count).astype(np.float32)
-    shares: NDArray[np.float32] = counts / counts.sum(1, keepdims=True).clip(min=1)
-    return shares
+    on: Floats
 
 
 def order_of(count: int, seed: Sequence[int]) -> Ints:
@@ -116,97 +111,88 @@ def order_of(count: int, seed: Sequence[int]) -> Ints:
     return order
 
 
-def partners_of(count: int) -> int:
+def partners_of(count: Ints) -> Ints:
     """How many other maps each of so many roots has; 0 where they are too few."""
-    return 0 if count <= FEWEST_PARTNERS else min(PARTNERS, count - 1)
+    return np.where(count <= FEWEST_PARTNERS, 0, np.minimum(PARTNERS, count - 1))
 
 
-def summed(maps: Sequence[NDArray[np.integer]], masks: Masks, grid: tuple[int, int], labels: Ints) -> Iterator[Summed]:
-    """What the masks of a class lie on in a layer, some roots at a time.
+def circles(first: Ints, count: Ints, rows: Ints) -> tuple[Ints, Ints]:
+    """The roots whose maps the masks of some roots are laid over.
 
     Args:
-        maps: of each root, in the order in which they are partners.
-        masks: of the roots, by their places in `maps`.
-        grid: height and width of the layer's maps.
-        labels: the context labels wanted, ascending; slot 0 of all others, such as void, is left out.
-    """
-    count, partners = len(maps), partners_of(len(maps))
-    slots = np.zeros(max(int(one.max()) for one in maps) + 1, dtype=np.int64)
-    known = labels[labels < len(slots)]
-    slots[known] = 1 + np.searchsorted(labels, known)
-    slot_count = len(labels) + 1
-    fitting = _FLOATS_AT_A_TIME // (grid[0] * grid[1] * slot_count) - partners
-    step = min(_ROOTS_AT_A_TIME, max(1, fitting))
-    for first in range(0, count, step):
-        last = min(first + step, count)
-        of_part = masks.between(first, last)
-        if len(of_part.root):
-            needed = range(first, min(last + partners, first + count))
-            shares = np.stack([counted(maps[place % count], slots, slot_count, grid)[:, 1:] for place in needed])
-            yield _summed(shares, of_part, first, partners)
-
-
-def _summed(shares: NDArray[np.float32], masks: Masks, first: int, partners: int) -> Summed:
-    """Of some roots: `shares` (maps, cells, labels) begins with the map of the root `first`, and each follows once."""
-    begins = np.flatnonzero((np.diff(masks.root, prepend=-1) != 0) | (np.diff(masks.channel, prepend=-1) != 0))
-    place = masks.root - first
-    # Single precision is finer than what is stored of the sums, and takes half as long.
-    on = np.empty((len(MEASURES), 1 + partners, len(begins), shares.shape[2]), dtype=np.float32)
-    edges = np.add.reduceat(masks.at_peak.astype(np.int64), begins)
-    areas = shares.mean(1, dtype=np.float64)
-    area = areas[place[begins]] * edges[:, None]
-    weights = (masks.at_peak.astype(np.float32)[:, None], masks.mass.astype(np.float32)[:, None])
-    for partner in range(1 + partners):
-        other = (place + partner) % len(shares)
-        of_cell = shares[other, masks.cell]
-        for measure, weight in enumerate(weights):
-            np.add.reduceat(of_cell * weight, begins, out=on[measure, partner])
-        on[:, partner] += area - areas[other[begins]] * edges[:, None]
-    return Summed(masks.root[begins], masks.channel[begins], edges, area, on)
-
-
-def joined(parts: Sequence[Summed]) -> Summed:
-    """All groups of some parts."""
-    return Summed(
-        np.concatenate([part.root for part in parts]),
-        np.concatenate([part.channel for part in parts]),
-        np.concatenate([part.edges for part in parts]),
-        np.concatenate([part.area for part in parts]),
-        np.concatenate([part.on for part in parts], 2),
-    )
-
-
-def over(parts: Sequence[Summed]) -> Summed:
-    """The sums of each root over all channels, and over the layers that the parts are of; channel is -1."""
-    every = joined(parts)
-    order = np.argsort(every.root, kind="stable")
-    root = every.root[order]
-    begins = np.flatnonzero(np.diff(root, prepend=-1))
-    return Summed(
-        root[begins],
-        np.full(len(begins), -1),
-        np.add.reduceat(every.edges[order], begins),
-        np.add.reduceat(every.area[order], begins),
-        np.add.reduceat(every.on[:, :, order], begins, axis=2),
-    )
-
-
-def terms(part: Summed) -> tuple[Ints, Ints, Floats]:
-    """What each group gives to the sums of `localization`.
+        first: (rows,) the first root of each one's class.
+        count: (rows,) how many roots that has, which follow each other in their order by chance.
+        rows: (rows,) the roots.
 
     Returns:
-        (terms,) the group and the label of each, where there is anything to add; and (terms, SUMS), in steps of 2**-30,
-        so that sums of them are the same in any order.
+        (rows, 1 + PARTNERS) the roots themselves and then their partners, or themselves where there are fewer; and
+        (rows,) how many partners.
     """
-    group, label = np.nonzero((part.area > 0) | (part.on != 0).any(axis=(0, 1)))
-    area, on = part.area[group, label], part.on[:, :, group, label].astype(np.float64)
+    partners = partners_of(count)
+    step = np.arange(1 + PARTNERS) * (np.arange(1 + PARTNERS) <= partners[:, None])
+    return first[:, None] + ((rows - first)[:, None] + step) % count[:, None], partners
+
+
+def laid(masks: Masks, shown: Shown, of: Circles) -> Laid:
+    """What the masks of a layer lie on, by root and channel; `shown` is what the maps show in that layer's cells."""
+    begins = np.flatnonzero((np.diff(masks.root, prepend=-1) != 0) | (np.diff(masks.channel, prepend=-1) != 0))
+    root, edges = masks.root[begins], np.add.reduceat(masks.at_peak.astype(np.int64), begins)
+    labels = np.diff(of.begins)[root]
+    first = np.cumsum(labels) - labels
+    group = np.repeat(np.arange(len(begins)), labels)
+    pair = np.arange(len(group)) + (of.begins[root] - first)[group]
+    label = of.label[pair]
+    first_of_cell = np.repeat(first, np.diff(begins, append=len(masks.root)))
+    on = np.zeros((len(MEASURES), 1 + PARTNERS, len(group)))
+    areas = shown.area[of.maps[root][group].T, label] * edges[group]
+    cells = (len(shown.begins) - 1) // len(shown.area)
+    for partner in range(1 + PARTNERS):
+        rows = np.flatnonzero(of.partners[masks.root] >= partner)
+        at = of.maps[masks.root[rows], partner] * cells + masks.cell[rows]
+        row, entry = _spread(shown.begins[at], shown.begins[at + 1])
+        row = rows[row]
+        term = first_of_cell[row] + of.place[masks.root[row], shown.label[entry]]
+        share, peak = shown.share[entry], masks.at_peak[row]
+        on[0, partner] = np.bincount(term[peak], share[peak], minlength=len(group))
+        on[1, partner] = np.bincount(term, share * masks.mass[row], minlength=len(group))
+        on[:, partner] += areas[0] - areas[partner]
+    return Laid(root, masks.channel[begins], edges, group, pair, areas[0], on)
+
+
+def _spread(begins: Ints, ends: Ints) -> tuple[Ints, Ints]:
+    """(entries,) of which span each is, and the entries of all spans, one after the other."""
+    count = ends - begins
+    span = np.repeat(np.arange(len(count)), count)
+    return span, np.arange(len(span)) + (begins - np.cumsum(count) + count)[span]
+
+
+def over(parts: Sequence[Laid], of: Circles) -> Laid:
+    """What lies on labels of the edges of each root into all channels, and into all layers that the parts are of."""
+    roots, pairs = len(of.partners), len(of.label)
+    edges = np.zeros(roots, dtype=np.int64)
+    area, on = np.zeros(pairs), np.zeros((len(MEASURES), 1 + PARTNERS, pairs))
+    for part in parts:
+        edges += np.bincount(part.root, part.edges, roots).astype(np.int64)
+        area += np.bincount(part.pair, part.area, pairs)
+        for total, each in zip(on.reshape(-1, pairs), part.on.reshape(-1, len(part.pair)), strict=True):
+            total += np.bincount(part.pair, each, pairs)
+    root = np.flatnonzero(edges)
+    group, pair = _spread(of.begins[root], of.begins[root + 1])
+    return Laid(root, np.full(len(root), ALL_CHANNELS), edges[root], group, pair, area[pair], on[:, :, pair])
+
+
+def terms(part: Laid, of: Circles) -> Floats:
+    """What each term adds to the sums of `localization`.
+
+    Returns:
+        (terms, SUMS) in steps of 2**-30, so that sums of them are the same in any order.
+    """
+    partners = of.partners[part.root][part.group]
+    compared, area = partners > 0, part.area
     columns = [(area > 0).astype(np.float64), area, area**2]
-    for own, *others in on:
-        columns += [own, own**2, own * area]
-        if others:
-            mean = sum(others) / len(others)
-            spread = sum((other - mean) ** 2 for other in others) / (len(others) - 1)
-            columns += [own, mean, spread * (1 + 1 / len(others))]
-        else:
-            columns += [np.zeros_like(own)] * 3
-    return group, label, np.rint(np.stack(columns, 1) * 2.0**30) / 2.0**30
+    for own, *others in part.on:
+        mean = sum(others) / partners.clip(min=1)
+        spread = sum((other - mean) ** 2 * (partners > place) for place, other in enumerate(others))
+        columns += [own, own**2, own * area, own * compared, mean]
+        columns += [spread * (partners + 1) / (partners * (partners - 1)).clip(min=1)]
+    return np.rint(np.stack(columns, 1) * 2.0**30) / 2.0**30

@@ -9,8 +9,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from evigraph.indexer.publish.chance import SUMS, Floats, Ints, Masks, Summed, joined, order_of, over, summed, terms
+from evigraph.indexer.publish.cells import Floats, Ints, shown_in
+from evigraph.indexer.publish.chance import SUMS, Circles, Laid, Masks, circles, laid, order_of, over, terms
 from evigraph.indexer.shards.folder import RunFolder
 from evigraph.indexer.shards.masks import unpacked
 from evigraph.schema.ids import ROLES
@@ -33,11 +35,14 @@ from evigraph.schema.tables.selects import OUTCOMES
 
 CELLS_AT_A_TIME = 8_000_000
 """Cells of masks held at a time, some 500 MB; but those of a class at least."""
-TERMS_AT_A_TIME = 200_000
-"""What decisions give to the rows is handed to DuckDB when it is about so much, 40 MB; but that of a class at once."""
+MASK_CELLS_AT_A_TIME = 100_000
+MAP_CELLS_AT_A_TIME = 4_000_000
+"""Of masks and maps, so many cells are laid over each other at a time."""
 _KEY = ("class_id", "role", "outcome", "layer_id", "channel", "label_id", "edges")
-_Terms = tuple[Ints, Floats]
-"""(terms, _KEY), role and outcome by their places in ROLES and OUTCOMES, and (terms, SUMS)."""
+
+
+_ANY = len(OUTCOMES)
+"""The place of ANY_OUTCOME, after those of OUTCOMES."""
 
 
 @dataclass(frozen=True)
@@ -58,72 +63,98 @@ class _Roots:
 
 def add_localization(connection: Connection, folder: RunFolder, run_id: int) -> None:
     """Insert the rows of a run; none where its folder has no masks, as one of before them."""
+    tables = _tables(folder)
+    first = next(tables, None)
+    if first is None:
+        return
     duck: Any = connection.connection.driver_connection
-    execute = connection.exec_driver_sql
-    made = False
-    for table in _tables(folder):
-        duck.register("terms", table)
-        execute(f"{'INSERT INTO localized' if made else 'CREATE OR REPLACE TEMP TABLE localized AS'} {_OF_TERMS}")
-        duck.unregister("terms")
-        made = True
-    if made:
-        columns = quoted(name for name in columns_of("localization") if name != "run_id")
-        execute(
-            f"INSERT INTO localization (run_id, {columns}) SELECT {run_id}, {columns} "
-            f"FROM ({_WITH_ALL_CLASSES}) ORDER BY {file_order('localization')}"
-        )
-        execute("DROP TABLE temp.localized")
+    batches = (batch for table in _ahead(itertools.chain([first], tables)) for batch in table.to_batches())
+    duck.register("terms", pa.RecordBatchReader.from_batches(first.schema, batches))
+    connection.exec_driver_sql(f"CREATE OR REPLACE TEMP TABLE localized AS {_OF_TERMS}")
+    duck.unregister("terms")
+    columns = quoted(name for name in columns_of("localization") if name != "run_id")
+    connection.exec_driver_sql(
+        f"INSERT INTO localization (run_id, {columns}) SELECT {run_id}, {columns} "
+        f"FROM ({_ROWS}) ORDER BY {file_order('localization')}"
+    )
+    connection.exec_driver_sql("DROP TABLE temp.localized")
 
 
-_SUMMED = ", ".join(f'sum("{name}") AS "{name}"' for name in SUMS)
-_COUNTS = "count(*) AS decisions, sum(edges) AS edges"
-_ROLE = f"{literal(list(ROLES))}[role + 1] AS role"
-_OF_TERMS = f"""
-    SELECT class_id, {_ROLE}, '{ANY_OUTCOME}' AS outcome, layer_id, channel, label_id, {_COUNTS}, {_SUMMED}
-    FROM terms GROUP BY ALL
-    UNION ALL
-    SELECT class_id, {_ROLE}, {literal(list(OUTCOMES))}[outcome + 1], layer_id, channel, label_id, {_COUNTS}, {_SUMMED}
-    FROM terms WHERE channel = {ALL_CHANNELS} GROUP BY ALL
-"""
-"""The rows of some classes. A group's decisions and edges are those of its label 0, which each decision has once."""
+def _ahead(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The tables; each is made while DuckDB sums the one before."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, tables, None)
+        while (table := coming.result()) is not None:
+            coming = thread.submit(next, tables, None)
+            yield table
+
+
 _GROUP = "class_id, role, outcome, layer_id, channel"
-_WITH_ALL_CLASSES = f"""
-    WITH every AS (
+_SUMMED = ", ".join(f'sum("{name}") AS "{name}"' for name in SUMS)
+_COUNTED = "sum(decisions) AS decisions, sum(edges) AS edges"
+_OF_TERMS = f"""
+    SELECT {_GROUP}, label_id, count(*) AS decisions, sum(edges) AS edges, {_SUMMED} FROM terms GROUP BY ALL
+"""
+"""A group's decisions and edges are those of its label 0, which each decision has once."""
+_ROWS = f"""
+    WITH of_classes AS (
         FROM localized UNION ALL
-        SELECT {ALL_CLASSES}, role, outcome, layer_id, channel, label_id, sum(decisions), sum(edges), {_SUMMED}
-        FROM localized GROUP BY ALL)
-    SELECT l.* EXCLUDE (decisions, edges), g.decisions, g.edges, {low_sql("peak")} AS peak_low
+        SELECT class_id, role, {_ANY}, layer_id, channel, label_id, {_COUNTED}, {_SUMMED}
+        FROM localized WHERE channel = {ALL_CHANNELS} GROUP BY ALL
+    ), every AS (
+        FROM of_classes UNION ALL
+        SELECT {ALL_CLASSES}, role, outcome, layer_id, channel, label_id, {_COUNTED}, {_SUMMED}
+        FROM of_classes GROUP BY ALL
+    )
+    SELECT l.* EXCLUDE (role, outcome, decisions, edges), g.decisions, g.edges, {low_sql("peak")} AS peak_low,
+        {literal(list(ROLES))}[role + 1] AS role, {literal([*OUTCOMES, ANY_OUTCOME])}[outcome + 1] AS outcome
     FROM every AS l JOIN (SELECT {_GROUP}, decisions, edges FROM every WHERE label_id = 0) AS g USING ({_GROUP})
     WHERE l.label_id > 0 AND l.shown >= CASE WHEN channel >= 0 AND class_id >= 0 THEN {FEWEST} ELSE 1 END
 """
 
 
 def _tables(folder: RunFolder) -> Iterator[pa.Table]:
-    """What each decision gives to the rows, of some classes at a time."""
+    """What each decision gives to the rows, of some roots at a time."""
     if not folder.files("context_mask"):
         return
-    roots, shown = _roots(folder), _shown(folder)
-    roots = _those_of(roots, np.isin(roots.image, list(shown)))
+    roots, (images, shows) = _roots(folder), _shown(folder)
+    roots = _those_of(roots, np.isin(roots.image, images))
     maps = _maps(folder)
     grids = {layer.layer_id: (layer.height, layer.width) for layer in folder.description.layers}
     for part in _parts(folder, roots):
-        wanted = roots.decision[part[0].start : part[-1].stop]
-        masks = _masks(folder, wanted)
-        parts: list[_Terms] = []
-        for group in part:
-            of_class = _those_of(roots, order_in(roots, group))
-            labels = np.unique(np.concatenate([shown[image] for image in of_class.image.tolist()]))
-            own = [unpacked(*maps[image]) for image in of_class.image.tolist()]
-            layers = {
-                layer: list(summed(own, _of_class(columns, of_class), grids[layer], labels))
-                for layer, columns in masks.items()
-            }
-            parts += _rows(of_class, labels, {layer: found for layer, found in layers.items() if found})
-            if sum(len(key) for key, _ in parts) > TERMS_AT_A_TIME:
-                yield _table(parts)
-                parts = []
-        if parts:
-            yield _table(parts)
+        of_part = _those_of(roots, np.concatenate([order_in(roots, group) for group in part]))
+        size = np.array([group.stop - group.start for group in part])
+        masks = _masks(folder, of_part)
+        first, count = np.repeat(np.cumsum(size) - size, size), np.repeat(size, size)
+        cells = sum(len(of_layer.root) for of_layer in masks.values())
+        step = _roots_at_a_time(len(count), cells, max(height * width for height, width in grids.values()))
+        for begin in range(0, len(count), step):
+            rows = np.arange(begin, min(begin + step, len(count)))
+            laid_over, partners = circles(first[rows], count[rows], rows)
+            image, row = np.unique(of_part.image[laid_over], return_inverse=True)
+            shows_label = shows[np.searchsorted(images, image)]
+            of = Circles.of(row.reshape(laid_over.shape), partners, shows_label)
+            some = {layer: _between(of_layer, begin, begin + step) for layer, of_layer in masks.items()}
+            some = {layer: of_layer for layer, of_layer in some.items() if len(of_layer.root)}
+            if some:
+                shown = shown_in(
+                    [unpacked(*maps[one]) for one in image.tolist()],
+                    shows_label,
+                    {layer: grids[layer] for layer in some},
+                )
+                layers = {layer: laid(of_layer, shown[layer], of) for layer, of_layer in some.items()}
+                yield _table(_those_of(of_part, rows), layers, of)
+
+
+def _roots_at_a_time(roots: int, cells: int, grid_cells: int) -> int:
+    """So many that neither their masks nor their maps take more than some 100 MB."""
+    return max(1, min(MASK_CELLS_AT_A_TIME * roots // max(1, cells), MAP_CELLS_AT_A_TIME // grid_cells))
+
+
+def _between(masks: Masks, first: int, last: int) -> Masks:
+    """Those of the roots first to last - 1, by their rows from first on."""
+    rows = slice(*np.searchsorted(masks.root, [first, last]))
+    return Masks(masks.root[rows] - first, masks.channel[rows], masks.cell[rows], masks.at_peak[rows], masks.mass[rows])
 
 
 def order_in(roots: _Roots, group: slice) -> Ints:
@@ -161,15 +192,18 @@ def _roots(folder: RunFolder) -> _Roots:
     return _those_of(roots, np.lexsort((roots.image, roots.class_id, roots.role)))
 
 
-def _shown(folder: RunFolder) -> dict[int, list[int]]:
-    """The labels of each image's map, of those that have any."""
-    shown: defaultdict[int, list[int]] = defaultdict(list)
-    for shard in range(folder.shard_count):
-        if folder.shard_file(shard, "image_context").exists():
-            table = folder.read(shard, "image_context", ["image_id", "label_id"])
-            for image, label in zip(*(column.to_pylist() for column in table.columns), strict=True):
-                shown[image].append(label)
-    return shown
+def _shown(folder: RunFolder) -> tuple[Ints, NDArray[np.bool_]]:
+    """The images whose map shows any label, ascending, and (images, labels) which it shows."""
+    tables = [
+        folder.read(shard, "image_context", ["image_id", "label_id"])
+        for shard in range(folder.shard_count)
+        if folder.shard_file(shard, "image_context").exists()
+    ]
+    image, label = (column.to_numpy().astype(np.int64) for column in pa.concat_tables(tables).columns)
+    images, row = np.unique(image, return_inverse=True)
+    shows = np.zeros((len(images), 1 + int(label.max(initial=0))), dtype=bool)
+    shows[row, label] = True
+    return images, shows
 
 
 def _maps(folder: RunFolder) -> dict[int, tuple[bytes, int, int]]:
@@ -195,61 +229,53 @@ def _parts(folder: RunFolder, roots: _Roots) -> list[list[slice]]:
     return parts
 
 
-def _masks(folder: RunFolder, wanted: Ints) -> dict[int, dict[str, NDArray[Any]]]:
-    """The cells of the masks of some decisions, by layer."""
-    tables = []
+def _masks(folder: RunFolder, roots: _Roots) -> dict[int, Masks]:
+    """The masks of some roots, by layer."""
+    by_decision = np.argsort(roots.decision)
+    decisions = roots.decision[by_decision]
+    tables, found = [], []
     for shard in range(folder.shard_count):
         if folder.shard_file(shard, "context_mask").exists():
             table = folder.read(shard, "context_mask")
-            tables.append(table.filter(pa.array(np.isin(table["decision_id"].to_numpy(), wanted))))
-    columns = {
-        name: column.to_numpy() for name, column in zip(tables[0].column_names, pa.concat_tables(tables), strict=True)
-    }
-    order = np.lexsort((columns["channel"], columns["decision_id"], columns["layer_id"]))
-    kinds = {"at_peak": np.bool_, "mass": np.float64}
-    columns = {name: values[order].astype(kinds.get(name, np.int64)) for name, values in columns.items()}
-    layers, begins = np.unique(columns["layer_id"], return_index=True)
-    ends = [*begins[1:].tolist(), len(order)]
-    return {
-        int(layer): {name: values[begin:end] for name, values in columns.items()}
-        for layer, begin, end in zip(layers, begins.tolist(), ends, strict=True)
-    }
-
-
-def _of_class(columns: Mapping[str, NDArray[Any]], roots: _Roots) -> Masks:
-    """The masks of one class's roots, by the places of the roots."""
-    decision = columns["decision_id"]
-    first, last = (np.searchsorted(decision, roots.decision, side) for side in ("left", "right"))
-    rows = np.concatenate([np.arange(*ends) for ends in zip(first, last, strict=True)]).astype(np.int64)
-    return Masks(
-        np.repeat(np.arange(len(first)), last - first),
-        *(columns[name][rows] for name in ("channel", "cell", "at_peak", "mass")),
+            decision = table["decision_id"].to_numpy()
+            place = np.searchsorted(decisions, decision).clip(max=len(decisions) - 1)
+            wanted = decisions[place] == decision
+            tables.append(table.drop_columns("decision_id").filter(pa.array(wanted)))
+            found.append(by_decision[place[wanted]])
+    every = pa.concat_tables(tables)
+    layer, channel, cell, at_peak, mass = (
+        every[name].to_numpy() for name in ("layer_id", "channel", "cell", "at_peak", "mass")
     )
+    root = np.concatenate(found)
+    channels = 1 + int(channel.max(initial=0))
+    order = np.argsort((layer.astype(np.int64) * len(decisions) + root) * channels + channel, kind="stable")
+    layers, begins = np.unique(layer[order], return_index=True)
+    return {
+        of_layer: Masks(root[rows], channel[rows].astype(np.int64), cell[rows], at_peak[rows], mass[rows])
+        for of_layer, rows in zip(layers.tolist(), np.split(order, begins[1:]), strict=True)
+    }
 
 
-def _rows(roots: _Roots, labels: Ints, layers: Mapping[int, list[Summed]]) -> Iterator[_Terms]:
-    """What the decisions of one class give to the rows of channels, of layers, and of all layers."""
-    if not layers:
-        return
-    for layer, parts in layers.items():
-        yield _terms(roots, labels, joined(parts), layer)
-        yield _terms(roots, labels, over(parts), layer)
-    yield _terms(roots, labels, over([part for parts in layers.values() for part in parts]), ALL_LAYERS)
+def _table(roots: _Roots, layers: Mapping[int, Laid], of: Circles) -> pa.Table:
+    """What decisions give to the rows of channels, of layers, and of all layers."""
+    parts = [(layer, part) for layer, one in layers.items() for part in (one, over([one], of))]
+    parts.append((ALL_LAYERS, over(list(layers.values()), of)))
+    key, sums = (
+        np.concatenate(columns)
+        for columns in zip(*(_terms(roots, part, of, layer) for layer, part in parts), strict=True)
+    )
+    return pa.table(dict(zip(_KEY, key.T, strict=True)) | dict(zip(SUMS, sums.T, strict=True)))
 
 
-def _terms(roots: _Roots, labels: Ints, part: Summed, layer: int) -> _Terms:
-    """The terms of a part by what they are of, and one of label 0 for each group."""
-    group, label, sums = terms(part)
+def _terms(roots: _Roots, part: Laid, of: Circles, layer: int) -> tuple[Ints, Floats]:
+    """(terms, _KEY) of a part, role and outcome by their places in ROLES and OUTCOMES, and (terms, SUMS)."""
     every = len(part.root)
-    group = np.concatenate([np.arange(every), group])
+    group = np.concatenate([np.arange(every), part.group])
     root = part.root[group]
     key = np.empty((len(group), len(_KEY)), dtype=np.int64)
-    key[:, 0], key[:, 1], key[:, 2] = roots.class_id[0], roots.role[0], roots.outcome[root]
-    key[:, 3], key[:, 4], key[:every, 5] = layer, part.channel[group], 0
-    key[every:, 5], key[:, 6] = labels[label], part.edges[group]
-    return key, np.concatenate([np.zeros((every, len(SUMS))), sums])
-
-
-def _table(parts: Sequence[_Terms]) -> pa.Table:
-    key, sums = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return pa.table(dict(zip(_KEY, key.T, strict=True)) | dict(zip(SUMS, sums.T, strict=True)))
+    channel = part.channel[group]
+    key[:, 0], key[:, 1] = roots.class_id[root], roots.role[root]
+    key[:, 2] = np.where(channel == ALL_CHANNELS, roots.outcome[root], _ANY)
+    key[:, 3], key[:, 4], key[:every, 5] = layer, channel, 0
+    key[every:, 5], key[:, 6] = of.label[part.pair], part.edges[group]
+    return key, np.concatenate([np.zeros((every, len(SUMS))), terms(part, of)])
