@@ -39,7 +39,9 @@ WHICH_CHANNELS = """query ($layer: String!, $class: String!) {
 WHAT_CONTEXT = """query ($layer: String!, $index: Int!, $class: String!) {
   run {
     channel(layer: $layer, index: $index) {
-      contextLabels(class: $class, first: 3) { edges { node { label edges rate meanIou } } }
+      contextLabels(class: $class, orderBy: EDGES, first: 3) {
+        nodes { label rate peak { rate baseRate lift low high } }
+      }
     }
   }
 }"""
@@ -164,12 +166,25 @@ def _print_channels(database: Path) -> list[int]:
 def _print_context(database: Path, channels: list[int]) -> None:
     """Answer the second question for some channels."""
     print(f"\nWhat context labels do these channels localize where the decision is {CLASS}?")
-    print("  channel  label and share of the edges into the channel (mean IoU of mask and region)")
+    print("  channel  label   best fit  at peak    area  lift (95 %)")
     for channel in channels:
         run = _ask(database, WHAT_CONTEXT, {"layer": LAYER, "index": channel, "class": CLASS})
-        context_labels = [edge["node"] for edge in run["channel"]["contextLabels"]["edges"]]
-        shown = ", ".join(f"{node['label']} {node['rate']:.1%} ({node['meanIou']:.2f})" for node in context_labels)
-        print(f"  {channel:7}  {shown or 'none'}")
+        labels = run["channel"]["contextLabels"]["nodes"]
+        for place, node in enumerate(labels or [None]):
+            print(f"  {'' if place else channel:7}  {_localized(node) if node else 'none'}")
+    print(
+        "  best fit: edges whose mask overlaps the label's region best. at peak, area: the label's share of the peaks'"
+    )
+    print("  cells and of the images. lift: their ratio, 1 where evidence lies anywhere alike; from 3 images on")
+
+
+def _localized(node: dict[str, Any]) -> str:
+    """A label of a channel; without what it has at peaks where too few images show it, or the run has no masks."""
+    line, peak = f"{node['label']:7} {node['rate']:8.1%}", node["peak"]
+    if peak is None:
+        return line
+    line += f" {peak['rate']:8.1%} {peak['baseRate']:7.1%}  {peak['lift']:.2f}"
+    return line if peak["low"] is None else f"{line} ({peak['low']:.2f} to {peak['high']:.2f})"
 
 
 def _ask(database: Path, question: str, variables: dict[str, Any]) -> dict[str, Any]:

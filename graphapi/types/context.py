@@ -79,7 +79,10 @@ class Localization:
         "label by area; null where no class has 3 images."
     )
     chance_lift: float | None = strawberry.field(description="rate / chanceRate.")
-    z: float | None = strawberry.field(description="Standard deviations above chance, with maps permuted so.")
+    z: float | None = strawberry.field(
+        description="Standard deviations above chance, with maps permuted so; null where fewer than 8 images that show "
+        "the label are compared, of which p would be too small."
+    )
     p: float | None = strawberry.field(description="Two-sided, of z by the normal distribution.")
     q: float | None = strawberry.field(description="False discovery rate over the whole listing.")
 

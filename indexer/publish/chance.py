@@ -25,7 +25,7 @@ from evigraph.indexer.publish.cells import Floats, Ints, Shown
 from evigraph.indexer.publish.cells import counted as counted
 from evigraph.schema.tables.evidence import ALL_CHANNELS
 
-PARTNERS = 4
+PARTNERS = 8
 """Maps of other images that each root's masks are laid over, where the class has as many."""
 FEWEST_PARTNERS = 2
 """Of fewer a root has no variance."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,7 @@ def add_localization(connection: Connection, folder: RunFolder, run_id: int) -> 
     if first is None:
         return
     duck: Any = connection.connection.driver_connection
-    batches = (batch for table in itertools.chain([first], tables) for batch in table.to_batches())
+    batches = (batch for table in _ahead(itertools.chain([first], tables)) for batch in table.to_batches())
     duck.register("terms", pa.RecordBatchReader.from_batches(first.schema, batches))
     connection.exec_driver_sql(f"CREATE OR REPLACE TEMP TABLE localized AS {_OF_TERMS}")
     duck.unregister("terms")
@@ -77,6 +78,15 @@ def add_localization(connection: Connection, folder: RunFolder, run_id: int) -> 
         f"FROM ({_ROWS}) ORDER BY {file_order('localization')}"
     )
     connection.exec_driver_sql("DROP TABLE temp.localized")
+
+
+def _ahead(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The tables; each is made while DuckDB sums the one before."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, tables, None)
+        while (table := coming.result()) is not None:
+            coming = thread.submit(next, tables, None)
+            yield table
 
 
 _GROUP = "class_id, role, outcome, layer_id, channel"

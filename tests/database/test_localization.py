@@ -17,7 +17,7 @@ import torch
 from scipy import stats
 
 from evigraph.indexer.evidence.context import ContextMaps
-from evigraph.indexer.publish import localization
+from evigraph.indexer.publish import cells, localization
 from evigraph.indexer.publish.chance import PARTNERS, counted, order_of
 from evigraph.indexer.publish.publish import publish
 from evigraph.schema.database import resolve
@@ -165,3 +165,15 @@ def test_a_run_without_masks_has_none(tmp_path: Path) -> None:
         assert connection.execute("SELECT count(*) FROM localization").fetchone() == (0,)
         counts = "SELECT count(*) > 0, count(peak_label_ids), count(peak_mass_steps) FROM decomposition"
         assert connection.execute(counts).fetchone() == (True, 0, 0)
+
+
+def test_roots_at_a_time_change_nothing(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class that is laid out in several parts, and a map that is counted by itself."""
+    monkeypatch.setattr(localization, "MASK_CELLS_AT_A_TIME", 1)
+    monkeypatch.setattr(cells, "_NUMBERS_AT_A_TIME", 1)
+    publish([made / "run"], tmp_path / "evidence.duckdb")
+    answers = []
+    for db in (made / "evidence.duckdb", tmp_path / "evidence.duckdb"):
+        with duckdb.connect(str(resolve(db)), read_only=True) as connection:
+            answers.append(connection.execute("FROM localization").fetchall())
+    assert answers[0] == answers[1]

@@ -14,6 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
+from evigraph.commands import demo as command
+from evigraph.graphapi.service.query import execute
 from evigraph.indexer import demo
 from evigraph.indexer.data.classes import read_classes
 from evigraph.indexer.data.loader import iterate_batches
@@ -21,6 +23,8 @@ from evigraph.indexer.data.sources import open_source
 from evigraph.indexer.demo.model import PREPROCESSING, WEIGHTS, narrow_vgg16
 from evigraph.indexer.demo.scenes import CLASSES, MAP_LABELS, USUAL_CONTEXT, draw_scene, draw_scenes
 from evigraph.indexer.demo.train import accuracies, train, trained
+from evigraph.indexer.publish.publish import publish
+from tests.support.synthetic import synthetic_run
 
 PIXELS_SHA256 = "755c47a43239471029dd071910813ed38d94dd1e07a019b37b12ac0ad5a1d90b"
 
@@ -112,6 +116,29 @@ def test_the_network_has_the_layout_of_vgg16() -> None:
         theirs = [type(module).__name__ for module in vgg16().features]
     assert ours == theirs
     assert narrow_vgg16(9)(torch.zeros(1, 3, 32, 32)).shape == (1, 9)
+
+
+def test_what_channels_localize_is_told_by_peaks_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rate and the area that answers have, their ratio, and nothing where there are too few images."""
+    synthetic_run(tmp_path / "run", images=40)
+    database = tmp_path / "evidence.duckdb"
+    publish([tmp_path / "run"], database)
+    monkeypatch.setattr(command, "LAYER", "conv2_2")
+    command._print_context(database, [0, 1])
+    lines = capsys.readouterr().out.splitlines()
+    labels = 'contextLabels(class: "boat", orderBy: EDGES, first: 3) { nodes { label rate peak { rate baseRate } } }'
+    answer = execute(database, f'{{ run {{ channel(layer: "conv2_2", index: 0) {{ {labels} }} }} }}', {})
+    nodes = answer["data"]["run"]["channel"]["contextLabels"]["nodes"]
+    assert len(nodes) >= 2
+    for line, node in zip(lines[3 : 3 + len(nodes)], nodes, strict=True):
+        expected = [node["label"], f"{node['rate']:.1%}"]
+        if peak := node["peak"]:
+            expected += [f"{peak['rate']:.1%}", f"{peak['baseRate']:.1%}", f"{peak['rate'] / peak['baseRate']:.2f}"]
+        assert line.replace("      0 ", "").split("(")[0].split() == expected
+    assert any(node["peak"] for node in nodes)
+    assert max(map(len, lines)) <= 120
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from evigraph.graphapi.questions.localization import LocalizationRow, measures
 from evigraph.graphapi.store.settings import Settings
 from evigraph.indexer.evidence.context import ContextMaps, shown_labels
 from evigraph.indexer.publish.publish import publish
@@ -195,6 +197,19 @@ def test_channels_that_localize_it(planted: Ask) -> None:
         assert {**first[measure], "q": 0} == {**same[measure], "q": 0}
     lows = [node["peak"]["low"] or 0 for node in found["nodes"]]
     assert lows == sorted(lows, reverse=True)
+
+
+@pytest.mark.parametrize(("compared", "told"), [(60, True), (48, True), (47, False)])
+def test_few_images_are_not_told_from_chance(compared: int, told: bool) -> None:
+    """Of 10 images that show the label, those of the compared part of the evidence: their p would be too small."""
+    sums = {name: Decimal(60) for name in LocalizationRow._fields if name.startswith(("area", "peak", "mass"))}
+    keys = {"run_id": 1, "class_id": -1, "role": "predicted", "outcome": "any", "layer_id": 0, "label_id": 1}
+    of_measures = {f"{name}_compared": Decimal(compared) for name in ("peak", "mass")}
+    row = LocalizationRow(**(keys | sums | of_measures), channel=0, decisions=20, edges=100, shown=10)
+    (found,) = measures([row])
+    for measure in (found.peak, found.activation):
+        assert [measure.z is not None, measure.p is not None, measure.q is not None] == [told] * 3
+        assert measure.chance_lift == compared / 60
 
 
 def _localizing(run: Ask, sql: Sql, min_edges: int = 10) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
