@@ -173,9 +173,11 @@ def _print_context(database: Path, channels: list[int]) -> None:
         for place, node in enumerate(labels or [None]):
             print(f"  {'' if place else channel:7}  {_localized(node) if node else 'none'}")
     print(
-        "  best fit: edges whose mask overlaps the label's region best. at peak, area: the label's share of the peaks'"
+        "  best fit: edges whose mask overlaps the label's region best. at peak, area: the label's share of the cells"
     )
-    print("  cells and of the images. lift: their ratio, 1 where evidence lies anywhere alike; from 3 images on")
+    print(
+        "  of the peaks, and of the images. lift: their ratio, 1 where evidence lies anywhere alike; from 3 images on"
+    )
 
 
 def _localized(node: dict[str, Any]) -> str:

@@ -202,9 +202,18 @@ def test_channels_that_localize_it(planted: Ask) -> None:
 @pytest.mark.parametrize(("compared", "told"), [(60, True), (48, True), (47, False)])
 def test_few_images_are_not_told_from_chance(compared: int, told: bool) -> None:
     """Of 10 images that show the label, those of the compared part of the evidence: their p would be too small."""
-    sums = {name: Decimal(60) for name in LocalizationRow._fields if name.startswith(("area", "peak", "mass"))}
-    keys = {"run_id": 1, "class_id": -1, "role": "predicted", "outcome": "any", "layer_id": 0, "label_id": 1}
-    of_measures = {f"{name}_compared": Decimal(compared) for name in ("peak", "mass")}
+    sums: dict[str, Any] = {
+        name: Decimal(60) for name in LocalizationRow._fields if name.startswith(("area", "peak", "mass"))
+    }
+    keys: dict[str, Any] = {
+        "run_id": 1,
+        "class_id": -1,
+        "role": "predicted",
+        "outcome": "any",
+        "layer_id": 0,
+        "label_id": 1,
+    }
+    of_measures: dict[str, Any] = {f"{name}_compared": Decimal(compared) for name in ("peak", "mass")}
     row = LocalizationRow(**(keys | sums | of_measures), channel=0, decisions=20, edges=100, shown=10)
     (found,) = measures([row])
     for measure in (found.peak, found.activation):
