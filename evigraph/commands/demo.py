@@ -39,7 +39,9 @@ WHICH_CHANNELS = """query ($layer: String!, $class: String!) {
 WHAT_CONTEXT = """query ($layer: String!, $index: Int!, $class: String!) {
   run {
     channel(layer: $layer, index: $index) {
-      contextLabels(class: $class, orderBy: EDGES, first: 3) { nodes { label rate peak { rate baseRate lift low high } } }
+      contextLabels(class: $class, orderBy: EDGES, first: 3) {
+        nodes { label rate peak { rate baseRate lift low high } }
+      }
     }
   }
 }"""
@@ -171,15 +173,15 @@ def _print_context(database: Path, channels: list[int]) -> None:
         for place, node in enumerate(labels or [None]):
             print(f"  {'' if place else channel:7}  {_localized(node) if node else 'none'}")
     print(
-        "  best fit: share of the edges whose mask overlaps the label's region best. at peak, area: the label's share of"
+        "  best fit: edges whose mask overlaps the label's region best. at peak, area: the label's share of the cells"
     )
     print(
-        "  the peaks' cells and of the images; lift is their ratio, 1 where evidence lies anywhere alike; of 3 images on"
+        "  of the peaks, and of the images. lift: their ratio, 1 where evidence lies anywhere alike; from 3 images on"
     )
 
 
 def _localized(node: dict[str, Any]) -> str:
-    """A label of a channel, without the peaks where the run has no masks."""
+    """A label of a channel; without what it has at peaks where too few images show it, or the run has no masks."""
     line, peak = f"{node['label']:7} {node['rate']:8.1%}", node["peak"]
     if peak is None:
         return line

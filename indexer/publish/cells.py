@@ -105,10 +105,7 @@ def shown_in(
             cell, slot = np.divmod(at, most)
             label = ids[cell // (grid[0] * grid[1]), slot]
             parts[layer].append((cell + first * grid[0] * grid[1], label, shares.ravel()[at]))
-    return {
-        layer: _shown(*map(np.concatenate, zip(*found, strict=True)), len(maps), grids[layer], shows.shape[1])
-        for layer, found in parts.items()
-    }
+    return {layer: _shown(found, len(maps), grids[layer], shows.shape[1]) for layer, found in parts.items()}
 
 
 def _slots(shows: NDArray[np.bool_], slot_count: int) -> tuple[Ints, Ints]:
@@ -132,7 +129,9 @@ def _batches(maps: Sequence[NDArray[np.integer]], numbers: int) -> list[tuple[in
     ]
 
 
-def _shown(cell: Ints, label: Ints, share: Floats, maps: int, grid: Grid, slots: int) -> Shown:
+def _shown(entries: Sequence[tuple[Ints, Ints, Floats]], maps: int, grid: Grid, slots: int) -> Shown:
+    cell, label = (np.concatenate([entry[column] for entry in entries]) for column in (0, 1))
+    share = np.concatenate([entry[2] for entry in entries])
     cells = grid[0] * grid[1]
     begins = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=maps * cells))])
     area = np.bincount(cell // cells * slots + label, share, minlength=maps * slots).reshape(maps, slots) / cells

@@ -59,7 +59,7 @@ def p_values(roots: int, together: int = 1, rows: int = ROWS) -> dict[tuple[str,
     sums = np.zeros((rows, 4, len(SUMS)))
     np.add.at(sums, (part.root[part.group] // (roots * together), of.label[part.pair]), terms(part, of))
     by_name = dict(zip(SUMS, np.moveaxis(sums, 2, 0), strict=True))
-    found = {}
+    found: dict[tuple[str, int], NDArray[np.float64]] = {}
     for measure in ("peak", "mass"):
         more = by_name[f"{measure}_compared"] - by_name[f"{measure}_chance"]
         variance = by_name[f"{measure}_chance_variance"]

@@ -128,11 +128,11 @@ def test_what_channels_localize_is_told_by_peaks_too(
     monkeypatch.setattr(command, "LAYER", "conv2_2")
     command._print_context(database, [0, 1])
     lines = capsys.readouterr().out.splitlines()
-    wanted = '{ run { channel(layer: "conv2_2", index: 0) { contextLabels(class: "boat", orderBy: EDGES, first: 3) {'
-    answer = execute(database, wanted + " nodes { label rate peak { rate baseRate lift low high } } } } } }", {})
+    labels = 'contextLabels(class: "boat", orderBy: EDGES, first: 3) { nodes { label rate peak { rate baseRate } } }'
+    answer = execute(database, f'{{ run {{ channel(layer: "conv2_2", index: 0) {{ {labels} }} }} }}', {})
     nodes = answer["data"]["run"]["channel"]["contextLabels"]["nodes"]
-    assert len(nodes) == 3
-    for line, node in zip(lines[3:], nodes, strict=False):
+    assert len(nodes) >= 2
+    for line, node in zip(lines[3 : 3 + len(nodes)], nodes, strict=True):
         expected = [node["label"], f"{node['rate']:.1%}"]
         if peak := node["peak"]:
             expected += [f"{peak['rate']:.1%}", f"{peak['baseRate']:.1%}", f"{peak['rate'] / peak['baseRate']:.2f}"]

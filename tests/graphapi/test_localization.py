@@ -202,9 +202,18 @@ def test_channels_that_localize_it(planted: Ask) -> None:
 @pytest.mark.parametrize(("compared", "told"), [(60, True), (48, True), (47, False)])
 def test_few_images_are_not_told_from_chance(compared: int, told: bool) -> None:
     """Of 10 images that show the label, those of the compared part of the evidence: their p would be too small."""
-    sums = {name: Decimal(60) for name in LocalizationRow._fields if name.startswith(("area", "peak", "mass"))}
-    keys = {"run_id": 1, "class_id": -1, "role": "predicted", "outcome": "any", "layer_id": 0, "label_id": 1}
-    of_measures = {f"{name}_compared": Decimal(compared) for name in ("peak", "mass")}
+    sums: dict[str, Any] = {
+        name: Decimal(60) for name in LocalizationRow._fields if name.startswith(("area", "peak", "mass"))
+    }
+    keys: dict[str, Any] = {
+        "run_id": 1,
+        "class_id": -1,
+        "role": "predicted",
+        "outcome": "any",
+        "layer_id": 0,
+        "label_id": 1,
+    }
+    of_measures: dict[str, Any] = {f"{name}_compared": Decimal(compared) for name in ("peak", "mass")}
     row = LocalizationRow(**(keys | sums | of_measures), channel=0, decisions=20, edges=100, shown=10)
     (found,) = measures([row])
     for measure in (found.peak, found.activation):
@@ -256,17 +265,17 @@ def test_pages_of_channels(run: Ask, sql: Sql, min_edges: int) -> None:
 
 
 @pytest.mark.parametrize("of", ["", 'class: "index:0", ', 'layer: "conv2_2", ', 'outcome: WRONG, layer: "conv3_3", '])
-def test_most_beyond_the_area_is_first(run: Ask, of: str) -> None:
+def test_the_surest_label_is_first(run: Ask, of: str) -> None:
     """By default; what orders the rows is what they say."""
-    fields = "nodes { label edges peak { excess } }"
+    fields = "nodes { label edges peak { low } }"
     found = run(
         f"contextLabels({of}first: 10) {{ {fields} }} same: contextLabels({of}orderBy: LOCALIZATION) {{ {fields} }}"
     )
     nodes = found["contextLabels"]["nodes"]
     assert nodes == found["same"]["nodes"]
-    excesses = [node["peak"]["excess"] for node in nodes]
-    assert excesses == sorted(excesses, reverse=True)
-    assert max(excesses) > 0
+    lows = [node["peak"]["low"] or 0 for node in nodes]
+    assert lows == sorted(lows, reverse=True)
+    assert max(lows) > 0
 
 
 def test_what_is_wrong(ask: Ask) -> None:
