@@ -265,17 +265,17 @@ def test_pages_of_channels(run: Ask, sql: Sql, min_edges: int) -> None:
 
 
 @pytest.mark.parametrize("of", ["", 'class: "index:0", ', 'layer: "conv2_2", ', 'outcome: WRONG, layer: "conv3_3", '])
-def test_the_surest_label_is_first(run: Ask, of: str) -> None:
+def test_most_beyond_the_area_is_first(run: Ask, of: str) -> None:
     """By default; what orders the rows is what they say."""
-    fields = "nodes { label edges peak { low } }"
+    fields = "nodes { label edges peak { excess } }"
     found = run(
         f"contextLabels({of}first: 10) {{ {fields} }} same: contextLabels({of}orderBy: LOCALIZATION) {{ {fields} }}"
     )
     nodes = found["contextLabels"]["nodes"]
     assert nodes == found["same"]["nodes"]
-    lows = [node["peak"]["low"] or 0 for node in nodes]
-    assert lows == sorted(lows, reverse=True)
-    assert max(lows) > 0
+    excesses = [node["peak"]["excess"] for node in nodes]
+    assert excesses == sorted(excesses, reverse=True)
+    assert max(excesses) > 0
 
 
 def test_what_is_wrong(ask: Ask) -> None:
