@@ -119,7 +119,8 @@ def profile(rows: Sequence[RankRow]) -> Profile:
         return Profile(0, [], None)
     count = rows[0].edges
     shares = [float(row.share_sum) / count for row in rows]
-    return Profile(count, shares, 1 - sum(shares))
+    # Shares are rounded: of all of them the sum may be a little above 1.
+    return Profile(count, shares, max(0.0, 1 - sum(shares)))
 
 
 def positive_statement(keys: Sequence[ProfileKey]) -> Statement[CountRow]:

@@ -65,17 +65,17 @@ class Row:
     @property
     def not_kept(self) -> float:
         """The part of the decision that the run keeps no node of this layer for."""
-        return 1 - self.stored
+        return max(0.0, 1 - self.stored)
 
     @property
     def not_drawn(self) -> float:
         """The part of the decision in nodes that are kept and not drawn."""
-        return self.stored - self.shown
+        return max(0.0, self.stored - self.shown)
 
     @property
     def rest(self) -> float:
         """What its nodes leave of the decision."""
-        return 1 - self.shown
+        return max(0.0, 1 - self.shown)
 
 
 @dataclass(frozen=True)

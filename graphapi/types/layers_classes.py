@@ -113,7 +113,7 @@ class Class(NodeInterface):
     def accuracy(self) -> float | None:
         return self.correct_count / self.image_count if self.image_count else None
 
-    @described("The context labels that the evidence of its roots lies on, the surest first.")
+    @described("The context labels that the evidence of its roots lies on, those beyond their area first.")
     async def context_labels(
         self,
         info: Info,

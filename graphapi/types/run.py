@@ -139,7 +139,9 @@ class Run(TestedRun, NodeInterface):
         parent = (self.run.run_id, layer_id, ALL_CLASSES if class_id is None else class_id)
         return await listed(info.context, support.channels_of_class, arguments, parent, first, after, node)
 
-    @described("The context labels that the evidence of a class, or of all classes, lies on, the surest first.")
+    @described(
+        "The context labels that the evidence of a class, or of all classes, lies on, those beyond their area first."
+    )
     async def context_labels(
         self,
         info: Info,

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
+from evigraph.graphapi.questions.evidence import GraphNode
+from evigraph.graphapi.questions.profiles import RankRow, profile
+from evigraph.graphapi.questions.pyramid import Row
 from tests.graphapi.conftest import ROOTS, Ask, Sql
 
 OUTCOMES = [None, "CORRECT", "WRONG"]
@@ -99,3 +104,11 @@ def test_one_statement_each(ask: Ask, statements: list[str]) -> None:
 def test_an_unknown_class_is_named(ask: Ask) -> None:
     answer = ask('{ run(name: "scenes") { layers { profile(class: "zebra") { residual } } } }')
     assert answer["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+
+
+def test_what_is_left_is_never_below_zero() -> None:
+    """Shares are stored rounded: three of a third each may add up to more than 1."""
+    rows = [RankRow(1, 0, rank, 3, Decimal("1.0000001")) for rank in range(3)]
+    assert profile(rows).residual == 0.0
+    row = Row(None, [GraphNode((0, 0, 0, 0), 1.0, 0.7), GraphNode((0, 1, 0, 0), 1.0, 0.3000001)], [], 1.0)  # type: ignore[arg-type]
+    assert (row.rest, row.not_drawn, row.not_kept) == (0.0, 0.0, 0.0)
