@@ -116,7 +116,9 @@ def _indented_after(lines: list[str], at: int) -> str:
 
 
 def _shell(step: Step, folder: Path) -> str:
-    return printed_by(Script("", f"exec 2>&1\n{step.text}", step.printed), folder)
+    """Of a pipe, whose ends write in no certain order, standard error comes last, as the pages have it."""
+    begin = "exec 2> errors.txt\ntrap 'cat errors.txt' EXIT" if " | " in step.text else "exec 2>&1"
+    return printed_by(Script("", f"{begin}\n{step.text}", step.printed), folder)
 
 
 def _python(step: Step, fences: list[str], folder: Path) -> str:
