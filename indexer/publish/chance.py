@@ -10,7 +10,7 @@
    images in which it is large or small do not blur the answer.
 3. A root's edges into a channel, into a layer and into all layers are summed: roots are independent of each other, the
    edges of one are not. The sums of a group of roots are those of `localization`. The variance by chance is that of
-   maps drawn for each root by itself; maps that must all be used once vary less, so z is never too large for that.
+   maps drawn for each root by itself; of few roots it is itself uncertain, so answers hold z back (decision 0036).
 """
 
 from __future__ import annotations

@@ -44,7 +44,9 @@ def _masks(count: int, random: np.random.Generator) -> Masks:
 
 
 @cache
-def p_values(roots: int, together: int = 1, rows: int = ROWS) -> dict[tuple[str, int], NDArray[np.float64]]:
+def p_values(
+    roots: int, together: int = 1, rows: int = ROWS, fewest: int = FEWEST_TOLD
+) -> dict[tuple[str, int], NDArray[np.float64]]:
     """By measure and label, p of rows of classes of so many roots, or of so many such classes together, that answers
     have p of: those of enough images that show the label.
     """
@@ -64,7 +66,7 @@ def p_values(roots: int, together: int = 1, rows: int = ROWS) -> dict[tuple[str,
         more = by_name[f"{measure}_compared"] - by_name[f"{measure}_chance"]
         variance = by_name[f"{measure}_chance_variance"]
         z = np.divide(more, np.sqrt(variance), out=np.zeros_like(more), where=variance > 0)
-        told = by_name["shown"] >= FEWEST_TOLD
+        told = by_name["shown"] >= fewest
         found |= {(measure, label): erfc(np.abs(z[told[:, label], label]) / sqrt(2)) for label in LABELS}
     return found
 
@@ -78,8 +80,11 @@ def test_p_is_below_a_twentieth_as_often_as_that(roots: int, together: int) -> N
 
 
 if __name__ == "__main__":
-    for size, classes in ((8, 1), (9, 1), (12, 1), (30, 1), (100, 1), (3, 4), (3, 10), (4, 5), (5, 4), (3, 50)):
-        rates = [
-            f"{of[0]} {of[1]}: {(p < 0.05).mean():.3f} of {len(p)}" for of, p in p_values(size, classes, 4000).items()
-        ]
-        print(size, classes, "; ".join(rates))
+    print("images a class, classes a row, images that show the label at least: rows of p < 0.05")
+    for size, classes, fewest in (
+        *((size, 1, 1) for size in (3, 4, 5, 8)),
+        *((size, 1, FEWEST_TOLD) for size in (8, 9, 12, 30, 100)),
+        *((size, classes, FEWEST_TOLD) for size, classes in ((3, 4), (3, 10), (3, 50), (4, 5), (5, 4))),
+    ):
+        found = p_values(size, classes, 4000, fewest)
+        print(size, classes, fewest, *(f"{name} {label} {(p < 0.05).mean():.1%}" for (name, label), p in found.items()))
