@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from scipy import stats
 
 import evigraph
+from evigraph.graphapi.questions.images import compare
+from evigraph.graphapi.store.catalog import read_catalog
 from evigraph.graphapi.store.settings import Settings
 from evigraph.indexer.publish.manage import delete_runs, list_runs, rollback, set_default
 from evigraph.indexer.publish.publish import publish
+from evigraph.schema.database import open_read_only
 from evigraph.schema.errors import NotFoundError, UsageError
 from tests.graphapi.conftest import Ask, Sql
 from tests.support.synthetic import synthetic_run
@@ -210,6 +215,20 @@ def test_two_runs_compared(compared: Path, ask_of_two: Ask) -> None:
         assert node["onlyThis"] == own.count((True, False))
     changes = [abs(node["accuracy"] - node["otherAccuracy"]) for node in answer["byClass"]["nodes"]]
     assert changes == sorted(changes, reverse=True)
+
+
+@pytest.mark.parametrize(("matched", "why"), [(0, "no uri is in both"), (5, "no image has a label in common")])
+def test_runs_with_nothing_in_common(compared: Path, matched: int, why: str) -> None:
+    class Answers:
+        async def rows(self, _: object) -> list[Any]:
+            return [SimpleNamespace(image_ids=None, other_ids=None, label_ids=None, outcomes=None, matched=matched)]
+
+    engine = open_read_only(compared)
+    with engine.connect() as connection:
+        first, second = read_catalog(connection)
+    engine.dispose()
+    with pytest.raises(UsageError, match=f"cannot be compared: {why}; index the same labelled data"):
+        asyncio.run(compare(Answers(), first, second))  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_compared(ask_of_two: Ask) -> None:

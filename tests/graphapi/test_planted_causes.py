@@ -71,10 +71,11 @@ def test_the_context_that_misled_comes_first(demo: Ask, label: str, predicted: s
     cause = scenes.USUAL_CONTEXT[predicted]
     answer = demo(
         f'contrast(layer: "{layer}", of: CONTEXT_LABELS, a: {{label: $label, predicted: $predicted}}, '
-        f"b: {{label: $label, outcome: CORRECT}}) {{ decisionsA decisionsB nodes {{ {CONTRAST} }} }}",
+        f"b: {{label: $label, outcome: CORRECT}}) {{ root comparable decisionsA decisionsB nodes {{ {CONTRAST} }} }}",
         label=label,
         predicted=predicted,
     )["contrast"]
+    assert (answer["root"], answer["comparable"]) == ("LABEL", True)
     assert answer["decisionsA"] >= 10
     first = answer["nodes"][0]
     assert first["contextLabel"] == cause
