@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +29,7 @@ def version_of(db: Path) -> Iterator[Version]:
         version.close()
 
 
-def asked(db: Path, question: Callable[[Session], Awaitable[T]]) -> T:
+def asked(db: Path, question: Callable[[Session], Coroutine[None, None, T]]) -> T:
     """The answer to a question about a database, under the default limits of the service.
 
     Raises:
@@ -38,8 +38,5 @@ def asked(db: Path, question: Callable[[Session], Awaitable[T]]) -> T:
     from evigraph.graphapi.store.session import Session
     from evigraph.graphapi.store.settings import Settings
 
-    async def answer(session: Session) -> T:
-        return await question(session)
-
     with version_of(db) as version, ThreadPoolExecutor(1) as thread:
-        return asyncio.run(answer(Session(version, Settings(), thread)))
+        return asyncio.run(question(Session(version, Settings(), thread)))

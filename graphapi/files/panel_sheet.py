@@ -18,7 +18,7 @@ from evigraph.graphapi.files.canvas import (
     shortened,
 )
 from evigraph.graphapi.files.cards import end_with, heading, patch_items, where_items
-from evigraph.graphapi.files.patches import Patches, Place
+from evigraph.graphapi.files.patches import NO_CROPS, Patches, Place
 from evigraph.graphapi.questions.panel import Panel, PanelRow, Peak
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.schema import ids
@@ -118,5 +118,5 @@ def _notes(answer: Panel, patches: Patches, own_peaks: bool) -> list[str]:
         f"the contribution, and where in the image the field lies. A frame marks decisions of {name}."
     ]
     if not patches.has_thumbnails:
-        notes.append("The run keeps no thumbnails, so there are no crops; evigraph index --thumbnails 224 keeps them.")
+        notes.append(NO_CROPS)
     return notes

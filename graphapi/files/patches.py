@@ -23,6 +23,9 @@ from evigraph.schema.views import edge
 _SMALLEST_MAPPED = 12
 """Pixels of the input: over a smaller field a map is one blot, and hides the colours, which are all there is to see."""
 
+NO_CROPS = "The run keeps no thumbnails, so there are no crops; evigraph index --thumbnails 224 keeps them."
+"""The note of a picture whose run keeps no thumbnails."""
+
 
 class Place(NamedTuple):
     """A channel at a place of a layer, in the hierarchy of one decision."""

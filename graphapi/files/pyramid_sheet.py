@@ -21,7 +21,7 @@ from evigraph.graphapi.files.canvas import (
     shortened,
 )
 from evigraph.graphapi.files.cards import EMPTY, end_with, heading, patch_items, where_items
-from evigraph.graphapi.files.patches import Patches, Place
+from evigraph.graphapi.files.patches import NO_CROPS, Patches, Place
 from evigraph.graphapi.questions.evidence import GraphNode
 from evigraph.graphapi.questions.pyramid import Pyramid, Row
 from evigraph.graphapi.store.catalog import RunInfo
@@ -163,7 +163,7 @@ def _notes(run: RunInfo, answer: Pyramid, patches: Patches, top: int | None) -> 
         "is not in the database. Not drawn: in the database, and in no card.",
     ]
     if not patches.has_thumbnails:
-        notes.append("The run keeps no thumbnails, so there are no crops; evigraph index --thumbnails 224 keeps them.")
+        notes.append(NO_CROPS)
     if answer.truncated:
         notes.append("The decision has more evidence than one answer holds: low layers are incomplete.")
     return notes
