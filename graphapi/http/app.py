@@ -1,7 +1,7 @@
 """The service as a Starlette application.
 
 /graphql    GraphQL over HTTP; GraphiQL for a browser that asks for a page
-/           to /graphql
+/           the explorer, also at /runs/... and /compare; to /graphql where the setting `explorer` is off
 /media/...  pictures, as the URL fields of GraphQL name them (`graphapi.http.media`)
 /export     edges and graphs as files (graphapi/http/exports.py)
 /healthz    whether the database answers, which version of it, and its runs
@@ -25,14 +25,33 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from evigraph.graphapi.http import exports
+from evigraph.graphapi.http.explorer import explorer_routes
 from evigraph.graphapi.http.graphiql import STATIC, page
 from evigraph.graphapi.http.media import media_routes
-from evigraph.graphapi.http.view import GRAPHQL_JSON, HTML, JSON, accepted, error_response, serve_graphql
+from evigraph.graphapi.http.view import (
+    GRAPHQL_JSON,
+    HTML,
+    JSON,
+    VERSION_HEADER,
+    accepted,
+    error_response,
+    serve_graphql,
+)
 from evigraph.graphapi.service.encoding import to_json
 from evigraph.graphapi.service.execution import Service
 from evigraph.graphapi.store.live import UnavailableError
 from evigraph.graphapi.store.settings import Settings
 from evigraph.schema.database import REVISIONS
+
+
+class _Files(StaticFiles):
+    """Files of the pages: a browser asks each time whether its copy is still the one that is installed."""
+
+    def file_response(self, *given: Any, **named: Any) -> Response:
+        response = super().file_response(*given, **named)
+        response.headers["Cache-Control"] = "no-cache"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
 
 
 def create_app(database: Path, *, settings: Settings | None = None) -> Starlette:
@@ -86,6 +105,7 @@ def create_app(database: Path, *, settings: Settings | None = None) -> Starlette
                 allow_origins=list(settings.cors_origins),
                 allow_methods=["GET", "POST"],
                 allow_headers=["content-type"],
+                expose_headers=[VERSION_HEADER],
             )
         )
     routes: list[Route | Mount] = [
@@ -93,10 +113,10 @@ def create_app(database: Path, *, settings: Settings | None = None) -> Starlette
         Route("/graphql", graphql, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         *exports.routes(service),
         Route("/healthz", healthz),
-        Route("/", root),
+        *(explorer_routes() if settings.explorer else [Route("/", root)]),
         *media_routes(service),
     ]
-    if settings.graphiql:
-        routes.append(Mount("/static", StaticFiles(directory=STATIC)))
+    if settings.graphiql or settings.explorer:
+        routes.append(Mount("/static", _Files(directory=STATIC)))
     handlers: dict[Any, Any] = {HTTPException: refused, UnavailableError: unavailable, Exception: refused}
     return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers, lifespan=lifespan)

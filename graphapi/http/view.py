@@ -3,6 +3,7 @@
 POST, application/json {"query", "variables"?, "operationName"?, "extensions"?}     GET, the same as parameters
 Accept: application/graphql-response+json   400 where the query was refused, 200 where it ran
 Accept: application/json                    200 for every well-formed request
+Evigraph-Database: (of an answer)           the version of the database that answered
 anything that is not a GraphQL request: 400, 405, 406, 413 or 415 with the same error shape
 """
 
@@ -24,6 +25,8 @@ from evigraph.schema.errors import NotFoundError
 GRAPHQL_JSON = "application/graphql-response+json"
 JSON = "application/json"
 HTML = "text/html"
+VERSION_HEADER = "Evigraph-Database"
+"""File name of the version that answered: answers of one name go together."""
 
 
 class _Refused(Exception):  # noqa: N818 - an answer on its way out, not a failure
@@ -53,7 +56,8 @@ async def serve_graphql(service: Service, request: Request) -> Response:
         return error_response(refused.status, str(refused), refused.code, refused.headers, media_type)
     answer = await service.answer(parameters.query, parameters.variables, parameters.operation_name)
     status = 400 if media_type == GRAPHQL_JSON and not answer.executed else 200
-    return Response(to_json(answer.body), status, media_type=f"{media_type}; charset=utf-8")
+    headers = {VERSION_HEADER: answer.database}
+    return Response(to_json(answer.body), status, headers, media_type=f"{media_type}; charset=utf-8")
 
 
 def error_response(

@@ -26,10 +26,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Answer:
-    """A response as the GraphQL specification shapes it; `executed` is False where the query was refused."""
+    """A response as the GraphQL specification shapes it.
+
+    Attributes:
+        executed: False where the query was refused.
+        database: file name of the version that answered.
+    """
 
     body: dict[str, Any]
     executed: bool
+    database: str
 
 
 class Service:
@@ -54,17 +60,17 @@ class Service:
                 )
             except (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError) as error:
                 reason = getattr(error, "as_http_error_reason", lambda: "the request has no query")()
-                return _refused([GraphQLError(str(reason))], BAD_USER_INPUT)
+                return _refused([GraphQLError(str(reason))], BAD_USER_INPUT, version)
         # Errors without a place in the answer were found before anything ran.
         if result.data is None and all(error.path is None for error in result.errors or ()):
             code = VALIDATION_FAILED if isinstance(result, PreExecutionError) else BAD_USER_INPUT
-            return _refused(result.errors or [], code)
+            return _refused(result.errors or [], code, version)
         body: dict[str, Any] = {"data": result.data}
         if result.errors:
             body["errors"] = [formatted(error, BAD_USER_INPUT) for error in result.errors]
         if context.notes:
             body["extensions"] = {"notes": context.notes}
-        return Answer(body, executed=True)
+        return Answer(body, executed=True, database=version.file.name)
 
     def session(self, version: Version) -> Session:
         """What one request may use of a version."""
@@ -80,5 +86,5 @@ class Service:
         self.database.close()
 
 
-def _refused(errors: list[GraphQLError], code: str) -> Answer:
-    return Answer({"errors": [formatted(error, code) for error in errors]}, executed=False)
+def _refused(errors: list[GraphQLError], code: str, version: Version) -> Answer:
+    return Answer({"errors": [formatted(error, code) for error in errors]}, False, version.file.name)

@@ -49,6 +49,7 @@ class Settings:
     max_waiting_connections: int = _setting(2048, "connections that wait to be accepted")
     shutdown_limit_s: int = _setting(5, "time that running requests have to end when the server is stopped")
     cors_origins: tuple[str, ...] = _setting((), "origins whose pages may call the service, separated by commas")
+    explorer: bool = _setting(True, "whether browsers get the explorer at /")
     graphiql: bool = _setting(True, "whether browsers get the query editor")
 
     def __post_init__(self) -> None:

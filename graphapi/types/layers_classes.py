@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Iterable
 from typing import Annotated
 
 import strawberry
@@ -23,6 +25,7 @@ from evigraph.graphapi.types.base import (
     class_id_of,
     described,
     given,
+    listed_here,
     outcome_of,
     role_of,
 )
@@ -138,3 +141,40 @@ def class_node(run: RunInfo, entry: ClassInfo) -> Class:
 def class_by_id(run: RunInfo, class_id: int | None) -> Class | None:
     """The class of a nullable column; None for null and for the row over all classes."""
     return None if class_id is None or class_id < 0 else class_node(run, run.classes[class_id])
+
+
+@strawberry.enum(description="What classes are sorted by.")
+class ClassOrder(enum.Enum):
+    INDEX = strawberry.enum_value("index")
+    IMAGES = strawberry.enum_value("images", description="Those of most images first.")
+    ACCURACY = strawberry.enum_value("accuracy", description="The least accurate first; those without images last.")
+
+
+Searched = Annotated[
+    str | None, strawberry.argument(description="Words that names or keys hold, each of them, in any case.")
+]
+_FINE = 2**40
+"""Accuracies as integers, for cursors: those of any two classes of fewer than a million images stay apart."""
+
+
+def classes_page(
+    info: Info, run: RunInfo, search: str | None, order: ClassOrder, first: int | None, after: str | None
+) -> Connection[Class]:
+    """One page of a run's classes."""
+    words = (given(search) or "").casefold().split()
+    nodes = [class_node(run, entry) for entry in run.classes.values() if _holds((entry.name, entry.key), words)]
+
+    def place(node: Class) -> tuple[int, ...]:
+        if order is ClassOrder.IMAGES:
+            return -node.image_count, node.index
+        if order is ClassOrder.ACCURACY:
+            return (node.correct_count * _FINE // node.image_count if node.image_count else _FINE + 1), node.index
+        return (node.index,)
+
+    tag = "classes" if order is ClassOrder.INDEX else f"classes by {order.value}"
+    return listed_here(info.context, tag, sorted(nodes, key=place), place, first, after)
+
+
+def _holds(texts: Iterable[str], words: Iterable[str]) -> bool:
+    folded = " ".join(texts).casefold()
+    return all(word in folded for word in words)

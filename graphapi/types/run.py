@@ -32,7 +32,6 @@ from evigraph.graphapi.types.base import (
     described,
     given,
     listed,
-    listed_here,
     outcome_of,
     role_of,
 )
@@ -58,7 +57,15 @@ from evigraph.graphapi.types.contrast import (
 )
 from evigraph.graphapi.types.failures import Failure, Top, failures_page
 from evigraph.graphapi.types.image import Confusion, Image, SkippedImage, confusion_node, image_node
-from evigraph.graphapi.types.layers_classes import Class, Layer, class_node, layer_node
+from evigraph.graphapi.types.layers_classes import (
+    Class,
+    ClassOrder,
+    Layer,
+    Searched,
+    class_node,
+    classes_page,
+    layer_node,
+)
 from evigraph.graphapi.types.localization import FEWEST_EDGES, LocalizingConnection, MinEdges, localizing_page
 from evigraph.graphapi.types.modes import FailureModes, MaxModes, MinSize, failure_modes_answer
 from evigraph.graphapi.types.nodes import node_from
@@ -107,10 +114,16 @@ class Run(TestedRun, NodeInterface):
     def layers(self) -> list[Layer]:
         return [layer_node(self.run, layer) for layer in self.run.layers]
 
-    @described("By index.")
-    def classes(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Class]:
-        nodes = [class_node(self.run, entry) for entry in self.run.classes.values()]
-        return listed_here(info.context, "classes", nodes, lambda node: (node.index,), first, after)
+    @described("All of them, or those that a text is found in.")
+    def classes(
+        self,
+        info: Info,
+        search: Searched = UNSET,
+        order_by: ClassOrder | None = ClassOrder.INDEX,
+        first: First = UNSET,
+        after: After = UNSET,
+    ) -> Connection[Class]:
+        return classes_page(info, self.run, search, order_by or ClassOrder.INDEX, first, after)
 
     @described("A layer goes by its name or its module path.")
     def channel(self, layer: str, index: int) -> Channel | None:

@@ -1,0 +1,23 @@
+// Numbers as people read them.
+
+/** "97.1 %". @param {number | null | undefined} value in 0..1 @param {number} [digits] */
+export const percent = (value, digits = 1) => (value === null || value === undefined ? "-" : `${(value * 100).toFixed(digits)} %`);
+
+/** "18,240". @param {number | null | undefined} value */
+export const count = (value) => (value === null || value === undefined ? "-" : value.toLocaleString("en-US"));
+
+/** Three significant digits: "0.216", "12.4", "1,240", "3.2e-12". @param {number | null | undefined} value */
+export function number(value) {
+  if (value === null || value === undefined) return "-";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size < 1e-3) return value.toExponential(1);
+  if (size >= 1000) return Math.round(value).toLocaleString("en-US");
+  return String(Number(value.toPrecision(3)));
+}
+
+/** "70 of 70 decisions". @param {number} part @param {number} whole @param {string} of plural */
+export const outOf = (part, whole, of) => `${count(part)} of ${count(whole)} ${of}`;
+
+/** The last part of a uri. @param {string} uri */
+export const fileName = (uri) => uri.slice(uri.lastIndexOf("/") + 1);

@@ -1,0 +1,5 @@
+import { html } from "../../lib/vendor.js";
+
+export function Page() {
+  return html`<h1>compare</h1>`;
+}

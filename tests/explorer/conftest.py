@@ -1,0 +1,132 @@
+"""A real Chromium on the pages of a real service, over the demo's database with all its pictures.
+
+The demo is made once, whichever process needs it first. Without a browser these tests skip and say so.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from evigraph.commands.demo import demo
+from evigraph.graphapi.http.app import create_app
+from evigraph.graphapi.store.settings import Settings
+
+playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright")
+
+IMAGES = 400
+"""Of the demo: its planted causes show in as many."""
+ARGUMENTS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+Open = Callable[..., "playwright.Page"]
+
+
+def chromium() -> str:
+    """The browser's path; skips where there is none."""
+    path = os.environ.get("EVIGRAPH_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("the browser tests need chromium: apt-get install chromium, or set EVIGRAPH_CHROMIUM")
+    return path
+
+
+@pytest.fixture(scope="session")
+def demo_database(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The published demo, shared by all processes of one test run."""
+    shared = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
+    folder = shared / "explorer-demo"
+    try:
+        (shared / "explorer-demo.begun").mkdir()
+    except FileExistsError:
+        for _ in range(600):
+            if (folder / "made").exists():
+                break
+            time.sleep(0.5)
+        else:
+            pytest.fail("the process that makes the demo has not ended in 300 s")
+    else:
+        demo(folder, IMAGES, quiet=True)
+        (folder / "made").touch()
+    return folder / "evidence.duckdb"
+
+
+@contextmanager
+def running(database: Path, settings: Settings | None = None) -> Iterator[str]:
+    """A service on a free port of 127.0.0.1; gives its URL without a slash at the end."""
+    config = uvicorn.Config(create_app(database, settings=settings), port=0, log_level="error", lifespan="on")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            if not thread.is_alive():
+                pytest.fail("the service ended before it was started")
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def service(demo_database: Path) -> Iterator[str]:
+    """The URL of a service over the demo."""
+    with running(demo_database) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[playwright.Browser]:
+    """One Chromium, with a profile of its own."""
+    path = chromium()
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: playwright.Browser, service: str) -> Iterator[Open]:
+    """Opens an address of the explorer and waits until it is still; fails on any error of the console.
+
+    A page may be opened with `width`, `height` and `theme`; `allow_errors` where a test breaks something itself.
+    """
+    contexts: list[playwright.BrowserContext] = []
+    errors: list[str] = []
+
+    def open_(
+        address: str, *, width: int = 1280, height: int = 900, theme: str = "light", allow_errors: bool = False
+    ) -> playwright.Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce"
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        if not allow_errors:
+            page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+            page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(address if "://" in address else service + address)
+        settled(page)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+def settled(page: playwright.Page) -> None:
+    """Wait until nothing is asked for and nothing is loading."""
+    page.wait_for_load_state("networkidle")
+    page.wait_for_function("!document.querySelector('.skeleton')")
