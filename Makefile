@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TSC := $(VENV)/node/node_modules/.bin/tsc
 DEMO_DIR ?= demo
 JOBS ?= 2
 # A process that has done its half takes over the rest of the other's, so that fixtures are seldom made twice.
@@ -17,12 +18,16 @@ help:  ## this list
 
 setup: $(STAMP)  ## a virtual environment with everything in it (VENV=.venv, PYTHON=python3)
 
-# pip installs nothing again while pyproject.toml is as it was.
+# pip installs nothing again while pyproject.toml is as it was. TypeScript only reads the explorer's JSDoc: without npm, or
+# without the network that npm needs once, everything but that check is there.
+TYPESCRIPT := 5.9.3
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "evigraph needs Python 3.11 or later: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,dev]'
+	@npm install --silent --no-audit --no-fund --no-save --prefix $(VENV)/node typescript@$(TYPESCRIPT) || \
+	  echo "TypeScript was not installed by npm: the explorer's types will not be checked" >&2
 	@touch $@
 
 demo: $(STAMP)  ## draw scenes, index, publish, answer both questions (DEMO_DIR=demo)
@@ -57,10 +62,12 @@ test-newest:  ## the same on the newest versions that the ranges admit
 nightly: $(STAMP)  ## 200 random networks and folders of data, each exact or refused; every script of the cookbook
 	EVIGRAPH_FUZZ=200 EVIGRAPH_DOCS=1 $(PYTEST) tests/fuzz tests/docs
 
-check-style: $(STAMP)  ## ruff and mypy alone
+check-style: $(STAMP)  ## ruff, mypy and, where there is npm, TypeScript over the explorer
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	@if [ -x $(TSC) ]; then echo "$(TSC) -p tests/explorer"; $(TSC) -p tests/explorer/jsconfig.json; \
+	  else echo "the types of the explorer are not checked: npm installs TypeScript at 'make setup'"; fi
 
 bench: $(STAMP)  ## how fast indexing is, as ratios to plain inference
 	$(BIN)/python -m benchmarks.index_speed

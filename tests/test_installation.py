@@ -18,6 +18,8 @@ PACKAGES = ("evigraph", "schema", "migrations", "indexer", "graphapi")
 BESIDE_MODULES = {
     "evigraph/py.typed",
     "evigraph/graphapi/schema.graphql",
+    "evigraph/graphapi/http/static/explorer/pages/runs/page.js",
+    "evigraph/graphapi/http/static/explorer/vendor/d3.min.js",
     "evigraph/graphapi/http/static/graphiql/graphiql.min.js",
     "evigraph/migrations/alembic.ini",
     "evigraph/migrations/script.py.mako",

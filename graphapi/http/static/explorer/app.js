@@ -49,7 +49,7 @@ function Shown({ address, runs }) {
   useEffect(() => {
     document.title = ["evigraph", params.run, params.layer, params.index ?? params.id].filter(Boolean).join(" · ");
     if (!PAGES[page] || pages[page]) return;
-    PAGES[page]().then((module) => setPages((before) => ({ ...before, [page]: module.Page })), (error) => setFailed(error.message));
+    PAGES[page]().then((module) => setPages((/** @type {Record<string, any>} */ before) => ({ ...before, [page]: module.Page })), (error) => setFailed(error.message));
   }, [page, location.href]);
   if (!PAGES[page]) return html`<${Missing} says=${`There is no page at ${location.pathname}.`} />`;
   if (!known) return html`<${Missing} says=${`This database has no run called ${params.run}; it has ${runs.map((run) => run.name).join(", ") || "none yet"}.`} />`;
