@@ -127,6 +127,7 @@ def open_page(browser: playwright.Browser, service: str) -> Iterator[Open]:
 
 
 def settled(page: playwright.Page) -> None:
-    """Wait until nothing is asked for and nothing is loading."""
+    """Wait until the page has taken up its address, nothing is asked for and no panel is loading."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 30)))")
     page.wait_for_load_state("networkidle")
-    page.wait_for_function("!document.querySelector('.skeleton')")
+    page.locator(".skeleton, [aria-busy=true]").first.wait_for(state="detached")

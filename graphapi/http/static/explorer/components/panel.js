@@ -41,14 +41,18 @@ export function Panel({ id, title, result, rows, picture = false, tools, height 
   </section>`;
 }
 
+/** Codes of errors that the same question always meets. */
+const FOR_GOOD = ["NOT_FOUND", "AMBIGUOUS", "BAD_USER_INPUT"];
+
 /**
  * The children, or what is there instead of them: a skeleton, or the service's one line and a way to try again.
  * @param {{result: Result, height?: number, children: unknown}} given
  */
 export function States({ result, height = 120, children }) {
   if (result.error) {
+    const newer = result.error.code === "NEWER";
     return html`<div class="failed" role="alert"><p>${result.error.message}</p>
-      <button type="button" onClick=${result.error.code === "NEWER" ? () => location.reload() : result.retry}>${result.error.code === "NEWER" ? "Reload" : "Try again"}</button></div>`;
+      ${!FOR_GOOD.includes(result.error.code ?? "") && html`<button type="button" onClick=${newer ? () => location.reload() : result.retry}>${newer ? "Reload" : "Try again"}</button>`}</div>`;
   }
   if (!result.data) return html`<div class="skeleton" style=${{ height: `${height}px` }} role="status"><span class="unseen">loading</span></div>`;
   return html`<div class=${result.loading ? "stale" : ""}>${children}</div>`;

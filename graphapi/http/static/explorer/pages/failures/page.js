@@ -1,5 +1,82 @@
-import { html } from "../../lib/vendor.js";
+// Failures: which classes are taken for which, what sets such decisions apart, and in what groups they fall.
 
-export function Page() {
-  return html`<h1>failures</h1>`;
+import { href, setState } from "../../lib/address.js";
+import { count } from "../../lib/format.js";
+import { chosenLayer, useKeys, useQuery, useRun } from "../../lib/hooks.js";
+import { className, shortName } from "../../lib/names.js";
+import { html } from "../../lib/vendor.js";
+import { Images } from "../../components/images.js";
+import { Matrix } from "../../components/matrix.js";
+import { Panel } from "../../components/panel.js";
+import { Contrast } from "./contrast.js";
+import { Modes } from "./modes.js";
+import { CONFUSED, IMAGES, NAMED } from "./queries.js";
+
+const MOST_CLASSES = 30;
+
+/** @param {{address: import("../../lib/address.js").Address}} given */
+export function Page({ address }) {
+  const { params, state } = address;
+  const run = /** @type {import("../../lib/hooks.js").Run} */ (useRun(params.run));
+  const layer = chosenLayer(run, state.layer).name;
+  const result = useQuery(CONFUSED, { run: run.name });
+  const names = useQuery(state.label || state.predicted ? NAMED : null, {
+    run: run.name,
+    label: className(state.label ?? ""),
+    predicted: className(state.predicted ?? ""),
+    withLabel: Boolean(state.label),
+    withPredicted: Boolean(state.predicted),
+  });
+  useKeys({ Escape: () => setState(state.open ? { open: null } : { label: null, predicted: null, open: null, root: null }) });
+  const cells = result.data?.run.confusions.nodes ?? [];
+  const classes = offered(cells, names.data?.run);
+  const label = names.data?.run.label;
+  const predicted = names.data?.run.predicted;
+  const chosen = state.label || state.predicted;
+  return html`<h1>${chosen ? title(label, predicted) : "Failures"}</h1>
+    <p class="lead">${chosen ? html`<a href=${href.failures(run.name, { layer: state.layer })}>All failures</a>` : "A cell of the matrix opens its images, what sets them apart from the right ones, and the groups they fall into."}</p>
+    ${label && predicted && html`<${Ways} run=${run.name} state=${state} label=${label} predicted=${predicted} />`}
+    <${Panel} id="matrix" title="What is taken for what" result=${result} rows=${() => cells.map(cellRow)} picture=${true} height=${400} empty=${result.data && cells.length === 0 && "Every image with a label was predicted rightly, or none has a label."}>
+      <${Matrix} cells=${cells} most=${MOST_CLASSES} chosen=${state} to=${(/** @type {any} */ cell) => href.failures(run.name, { layer: state.layer, label: cell.label.index, predicted: cell.predicted.index })} />
+      ${result.data && result.data.run.confusions.totalCount > cells.length && html`<p class="dim">The ${cells.length} most frequent of ${count(result.data.run.confusions.totalCount)} confusions.</p>`}
+    <//>
+    ${chosen && html`<${Strip} run=${run.name} state=${state} />`}
+    ${(chosen || cells.length > 0) && html`<${Contrast} run=${run} layer=${layer} state=${state} classes=${classes} />
+      <${Modes} run=${run} layer=${layer} state=${state} />`}`;
+}
+
+/** @param {any} label @param {any} predicted */
+function title(label, predicted) {
+  if (label && predicted) return `${shortName(label.name)} taken for ${shortName(predicted.name)}`;
+  if (label) return `${shortName(label.name)} taken for something else`;
+  return predicted ? `taken for ${shortName(predicted.name)}` : "Failures";
+}
+
+/** The two questions of a confusion, each comparing like with like. @param {{run: string, state: Record<string, string>, label: any, predicted: any}} given */
+function Ways({ run, state, label, predicted }) {
+  const same = { layer: state.layer, of: state.of, label: label.index, predicted: predicted.index };
+  const lost = href.failures(run, same);
+  const won = href.failures(run, { ...same, root: "PREDICTED", "a.label": label.index, "a.predicted": predicted.index, "b.label": predicted.index, "b.predicted": predicted.index });
+  const winning = state.root === "PREDICTED";
+  return html`<p class="ways"><a href=${lost} aria-current=${winning ? undefined : "true"}>Why did ${shortName(label.name)} lose?</a>
+    <a href=${won} aria-current=${winning ? "true" : undefined}>Why did ${shortName(predicted.name)} win?</a></p>`;
+}
+
+/** @param {{run: string, state: Record<string, string>}} given */
+function Strip({ run, state }) {
+  const result = useQuery(IMAGES, { run, label: state.label ? className(state.label) : null, predicted: state.predicted ? className(state.predicted) : null });
+  const images = result.data?.run.images.nodes ?? [];
+  const total = result.data?.run.images.totalCount ?? 0;
+  return html`<${Panel} id="images" title=${`Images${total ? ` (${images.length} of ${count(total)})` : ""}`} result=${result} rows=${() => images.map((/** @type {any} */ image) => ({ index: image.index, uri: image.uri, label: image.label?.name, predicted: image.predicted.name, probability: image.probability }))} height=${130} empty=${result.data && images.length === 0 && "No image has this label and this prediction."}>
+    <${Images} run=${run} images=${images} />
+  <//>`;
+}
+
+/** @param {any} cell */
+const cellRow = (cell) => ({ label: cell.label.name, predicted: cell.predicted.name, images: cell.images, rate: cell.rate });
+
+/** Classes that the builders offer: those confused, by name. @param {any[]} cells @param {any} named */
+function offered(cells, named) {
+  const all = [...cells.flatMap((cell) => [cell.label, cell.predicted]), named?.label, named?.predicted].filter(Boolean);
+  return [...new Map(all.map((one) => [one.index, one])).values()].sort((a, b) => a.name.localeCompare(b.name));
 }

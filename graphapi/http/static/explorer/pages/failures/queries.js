@@ -1,0 +1,67 @@
+// What the page of failures asks.
+
+const CLASS = "index name";
+const PICTURED = "index uri thumbnailUrl probability label { index name } predicted { index name }";
+
+export const CONFUSED = `query Confused($run: String!) {
+  run(name: $run) {
+    confusions(first: 100) { totalCount nodes { label { ${CLASS} } predicted { ${CLASS} } images rate } }
+  }
+}`;
+
+export const IMAGES = `query FailedImages($run: String!, $label: String, $predicted: String) {
+  run(name: $run) {
+    images(label: $label, predicted: $predicted, outcome: WRONG, first: 24) { totalCount nodes { ${PICTURED} } }
+  }
+}`;
+
+export const CONTRAST = `query Contrast($run: String!, $layer: String!, $a: CohortInput!, $b: CohortInput!, $of: ContrastItem!, $root: ContrastRoot) {
+  run(name: $run) {
+    contrast(layer: $layer, a: $a, b: $b, of: $of, root: $root, first: 100) {
+      totalCount decisionsA decisionsB root comparable reason rootClassDistance discoveries sharedImages
+      rootClassesA(first: 3) { class { ${CLASS} } decisions }
+      rootClassesB(first: 3) { class { ${CLASS} } decisions }
+      nodes {
+        countA rateA countB rateB logOddsRatio low high p q contextLabel
+        channel { index layer { name } }
+        target { index layer { name } }
+      }
+    }
+  }
+}`;
+
+/** Examples of one item: a page of its own, since a hundred rows of pictures are not wanted at once. */
+export const EXAMPLES = `query ContrastExamples($run: String!, $layer: String!, $a: CohortInput!, $b: CohortInput!, $of: ContrastItem!, $root: ContrastRoot, $first: Int!, $after: String) {
+  run(name: $run) {
+    contrast(layer: $layer, a: $a, b: $b, of: $of, root: $root, first: $first, after: $after) {
+      nodes {
+        channel { index } target { index } contextLabel
+        examplesA(first: 4) { role class { ${CLASS} } image { ${PICTURED} } }
+        examplesB(first: 4) { role class { ${CLASS} } image { ${PICTURED} } }
+      }
+    }
+  }
+}`;
+
+export const MODES = `query Modes($run: String!, $layer: String!, $label: String, $predicted: String) {
+  run(name: $run) {
+    failureModes(layer: $layer, label: $label, predicted: $predicted) {
+      failures truncated unassigned right silhouette
+      modes {
+        size
+        confusions(first: 3) { label { ${CLASS} } predicted { ${CLASS} } images }
+        channels(first: 4) { count rate otherRate rightRate logOddsRatio channel { index layer { name } peaks(first: 3) { nodes { cropUrl } } } }
+        contextLabels(first: 3) { label rate otherRate }
+        examples(first: 6) { role image { ${PICTURED} } }
+      }
+    }
+  }
+}`;
+
+/** The names of the classes that the address speaks of. */
+export const NAMED = `query NamedClasses($run: String!, $label: String!, $predicted: String!, $withLabel: Boolean!, $withPredicted: Boolean!) {
+  run(name: $run) {
+    label: class(name: $label) @include(if: $withLabel) { ${CLASS} imageCount accuracy }
+    predicted: class(name: $predicted) @include(if: $withPredicted) { ${CLASS} imageCount accuracy }
+  }
+}`;
