@@ -2,7 +2,8 @@
 
 1. Scenes are drawn: six things, each mostly in a context of its own (boats at sea), one in five in another thing's.
 2. A narrow VGG-16 that was trained on such scenes is indexed over them, and the run is published.
-3. Both headline questions are asked of the database, and the commands to go on with are printed.
+3. Both headline questions are asked of the database, and the commands to go on with are printed; with --serve the
+   explorer is there at once.
 
 The folder then holds scenes/, classes.txt, run/ and evidence.duckdb; run again in it, the demo goes on from what is
 there.
@@ -59,6 +60,8 @@ def demo(
         "evigraph-demo"
     ),
     images: Annotated[int, typer.Option(help="How many scenes to draw.", min=12, max=5000)] = 400,
+    serve: Annotated[bool, typer.Option("--serve", help="Then serve it, until Ctrl-C.")] = False,
+    port: Annotated[int, typer.Option(help="Port of --serve; 0 takes a free one.", min=0, max=65535)] = 8000,
     quiet: Quiet = False,
 ) -> None:
     """Draw scenes, index a small trained network on them, publish, and answer two questions."""
@@ -70,14 +73,25 @@ def demo(
     channels = _print_channels(database)
     _print_context(database, channels)
     if not quiet:
-        print(f"\nThat took {time.perf_counter() - started:.0f} s. To go on:\n")
-        shown = in_shell(database)
-        # After `make demo` in a shell without the environment, the name alone would not be found.
-        program = "evigraph" if shutil.which("evigraph") else shlex.quote(sys.argv[0])
-        print(f"  {program} serve --db {shown}        # then open http://127.0.0.1:8000/graphql")
-        question = f'{{ run {{ channelSupport(layer: "conv5_3", class: "{CLASS}", first: 5)'
-        wanted = "{ edges { node { channel { index } rate } } } } }"
-        print(f"  {program} query --db {shown} \\\n    '{question} {wanted}'")
+        print(f"\nThat took {time.perf_counter() - started:.0f} s.", end=" " if serve else "\n")
+    if serve:
+        from evigraph.commands.serve import serve as serve_command
+
+        serve_command(db=database, port=port, quiet=quiet)
+    elif not quiet:
+        _print_what_next(database)
+
+
+def _print_what_next(database: Path) -> None:
+    shown = in_shell(database)
+    # After `make demo` in a shell without the environment, the name alone would not be found.
+    program = "evigraph" if shutil.which("evigraph") else shlex.quote(sys.argv[0])
+    print("To see it:\n")
+    print(f"  {program} serve --db {shown}        # then open http://127.0.0.1:8000")
+    print("\nTo ask it:\n")
+    question = f'{{ run {{ channelSupport(layer: "conv5_3", class: "{CLASS}", first: 5)'
+    wanted = "{ edges { node { channel { index } rate } } } } }"
+    print(f"  {program} query --db {shown} \\\n    '{question} {wanted}'")
 
 
 def _refuse_another_size(directory: Path, images: int) -> None:

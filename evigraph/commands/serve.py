@@ -46,7 +46,7 @@ def serve(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Serve a database over GraphQL; a newly published version is taken up at once."""
+    """Serve a database to browsers and over GraphQL; a newly published version is taken up at once."""
     import uvicorn
 
     from evigraph.graphapi.http.app import create_app
@@ -58,7 +58,8 @@ def serve(
     listener = _listen(host, port, settings.max_waiting_connections)
     if not quiet:
         address = _address(host, listener.getsockname()[1])
-        print(f"serving {db} at {address}/graphql (GraphiQL in a browser); Ctrl-C ends it", flush=True)
+        explorer = f" (the explorer: {address})" if settings.explorer else ""
+        print(f"serving {db} at {address}/graphql{explorer}; Ctrl-C ends it", flush=True)
     config = uvicorn.Config(
         service, log_level="warning", access_log=False, timeout_graceful_shutdown=settings.shutdown_limit_s
     )
