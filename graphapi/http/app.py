@@ -116,7 +116,9 @@ def create_app(database: Path, *, settings: Settings | None = None) -> Starlette
         *(explorer_routes() if settings.explorer else [Route("/", root)]),
         *media_routes(service),
     ]
-    if settings.graphiql or settings.explorer:
+    if settings.explorer:
+        routes.append(Mount("/static/explorer", _Files(directory=STATIC / "explorer")))
+    if settings.graphiql:
         routes.append(Mount("/static", _Files(directory=STATIC)))
     handlers: dict[Any, Any] = {HTTPException: refused, UnavailableError: unavailable, Exception: refused}
     return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers, lifespan=lifespan)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 import uvicorn
@@ -20,7 +21,8 @@ from evigraph.commands.demo import demo
 from evigraph.graphapi.http.app import create_app
 from evigraph.graphapi.store.settings import Settings
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright")
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 IMAGES = 400
 """Of the demo: its planted causes show in as many."""
@@ -28,7 +30,7 @@ ARGUMENTS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-Open = Callable[..., "playwright.Page"]
+Open = Callable[..., "Page"]
 
 
 def chromium() -> str:
@@ -86,9 +88,10 @@ def service(demo_database: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[playwright.Browser]:
+def browser() -> Iterator[Browser]:
     """One Chromium, with a profile of its own."""
     path = chromium()
+    playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         yield browser
@@ -96,17 +99,22 @@ def browser() -> Iterator[playwright.Browser]:
 
 
 @pytest.fixture
-def open_page(browser: playwright.Browser, service: str) -> Iterator[Open]:
+def open_page(browser: Browser, service: str) -> Iterator[Open]:
     """Opens an address of the explorer and waits until it is still; fails on any error of the console.
 
     A page may be opened with `width`, `height` and `theme`; `allow_errors` where a test breaks something itself.
     """
-    contexts: list[playwright.BrowserContext] = []
+    contexts: list[BrowserContext] = []
     errors: list[str] = []
 
     def open_(
-        address: str, *, width: int = 1280, height: int = 900, theme: str = "light", allow_errors: bool = False
-    ) -> playwright.Page:
+        address: str,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        theme: Literal["dark", "light"] = "light",
+        allow_errors: bool = False,
+    ) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce"
         )
@@ -126,7 +134,7 @@ def open_page(browser: playwright.Browser, service: str) -> Iterator[Open]:
     assert errors == []
 
 
-def settled(page: playwright.Page) -> None:
+def settled(page: Page) -> None:
     """Wait until the page has taken up its address, nothing is asked for and no panel is loading."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 30)))")
     page.wait_for_load_state("networkidle")

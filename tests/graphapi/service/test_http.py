@@ -142,7 +142,7 @@ def test_cors(client: TestClient, database: Path) -> None:
 
 def test_editor(client: TestClient, database: Path) -> None:
     """A browser gets the editor, all of whose files are served here, opened on a query that answers."""
-    page = client.get("/", headers={"accept": BROWSER})
+    page = client.get("/graphql", headers={"accept": BROWSER})
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in page.headers["content-security-policy"]
