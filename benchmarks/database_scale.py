@@ -39,7 +39,7 @@ from evigraph.schema.database import resolve
 from evigraph.schema.errors import EvidenceError
 
 EDGES = 18_000_000
-_EDGES_PER_IMAGE = EDGES / scale_data.IMAGES
+EDGES_PER_IMAGE = EDGES / scale_data.IMAGES
 P50_MS_AT_MOST = (
     {"channelSupport": 6.0, "contextLabels": 6.0, "evidence": 60.0, "evidenceGraph": 60.0}
     | dict.fromkeys(("confusions", "supporters", "supports", "peaks"), 15.0)
@@ -192,7 +192,7 @@ def add_adding(printed: Printed, run_dir: Path, db: Path, into_empty: Published,
 
 def measure(options: argparse.Namespace, printed: Printed) -> None:
     """Everything that is not skipped."""
-    images = max(10, round(options.edges / _EDGES_PER_IMAGE / 10) * 10)
+    images = max(10, round(options.edges / EDGES_PER_IMAGE / 10) * 10)
     folder: Path = options.folder or scale_data.cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     big_run, small_run = (
