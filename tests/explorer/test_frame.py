@@ -76,8 +76,9 @@ def test_the_python_of_a_panel_runs(open_page: Open) -> None:
     assert scope["data"]["runs"]["nodes"][0]["name"] == "demo"
 
 
-def test_one_panel_stands_alone(open_page: Open) -> None:
-    page = open_page("/?embed=runs")
+@pytest.mark.parametrize("embed", ["runs", "1"])
+def test_one_panel_stands_alone(open_page: Open, embed: str) -> None:
+    page = open_page(f"/?embed={embed}")
     assert page.locator(".panel").count() == 1
     assert page.locator(".rail").count() == 0
 

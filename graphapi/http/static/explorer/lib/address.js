@@ -5,7 +5,7 @@
 //   /runs/RUN/classes           classes       /runs/RUN/image/ID                 an image
 //   /runs/RUN/failures          failures      /compare                           two runs
 //
-// What is behind "?" is the page's own; `embed` names the one panel that is shown.
+// What is behind "?" is the page's own; `embed` names the one panel that is shown, or is 1 for the page's main one.
 
 import { createContext, useContext } from "./vendor.js";
 
@@ -23,6 +23,9 @@ const PAGES = [
   ["image", /^runs\/([^/]+)\/image\/([^/]+)$/, ["run", "id"]],
 ];
 
+/** The panel that ?embed=1 shows. @type {Record<string, string>} */
+const MAIN_PANEL = { runs: "runs", compare: "outcomes", run: "layers", classes: "classes", failures: "matrix", class: "support", channel: "patches", image: "pyramid" };
+
 /** The service's root, with a slash at its end. */
 export const ROOT = new URL(document.baseURI).pathname;
 
@@ -38,6 +41,7 @@ export function parse(url) {
     const found = pattern.exec(path);
     if (found) {
       const params = Object.fromEntries(names.map((name, place) => [name, decoded(found[place + 1])]));
+      if (state.embed === "1") state.embed = MAIN_PANEL[page];
       return { page, params, state };
     }
   }
