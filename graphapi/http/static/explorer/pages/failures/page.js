@@ -13,6 +13,8 @@ import { Modes } from "./modes.js";
 import { CONFUSED, IMAGES, NAMED } from "./queries.js";
 
 const MOST_CLASSES = 30;
+const AT_ONCE = 5000;
+/* Images of a run whose failures are compared before a cell was chosen: of 43,000 images that took 6 s. */
 
 /** @param {{address: import("../../lib/address.js").Address}} given */
 export function Page({ address }) {
@@ -33,6 +35,7 @@ export function Page({ address }) {
   const label = names.data?.run.label;
   const predicted = names.data?.run.predicted;
   const chosen = state.label || state.predicted;
+  const asked = chosen || run.imageCount <= AT_ONCE || state.everything || Object.keys(state).some((name) => /^[ab]\./.test(name));
   return html`<h1>${chosen ? title(label, predicted) : "Failures"}</h1>
     <p class="lead">${chosen ? html`<a href=${href.failures(run.name, { layer: state.layer })}>All failures</a>` : "A cell of the matrix opens its images, what sets them apart from the right ones, and the groups they fall into."}</p>
     ${label && predicted && html`<${Ways} run=${run.name} state=${state} label=${label} predicted=${predicted} />`}
@@ -41,7 +44,8 @@ export function Page({ address }) {
       ${result.data && result.data.run.confusions.totalCount > cells.length && html`<p class="dim">The ${cells.length} most frequent of ${count(result.data.run.confusions.totalCount)} confusions.</p>`}
     <//>
     ${chosen && html`<${Strip} run=${run.name} state=${state} />`}
-    ${(chosen || cells.length > 0) && html`<${Contrast} run=${run} layer=${layer} state=${state} classes=${classes} />
+    ${!asked && html`<p><button type="button" onClick=${() => setState({ everything: 1 })}>Compare all wrong decisions with all right ones</button> <span class="dim">takes some seconds on ${count(run.imageCount)} images; a cell of the matrix, less than one</span></p>`}
+    ${asked && (chosen || cells.length > 0) && html`<${Contrast} run=${run} layer=${layer} state=${state} classes=${classes} />
       <${Modes} run=${run} layer=${layer} state=${state} />`}`;
 }
 
