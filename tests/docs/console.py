@@ -13,10 +13,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.docs.scripts import ROOT, Script, differences, printed_by
+from tests.docs.served import Served
 
 _MARK = "--- the next fence ---"
 _DATE = re.compile(r"\b\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?)?")
@@ -63,12 +64,13 @@ def failures(steps: list[Step], folder: Path, left_out: tuple[str, ...] = ()) ->
     """
     wrong: list[str] = []
     fences: list[str] = []
-    for step in steps:
-        if step.text.startswith(left_out):
-            continue
-        printed = _python(step, fences, folder) if step.language == "python" else _shell(step, folder)
-        if step.printed:
-            wrong.extend(f"{step.text}: {each}" for each in unlike(step.printed, printed))
+    with Served(folder) as served:
+        for step in steps:
+            if step.text.startswith(left_out):
+                continue
+            printed = served.as_stated(step.printed, _run(replace(step, text=served.here(step.text)), fences, served))
+            if step.printed:
+                wrong.extend(f"{step.text}: {each}" for each in unlike(step.printed, printed))
     return wrong
 
 
@@ -113,6 +115,12 @@ def _indented_after(lines: list[str], at: int) -> str:
     while end < len(lines) and lines[end].startswith("    ") and not lines[end].startswith("    $ "):
         end += 1
     return "\n".join(line[4:] for line in lines[at:end])
+
+
+def _run(step: Step, fences: list[str], served: Served) -> str:
+    if step.language == "python":
+        return _python(step, fences, served.folder)
+    return served.start(step.text) if step.text.startswith("evigraph serve ") else _shell(step, served.folder)
 
 
 def _shell(step: Step, folder: Path) -> str:
