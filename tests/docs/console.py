@@ -21,6 +21,7 @@ from tests.docs.served import Served
 
 _MARK = "--- the next fence ---"
 _DATE = re.compile(r"\b\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?)?")
+_CORES = re.compile(r", \d+ threads? and (?:\d+ decoding process(?:es)?|decoding beside) on \d+ cores?\b")
 _FREE = re.compile(r"\d[\d.]*(?= (?:s|ms|MB|kB|images/s)\b)")
 
 
@@ -75,8 +76,8 @@ def failures(steps: list[Step], folder: Path, left_out: tuple[str, ...] = ()) ->
 
 
 def unlike(stated: str, printed: str) -> list[str]:
-    """As `differences`, where dates are free and `...` stands for what is left out."""
-    stated, printed = (_DATE.sub("DATE", text).rstrip() for text in (stated, printed))
+    """As `differences`, where dates and a machine's cores are free and `...` stands for what is left out."""
+    stated, printed = (_CORES.sub(", CORES", _DATE.sub("DATE", text)).rstrip() for text in (stated, printed))
     if "..." not in stated:
         return differences(stated, printed)
     stated, printed = (_FREE.sub("N", text) for text in (stated, printed))
