@@ -1,7 +1,7 @@
 """A page's server, and the addresses that are others in every run.
 
-A page serves at http://127.0.0.1:8000; its commands are given a free port instead, and the server ends with the page. The
-digest in `/media/DIGEST/` is of the times at which a run was made: the page's stands for the one that was printed in its place.
+A page serves at http://127.0.0.1:8000; its commands are given a free port instead, and the server ends with the page.
+The digest in `/media/DIGEST/` is of the times at which a run was made: the page's stands for the one that was printed.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Served:
         self.address = f"127.0.0.1:{port}"
         output = self.folder / f"served-{port}.txt"
         with output.open("wb") as to:
-            words = ["bash", "-c", f"exec {command} --port {port}"]
+            words = ["bash", "-c", f"exec {command.removesuffix('&')} --port {port}"]
             process = subprocess.Popen(words, cwd=self.folder, env=environment(), stdout=to, stderr=subprocess.STDOUT)
         self.running.append(process)
         end = time.monotonic() + _START_S

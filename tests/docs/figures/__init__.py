@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.docs.figures import class_graph, data, overlaps, pictures
+from tests.docs.figures import attacks, class_graph, data, overlaps, pictures
 
 FIGURES: dict[str, Callable[[Path], Iterator[str]]] = {
+    "docs/attacks.md": attacks.wrong,
     "docs/class-graph.md": class_graph.wrong,
     "docs/data.md": data.wrong,
     "docs/overlaps.md": overlaps.wrong,

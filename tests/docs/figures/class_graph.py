@@ -63,7 +63,8 @@ def _held(database: Path) -> Iterator[str]:
                WHERE class.name = 'ox' GROUP BY ALL""",
         )
     )
-    yield f"keep {100 * kept['features.17']:.0f} % of it at features.17 and {100 * kept['features.1']:.1f} % at features.1"
+    upper, lowest = 100 * kept["features.17"], 100 * kept["features.1"]
+    yield f"keep {upper:.0f} % of it at features.17 and {lowest:.1f} % at features.1"
 
 
 def _name(node: dict[str, Any]) -> str:

@@ -20,7 +20,8 @@ def wrong(place: Path) -> Iterator[str]:
     database = place / "evidence.duckdb"
     ((edges, outside),) = rows(
         database,
-        "SELECT count(*), count(*) FILTER (context_label_id IS NULL) FROM edge JOIN run USING (run_id) WHERE name = 'msrc'",
+        """SELECT count(*), count(*) FILTER (context_label_id IS NULL) FROM edge JOIN run USING (run_id)
+           WHERE name = 'msrc'""",
     )
     yield from unsaid("data.md", [f"This run has {edges:,} edges, of which {outside:,} overlap no label"])
     for other in OTHERS:

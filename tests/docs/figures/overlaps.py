@@ -75,7 +75,8 @@ def _found(database: Path) -> Iterator[list[str]]:
         )
         ((otherwise,),) = rows(
             database,
-            f"""SELECT count(*) FROM (SELECT {DECISION}, source_channel FROM edge WHERE run_id = 1 AND target_layer = {at}
+            f"""SELECT count(*) FROM (
+                SELECT {DECISION}, source_channel FROM edge WHERE run_id = 1 AND target_layer = {at}
                 EXCEPT SELECT {DECISION}, source_channel FROM edge WHERE run_id = 2)""",
         )
         over = f"{below[1]} ({below[2]} x {below[3]})"
