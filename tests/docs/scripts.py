@@ -48,8 +48,8 @@ def scripts_of(page: str) -> list[Script]:
 
 
 def environment() -> dict[str, str]:
-    """This process's, where `evigraph` and `python` are those that run the tests."""
-    return os.environ | {
+    """This process's, where `evigraph` and `python` are those that run the tests, and no terminal has a width."""
+    return {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }

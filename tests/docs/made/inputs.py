@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
 import torch
-from my.nets import lenet
 from PIL import Image, ImageDraw, ImageFont
 
 SIDE, EACH, STEPS = 28, 6, 60
@@ -29,11 +29,11 @@ def main(to: Path) -> None:
     pixels = torch.tensor(np.stack([np.asarray(image) for _, image in drawn]), dtype=torch.float32)[:, None] / 255
     labels = torch.tensor([digit for digit, _ in drawn])
     torch.manual_seed(0)
-    network = lenet()
+    network = importlib.import_module("my.nets").lenet()
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     for _ in range(STEPS):
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(network((pixels - MEAN) / STD), labels).backward()
+        torch.autograd.backward(torch.nn.functional.cross_entropy(network((pixels - MEAN) / STD), labels))
         optimizer.step()
     torch.save(network.state_dict(), to / "lenet.pth")
 
