@@ -60,7 +60,7 @@ def printed_by(script: Script, folder: Path) -> str:
     done = subprocess.run(
         ["bash", "-e", "-c", script.text], cwd=folder, env=environment(), capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr or done.stdout
+    assert done.returncode == 0, f"exit status {done.returncode}: {done.stderr or done.stdout}"
     return done.stdout
 
 
