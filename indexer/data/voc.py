@@ -81,7 +81,8 @@ def open_pascal_context(request: DataRequest) -> DataSource:
     if folder is None:
         wanted = " or ".join(str(request.place / name) for name in context.folders)
         raise DataError(f"no folder {wanted}; unpack the maps there")
-    maps = FileNames(file_uris(request.place, folder, frozenset({".mat", ".png"})))
+    files = file_uris(request.place, folder, frozenset({".mat", ".png"}))
+    maps = FileNames(files, ".mat" if all(file.endswith(".mat") for file in files) else ".png")
     split = request.options.get("split")
     uris = _select(root, split, (root / "ImageSets", request.place), left_out)
     if split is None:

@@ -47,17 +47,20 @@ def scripts_of(page: str) -> list[Script]:
     return [Script(*found.group("title", "script", "printed")) for found in _FENCE.finditer(text)]
 
 
-def printed_by(script: Script, folder: Path) -> str:
-    """What a script prints in a folder; fails with what it says on standard error."""
-    programs = Path(sys.executable).parent
-    environment = os.environ | {
-        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+def environment() -> dict[str, str]:
+    """This process's, where `evigraph` and `python` are those that run the tests, and no terminal has a width."""
+    return {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }
+
+
+def printed_by(script: Script, folder: Path) -> str:
+    """What a script prints in a folder; fails with what it says on standard error."""
     done = subprocess.run(
-        ["bash", "-e", "-c", script.text], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        ["bash", "-e", "-c", script.text], cwd=folder, env=environment(), capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr or done.stdout
+    assert done.returncode == 0, f"exit status {done.returncode}: {done.stderr or done.stdout}"
     return done.stdout
 
 

@@ -1,0 +1,19 @@
+"""What pages say of their runs in tables made by hand and in prose: made again from the files that their commands left.
+
+Each module has the function `wrong` of a page, which is given the folder in which the page was run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.docs.figures import attacks, class_graph, data, overlaps, pictures
+
+FIGURES: dict[str, Callable[[Path], Iterator[str]]] = {
+    "docs/attacks.md": attacks.wrong,
+    "docs/class-graph.md": class_graph.wrong,
+    "docs/data.md": data.wrong,
+    "docs/overlaps.md": overlaps.wrong,
+    "docs/pictures.md": pictures.wrong,
+}
