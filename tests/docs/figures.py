@@ -12,9 +12,11 @@ rounded. Emphasis and line breaks of the page count for nothing.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.docs.console import steps_of
 from tests.docs.tables import table_of
 
 _NUMBER = re.compile(r"-?(?:\d+(?:,\d{3})+|\d+|(?=\.\d))(?:\.\d+)?(?:e[-+]?\d+)?")
@@ -31,6 +33,20 @@ class Figures:
         self.page = page
         self.wrong: list[str] = []
         self._text = " ".join(_plain(page.read_text(encoding="utf-8")).split())
+
+    def asked(self, part: str) -> str:
+        """The GraphQL of the page's one `evigraph query` that has this part, spaces apart.
+
+        Raises:
+            LookupError: It has none such, or several.
+        """
+        found = []
+        for step in steps_of(self.page):
+            if step.text.startswith("evigraph query ") and part in " ".join(step.text.split()):
+                found += [word for word in shlex.split(step.text) if word.startswith(("{", "query "))]
+        if len(found) != 1:
+            raise LookupError(f"{len(found)} queries of {self.page} have {part!r}")
+        return found[0]
 
     def says(self, made: str) -> None:
         """The page has this sentence, or part of one, with its own rounding of the numbers."""

@@ -14,6 +14,9 @@ PAGE = """Of 1,800 scenes
 | layer | count | rates |
 |---|---|---|
 | fire9 | 83 | .05 .077 |
+
+    $ evigraph query --db e.duckdb '{ run {
+        accuracy } }'
 """
 
 
@@ -49,3 +52,6 @@ def test_sentences_and_tables_of_a_page(tmp_path: Path) -> None:
     figures.table("layer", "count", [["fire9", "84", ".05 .077"]])
     figures.table("layer", "count", [])
     assert len(figures.wrong) == 4
+    assert figures.asked("run { accuracy }").split() == ["{", "run", "{", "accuracy", "}", "}"]
+    with pytest.raises(LookupError, match="0 queries"):
+        figures.asked("edgeCount")

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.docs.figures import Figures
-from tests.docs.pages import context
+from tests.docs.pages import context, degree
 
 FIGURES: dict[str, Callable[[Figures, Path], None]] = {
     "docs/context.md": context.compare,
+    "docs/degree.md": degree.compare,
 }

@@ -14,14 +14,16 @@ from tests.docs.tables import table_of
 
 Row = dict[str, Any]
 
-CHANNELS = """query ($class: String!) { run(name: "msrc") { channelSupport(layer: "features.17", class: $class, first: 3) {
-  nodes { decisions rate channel { index contextLabels(class: $class, orderBy: EDGES, first: 3) {
-    nodes { label rate meanIou } } } } } } }"""
-LABELS = """query ($class: String) { run(name: "msrc") { contextLabels(class: $class, layer: "features.17", first: 100) {
-  nodes { label edges rate lift peak { images rate baseRate lift low high chanceLift q }
-    activation { lift low high } } } } }"""
+CHANNELS = """query ($class: String!) { run(name: "msrc") {
+  channelSupport(layer: "features.17", class: $class, first: 3) { nodes {
+    decisions rate channel { index contextLabels(class: $class, orderBy: EDGES, first: 3) {
+      nodes { label rate meanIou } } } } } } }"""
+LABELS = """query ($class: String) { run(name: "msrc") {
+  contextLabels(class: $class, layer: "features.17", first: 100) { nodes {
+    label edges rate lift activation { lift low high }
+    peak { images rate baseRate lift low high chanceLift q } } } } }"""
 LOCALIZING = """query ($label: String!) { run(name: "msrc") {
-  channelsLocalizing(label: $label, layer: "features.17", first: 100) { nodes { channel { index } peak { low } } } } }"""
+  channelsLocalizing(label: $label, layer: "features.17", first: 100) { nodes { peak { low } } } } }"""
 ROOTS = """query ($class: String!) { run(name: "msrc") { images(predicted: $class, first: 1) { totalCount } } }"""
 
 
@@ -33,7 +35,7 @@ def compare(figures: Figures, folder: Path) -> None:
         _classes(figures, database, names)
         _over_all(figures, _rows(database, LABELS, "contextLabels"))
         _without_a_channel(figures, database, ("grass", "sky"))
-        figures.says(f"The accuracy is the {100 * database.run('squeezenet').accuracy} % that the README")
+        figures.says(f"The accuracy is the {100 * (database.run('squeezenet').accuracy or 0)} % that the README")
 
 
 def _rows(database: Database, query: str, listing: str, **variables: str) -> list[Row]:
@@ -70,24 +72,30 @@ def _classes(figures: Figures, database: Database, names: dict[str, str]) -> Non
             made.append([head, label, *_lifts(found[label])])
     figures.table(first, second, made)
 
-    grass, edges = rows["ox", "grass"], sum(row["edges"] for (name, _), row in rows.items() if name == "ox")
-    figures.says(f"{grass['edges']} of {edges} edges have it as their best label, {100 * grass['peak']['rate']} %")
-    figures.says(f"shows grass ({grass['peak']['images']} of {_roots(database, names['ox'])})")
-    figures.says(f"({rows['canoe', 'water']['peak']['images']} show water)")
-    figures.says(f"The IoU had it at {100 * grass['lift']} % of its area")
-    water = rows["lakeside", "water"]
-    figures.says(f"IoU lift of {water['lift']} would have said: {100 * water['peak']['rate']} % of the peaks lie on")
-    figures.says(f"of the peaks lie on {100 * water['peak']['baseRate']} % of the area")
-    if any(
-        row["peak"]["q"] is not None and row["peak"]["q"] < 0.05
-        for (name, _), row in rows.items()
-        if name == "lakeside"
-    ):
-        figures.wrong.append("a label of lakeside is off chance")
+    _of_oxen(figures, rows, _roots(database, names["ox"]))
+    _of_water(figures, rows)
     horse, boat = rows["ox", "horse"], rows["canoe", "boat"]["peak"]
     figures.says(f'"horse" has an IoU lift of {horse["lift"]} for "ox", because of')
     figures.says(f"images says {horse['peak']['images']}, and there is no interval")
     figures.says(f"boats have a peak lift of {boat['lift']}, and an interval from {boat['low']} to {boat['high']}")
+
+
+def _of_oxen(figures: Figures, rows: dict[tuple[str, str], Row], roots: int) -> None:
+    grass, edges = rows["ox", "grass"], sum(row["edges"] for (name, _), row in rows.items() if name == "ox")
+    figures.says(f"Every image taken for an ox shows grass ({grass['peak']['images']} of {roots})")
+    figures.says(f"{grass['edges']} of {edges} edges have it as their best label, {100 * grass['peak']['rate']} %")
+    figures.says(f"The IoU had it at {100 * grass['lift']} % of its area")
+
+
+def _of_water(figures: Figures, rows: dict[tuple[str, str], Row]) -> None:
+    figures.says(f"({rows['canoe', 'water']['peak']['images']} show water)")
+    water = rows["lakeside", "water"]
+    figures.says(f"IoU lift of {water['lift']} would have said: {100 * water['peak']['rate']} % of the peaks lie on")
+    figures.says(f"of the peaks lie on {100 * water['peak']['baseRate']} % of the area")
+    figures.says("No label of lakeside is off chance.")
+    found = [row["peak"]["q"] for (name, _), row in rows.items() if name == "lakeside" and row["peak"]["q"] is not None]
+    if min(found) < 0.05:
+        figures.wrong.append(f"a label of lakeside is off chance, with q {min(found)}")
 
 
 def _wanted(stated: list[list[str]]) -> Iterator[tuple[str, list[str]]]:
