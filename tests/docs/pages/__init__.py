@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.docs.figures import Figures
-from tests.docs.pages import context, degree
+from tests.docs.pages import context, degree, failures
 
 FIGURES: dict[str, Callable[[Figures, Path], None]] = {
     "docs/context.md": context.compare,
     "docs/degree.md": degree.compare,
+    "docs/failures.md": failures.compare,
 }
