@@ -23,6 +23,7 @@ RUN: dict[str, tuple[str, ...]] = {
     "docs/failures.md": (),
     "docs/names.md": (),
     "docs/python.md": (),
+    "docs/verification.md": (),
 }
 """Pages that are run, with the beginnings of the commands that are not."""
 

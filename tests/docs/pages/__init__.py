@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.docs.figures import Figures
-from tests.docs.pages import context, degree, failures
+from tests.docs.pages import context, degree, failures, verification
 
 FIGURES: dict[str, Callable[[Figures, Path], None]] = {
     "docs/context.md": context.compare,
     "docs/degree.md": degree.compare,
     "docs/failures.md": failures.compare,
+    "docs/verification.md": verification.compare,
 }
