@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.figures import Figures, alike
+from tests.docs.figures.stated import Figures, alike
 
 PAGE = """Of 1,800 scenes
 **108** are wrong (6.0 %), at `fire9` as well: 2e-8.

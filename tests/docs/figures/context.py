@@ -9,7 +9,8 @@ from typing import Any
 
 import evigraph
 from evigraph.reading import Database
-from tests.docs.figures import Figures
+from tests.docs.figures.stated import Figures
+from tests.docs.scripts import ROOT
 from tests.docs.tables import table_of
 
 Row = dict[str, Any]
@@ -27,15 +28,17 @@ LOCALIZING = """query ($label: String!) { run(name: "msrc") {
 ROOTS = """query ($class: String!) { run(name: "msrc") { images(predicted: $class, first: 1) { totalCount } } }"""
 
 
-def compare(figures: Figures, folder: Path) -> None:
-    """With the database that the page's commands made."""
-    with evigraph.open(folder / "context.duckdb") as database:
+def wrong(place: Path) -> Iterator[str]:
+    """What the page says otherwise than its runs."""
+    figures = Figures(ROOT / "docs" / "context.md")
+    with evigraph.open(place / "context.duckdb") as database:
         names = {row["name"].split(",")[0]: row["name"] for row in database.run("msrc").table("classes")}
         _channels(figures, database, names)
         _classes(figures, database, names)
         _over_all(figures, _rows(database, LABELS, "contextLabels"))
         _without_a_channel(figures, database, ("grass", "sky"))
         figures.says(f"The accuracy is the {100 * (database.run('squeezenet').accuracy or 0)} % that the README")
+    yield from figures.wrong
 
 
 def _rows(database: Database, query: str, listing: str, **variables: str) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import duckdb
 
 import evigraph
 from evigraph.reading import Database
-from tests.docs.figures import Figures
+from tests.docs.figures.stated import Figures
+from tests.docs.scripts import ROOT
 
 Row = dict[str, Any]
 
@@ -29,9 +31,10 @@ WHERE run.name = 'scenes' AND fill = 'grey' AND control_shape = 'rows' AND layer
 LAYERS = ("conv1", "fire3", "fire5", "fire9")
 
 
-def compare(figures: Figures, folder: Path) -> None:
-    """With the database that the page's commands made."""
-    file = folder / "runs" / "verified" / "evidence.duckdb"
+def wrong(place: Path) -> Iterator[str]:
+    """What the page says otherwise than its runs."""
+    figures = Figures(ROOT / "docs" / "verification.md")
+    file = place / "runs" / "verified" / "evidence.duckdb"
     with duckdb.connect(file, read_only=True) as tables:
         answer = tables.execute(TESTS)
         names = [column[0] for column in answer.description or []]
@@ -51,6 +54,7 @@ def compare(figures: Figures, folder: Path) -> None:
             f"first {database.run('clean').image_count} images of imagenet_sample1000 SqueezeNet gets {right} right"
         )
     _how_to_read(figures, counts, tests)
+    yield from figures.wrong
 
 
 def _over_all_layers(figures: Figures, counts: dict[str, list[Row]], failures: int) -> None:
@@ -131,10 +135,9 @@ def _how_to_read(figures: Figures, counts: dict[str, list[Row]], tests: list[Row
 def _one_channel(figures: Figures, database: Database) -> None:
     first = database.query(figures.asked("verifiedChannels(layer"))["run"]["verifiedChannels"]["nodes"][0]
     counts, control = first["counts"], first["counts"]["control"]
-    head = f"removing channel {first['channel']['index']} of conv1 corrected {counts['corrected']}"
-    figures.says(
-        f"{head} of the {counts['tested']} failures in which it was tested, and changed the prediction of {counts['flipped']}"
-    )
+    tested, turned = counts["tested"], counts["flipped"]
+    head = f"removing channel {first['channel']['index']} of conv1 corrected {counts['corrected']} of the {tested}"
+    figures.says(f"{head} failures in which it was tested, and changed the prediction of {turned}")
     figures.says(f"disturbed as much corrected {control['corrected']} of the same {control['tested']}")
     figures.says(
         f"in {control['onlyEvidence']} failures the evidence alone did, in {control['onlyControl']} the control alone"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import evigraph
 from evigraph.reading import Database
-from tests.docs.figures import Figures
+from tests.docs.figures.stated import Figures
+from tests.docs.scripts import ROOT
 
 Row = dict[str, Any]
 
@@ -15,15 +17,17 @@ SHARED = ("cow", "bird", "branch", "sky")
 RATES = {"rate": "its failures", "otherRate": "the others", "rightRate": "the right decisions"}
 
 
-def compare(figures: Figures, folder: Path) -> None:
-    """With the database that the page's commands made."""
-    with evigraph.open(folder / "runs" / "failures" / "evidence.duckdb") as database:
+def wrong(place: Path) -> Iterator[str]:
+    """What the page says otherwise than its runs."""
+    figures = Figures(ROOT / "docs" / "failures.md")
+    with evigraph.open(place / "runs" / "failures" / "evidence.duckdb") as database:
         _scenes(figures, database)
         _cows_as_birds(figures, database)
         _what_not_to_do(figures, database)
         _wrong_against_right(figures, database)
         _modes(figures, database)
         _modes_of_squeezenet(figures, database)
+    yield from figures.wrong
 
 
 def _contrast(database: Database, query: str) -> Row:
