@@ -59,7 +59,7 @@ test-newest:  ## the same on the newest versions that the ranges admit
 	  --editable '.[all,dev]'
 	.venv-newest/bin/python -m pytest $(AT_THE_ENDS)
 
-nightly: $(STAMP)  ## 200 random networks and folders of data, each exact or refused; every page of docs
+nightly: $(STAMP)  ## 200 random networks and folders of data, each exact or refused; every page of docs and its figures
 	EVIGRAPH_FUZZ=200 EVIGRAPH_DOCS=1 $(PYTEST) tests/fuzz tests/docs
 
 check-style: $(STAMP)  ## ruff, mypy and, where there is npm, TypeScript over the explorer

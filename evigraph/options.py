@@ -9,6 +9,14 @@ import typer
 
 Database = Annotated[Path, typer.Option("--db", help="The published database.", show_default=False)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress and no summary.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--setting",
+        metavar="NAME=VALUE",
+        help="A limit or switch of the service, as `serve --help-settings` lists them; may be repeated.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")]
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from evigraph.options import Database, Quiet, example, sub_app
+from evigraph.options import Assignments, Database, Quiet, example, sub_app
 from evigraph.schema.errors import EvidenceError
 
 app = sub_app()
@@ -36,10 +36,7 @@ def serve(
     db: Database,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--setting", metavar="NAME=VALUE", help="A limit or switch of the service; may be repeated."),
-    ] = None,
+    assignments: Assignments = None,
     help_settings: Annotated[  # noqa: ARG001 - its callback acts
         bool,
         typer.Option("--help-settings", callback=_list_settings, is_eager=True, help="List the settings and exit."),

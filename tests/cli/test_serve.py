@@ -79,6 +79,16 @@ def test_a_wrong_setting_is_refused(cli: Cli, published: Path, text: str, said: 
     assert said in outcome.error
 
 
+def test_a_query_without_a_server_takes_settings_too(cli: Cli, published: Path) -> None:
+    question = "{ run { images(first: 3) { totalCount } } }"
+    assert cli("query", "--db", published, question).code == 0
+    limited = ("--setting", "max_page_size=2", "--setting", "page_size=1")
+    outcome = cli("query", "--db", published, question, *limited)
+    assert outcome.code == 1
+    assert "first: 3 is not within 0 and 2" in outcome.stdout
+    assert cli("query", "--db", published, question, "--setting", "max_page=9").code == 2
+
+
 def test_the_process_is_tuned_only_while_it_serves() -> None:
     before = (sys.getswitchinterval(), gc.get_freeze_count())
     with _tuned_process():

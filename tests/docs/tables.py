@@ -28,12 +28,3 @@ def table_of(page: Path, first_column: str, second_column: str) -> list[list[str
 
 def _cells(line: str) -> list[str]:
     return [cell.strip().replace("*", "") for cell in line.strip().strip("|").split("|")]
-
-
-def shortened(value: float) -> str:
-    """A small probability as pages write it: one digit, or two of 0.10 and more."""
-    if value >= 0.1:
-        return f"{value:.2f}".rstrip("0").rstrip(".")
-    if value >= 1e-4:
-        return f"{value:.1g}"
-    return re.sub(r"e-0?", "e-", f"{value:.0e}")
