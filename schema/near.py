@@ -1,8 +1,9 @@
 """The names most like one that stands for nothing.
 
 1. Those that hold it, by how they do: as a whole, a synonym, a word, a beginning, a word's beginning, any part.
-2. Then those of the smallest edits, of the whole name, one of its synonyms or one of its words. Of many names only some are looked at closely, those that share the most pairs of
-   letters, the rarest pairs first: the time is bounded whatever is asked for.
+2. Then those of the smallest edits, of the whole name, one of its synonyms or one of its words. Of many names only some
+   are looked at closely, those that share the most pairs of letters, the rarest pairs first: the time is bounded
+   whatever is asked for.
 """
 
 from __future__ import annotations
