@@ -159,6 +159,8 @@ async def failure_modes(
             if context_label != NO_LABEL
         ),
     )
+    for module in ("statistics", "clusters"):
+        await session.loaded(f"evigraph.graphapi.questions.{module}")
     return await session.compute(lambda: _divide(failures, members, evidence, layer.channels, right, max_modes, size))
 
 
