@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import logging
 import re
 import time
@@ -15,7 +16,6 @@ import pytest
 from sqlalchemy import func, literal, select, true
 
 from evigraph.graphapi.questions import support
-from evigraph.graphapi.store import session
 from evigraph.graphapi.store.paging import Listing, Order
 from evigraph.graphapi.store.settings import SETTINGS, Settings
 from evigraph.schema.errors import NotFoundError, UsageError
@@ -236,13 +236,13 @@ def test_loading_libraries_is_not_a_query_that_takes_long(
 ) -> None:
     """On a busy machine the first contrast waits for SciPy longer than the limit, and is answered all the same."""
     limit_s = 2.5
-    load = session.importlib.import_module
+    load = importlib.import_module
 
     def slowly(name: str) -> ModuleType:
         time.sleep(1.1 * limit_s)
         return load(name)
 
-    monkeypatch.setattr(session.importlib, "import_module", slowly)
+    monkeypatch.setattr(importlib, "import_module", slowly)
     ask = make_ask(database, Settings(time_limit_ms=round(1000 * limit_s)))
     cohorts = "a: { outcome: WRONG }, b: { outcome: CORRECT }"
     begun = time.monotonic()
