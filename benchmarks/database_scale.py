@@ -48,12 +48,15 @@ P50_MS_AT_MOST = (
     | dict.fromkeys(
         ("class", "classUnknown", "image", "imagesPrefix", "imagesSearch", "peaksOfClass", "runsNamed"), 15.0
     )
-    | {"imageUnknown": 60.0, "compare": 150.0}
+    | {"imageUnknown": 60.0, "compare": 150.0, "verification": 60.0, "verifiedPairs": 150.0}
 )
 P95_MS_AT_MOST = {"channelSupport": 15.0}
 GROWTH_AT_MOST = 1.5
-GROWING = ("contrast", "contrastOfAll", "imageUnknown", "imagesPrefix", "imagesSearch", "compare")
-"""These look at every image or decision of the run: no limit of growth."""
+GROWING = (
+    *("contrast", "contrastOfAll", "imageUnknown", "imagesPrefix", "imagesSearch", "compare"),
+    *("verification", "verifiedPairs"),
+)
+"""These look at every image, decision or test of the run: no limit of growth."""
 OVER_SQL_AT_MOST = 4.0
 PUBLISH_EDGES_PER_S_AT_LEAST = 1e6
 BYTES_PER_EDGE_AT_MOST = 12.0

@@ -29,6 +29,18 @@ def version_of(db: Path) -> Iterator[Version]:
         version.close()
 
 
+def asked_of_run(
+    db: Path, name: str | None, question: Callable[[Session], Coroutine[None, None, T]]
+) -> tuple[T, str | None]:
+    """As `asked`, with a note on which run answers where no name is given and the database has several."""
+    from evigraph.graphapi.store.names import unnamed_note
+
+    async def noted(session: Session) -> tuple[T, str | None]:
+        return await question(session), unnamed_note(session.runs, name)
+
+    return asked(db, noted)
+
+
 def asked(db: Path, question: Callable[[Session], Coroutine[None, None, T]]) -> T:
     """The answer to a question about a database, under the default limits of the service.
 

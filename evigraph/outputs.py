@@ -88,12 +88,11 @@ def write(out: Path, parts: Iterable[bytes], *, is_text: bool = True) -> int:
     return size
 
 
-def report(out: Path, what: str) -> None:
-    """Print what was written: on standard error where standard output is the file."""
-    if out == STANDARD_OUTPUT:
-        print(f"wrote {what} to standard output", file=sys.stderr)
-    else:
-        print(f"wrote {out}: {what}")
+def report(out: Path, what: str, note: str | None = None) -> None:
+    """Print what was written, and a note on it: on standard error where standard output is the file."""
+    is_piped = out == STANDARD_OUTPUT
+    said = f"wrote {what} to standard output" if is_piped else f"wrote {out}: {what}"
+    print(said if note is None else f"{said}\n  note: {note}", file=sys.stderr if is_piped else sys.stdout)
 
 
 def size_text(size: int) -> str:

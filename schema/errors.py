@@ -49,7 +49,10 @@ class NotFoundError(UsageError):
         self.kind, self.name = kind, name
         self.near = near_matches(name, known) if near is None else near
         meant = f"; did you mean {' or '.join(repr(n) for n in self.near)}?" if self.near else ""
-        super().__init__(f"no {kind} {name!r}{meant}{f' {hint}' if hint else ''}")
+        if hint.startswith(";"):  # which continues the sentence, or begins one after the question
+            hint = hint.removeprefix("; ") if meant else hint
+        separator = " " if hint and not hint.startswith(";") else ""
+        super().__init__(f"no {kind} {name!r}{meant}{separator}{hint}")
 
 
 class AmbiguousError(UsageError):

@@ -1,8 +1,9 @@
 """The names most like one that stands for nothing.
 
 1. Those that hold it, by how they do: as a whole, a synonym, a word, a beginning, a word's beginning, any part.
-2. Then those of the smallest edits. Of many names only some are looked at closely, those that share the most pairs of
-   letters, the rarest pairs first: the time is bounded whatever is asked for.
+2. Then those of the smallest edits, of the whole name, one of its synonyms or one of its words. Of many names only some
+   are looked at closely, those that share the most pairs of letters, the rarest pairs first: the time is bounded
+   whatever is asked for.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ _CLOSE = 50
 _SHARED = 20_000
 """Pairs of letters, over all names, that are followed: about 1 ms."""
 _CUTOFF = 0.6
+_SPACE, _WORD = re.compile(r"\s"), re.compile(r"\w{3,}")
 
 
 def near_matches(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
@@ -29,14 +31,13 @@ def near_matches(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
 
     First the same in another case, then one of its synonyms ("tench" of "tench, Tinca tinca"), then those that have
     it among their words, that begin with it, that have a word that does, that hold it; shorter ones first. Last those
-    of the smallest edits.
+    of the smallest edits, to the whole or to a synonym or word of it.
     """
     names = _names(tuple(known))
     part = name.casefold().strip()
     near = _holding(part, names.folded, limit) if len(part) > 1 else []
     if len(near) < limit:
-        close = difflib.get_close_matches(part, names.alike(part), n=limit + len(near), cutoff=_CUTOFF)
-        near += [other for other in close if other not in near]
+        near += _closest(part, (name for name in names.alike(part) if name not in near), limit)
     return [names.folded[other] for other in near[:limit]]
 
 
@@ -51,6 +52,24 @@ def _holding(part: str, names: Iterable[str], limit: int) -> list[str]:
         like = re.compile(way).search
         near += [name for name in left if like(name) and name not in near]
     return near[:limit]
+
+
+def _closest(part: str, names: Iterable[str], limit: int) -> list[str]:
+    """The names of the smallest edits, best first; a slip in one word of a long name counts as one in that word."""
+    matcher = difflib.SequenceMatcher(b=part)
+
+    def likeness(other: str) -> float:
+        matcher.set_seq1(other)
+        return matcher.ratio() if matcher.real_quick_ratio() >= _CUTOFF <= matcher.quick_ratio() else 0.0
+
+    scored = []
+    for name in names:
+        pieces = {name, *(synonym.strip() for synonym in name.split(","))}
+        if not _SPACE.search(part):
+            pieces.update(_WORD.findall(name))
+        if (score := max(map(likeness, pieces))) >= _CUTOFF:
+            scored.append((-score, len(name), name))
+    return [name for _, _, name in heapq.nsmallest(limit, scored)]
 
 
 class _Names:

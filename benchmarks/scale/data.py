@@ -25,7 +25,7 @@ IMAGES = 43_000
 """Of the default run: about 18 million edges."""
 SHARD_SIZE = 128
 """As `evigraph index` has it."""
-_GENERATOR = 4
+_GENERATOR = 5
 """Raised whenever other rows are drawn, or written otherwise, so that a run of before is not taken for one of now."""
 
 

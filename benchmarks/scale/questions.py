@@ -84,6 +84,14 @@ TEXTS = {
   paths { share nodes } } } }""",
     "contrast": _CONTRAST,
     "contrastOfAll": _CONTRAST,
+    "verification": """query($run: String, $layer: String!, $label: String, $predicted: String, $most: Float) {
+  run(name: $run) { verification(layer: $layer, label: $label, predicted: $predicted, maxArea: $most) {
+    method fill tested tooLarge corrected flipped meanLogitChange toEmptyPrediction
+    control { tested corrected flipped onlyEvidence onlyControl p } } } }""",
+    "verifiedPairs": """query($run: String, $layer: String!) { run(name: $run) {
+  verifiedPairs(layer: $layer, method: REMOVE, first: 20) {
+    nodes { label { name } predicted { name } counts { tested corrected control { corrected p } } }
+    pageInfo { hasNextPage endCursor } } } }""",
     "class": """query($run: String, $class: String!) { run(name: $run) { class(name: $class) {
   index key name imageCount accuracy } } }""",
     "classUnknown": """query($run: String, $class: String!) { run(name: $run) { class(name: $class) { index } } }""",
@@ -251,6 +259,23 @@ class Drawer:
             layer = layers[n // 4 % len(layers)]
             drawn.append({"run": self._description.name, "layer": layer, "a": a, "b": b})
         return drawn
+
+    def _verification(self, count: int) -> list[dict[str, Any]]:
+        """In turn: of a label, of a prediction, of both, of both whatever was hidden."""
+        layers = [layer.name for layer in self._description.layers[:-1]]
+        pairs = self._rng.choice(self._confused_pairs, count).astype(int).tolist()
+        drawn = []
+        for n, (label, predicted) in enumerate(pairs):
+            classes = {"label": self._key(label), "predicted": self._key(predicted)}
+            named = (("label",), ("predicted",), ("label", "predicted"))[min(n % 4, 2)]
+            most = None if n % 4 == 3 else 0.5
+            one = {"run": self._description.name, "layer": layers[n // 4 % len(layers)], "most": most}
+            drawn.append(one | {name: classes[name] for name in named})
+        return drawn
+
+    def _verifiedPairs(self, count: int) -> list[dict[str, Any]]:  # noqa: N802
+        layers = [layer.name for layer in self._description.layers[:-1]]
+        return [{"run": self._description.name, "layer": layers[n % len(layers)]} for n in range(count)]
 
     def _contrastOfAll(self, count: int) -> list[dict[str, Any]]:  # noqa: N802
         """All wrong decisions against all right ones, layer by layer."""

@@ -1,8 +1,8 @@
 """The rows of a run of dataset scale, drawn rather than computed: what VGG-16 on ImageNet's validation set looks like.
 
 Images come in order of class; three in four are right, the others confused with a few similar classes. Their edges are
-those of `benchmarks.scale.trees`, by what `benchmarks.scale.preferences` has classes and channels prefer; sizes and
-spreads are those of `benchmarks.scale.levels`.
+those of `benchmarks.scale.trees`, by what `benchmarks.scale.preferences` has classes and channels prefer; tests of
+wrong decisions are those of `benchmarks.scale.verified`; sizes and spreads those of `benchmarks.scale.levels`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from benchmarks.scale.draws import Ints, long_tail, uniform_of
 from benchmarks.scale.levels import LEVELS
 from benchmarks.scale.preferences import CLASSES, CONTEXT_LABELS, SEED, Preferences
 from benchmarks.scale.trees import TOP_N, Roots, Trees
+from benchmarks.scale.verified import tests_drawn
 from evigraph.indexer.shards.folder import SHARD_SCHEMAS, ShardTables
 from evigraph.schema.ids import decision_id
 
@@ -71,6 +72,8 @@ class Scale:
         trees = Trees(self.preferences, self.labels)
         edges = trees.edges(roots, root_logit, rng)
         edge = _table("edge", edges)
+        masks = trees.masks(edges, rng)
+        failed = wrong[image] & ~is_label
         return {
             "image": _table("image", images),
             "skipped_image": SHARD_SCHEMAS["skipped_image"].empty_table(),
@@ -79,7 +82,10 @@ class Scale:
             "decomposition": _decompositions(edge, rng),
             "image_context": _table("image_context", self._image_context(ids)),
             "context_map": _table("context_map", self._context_map(ids)),
-            "context_mask": _table("context_mask", trees.masks(edges, rng)),
+            "context_mask": _table("context_mask", masks),
+            "verification": tests_drawn(
+                edge, roots.decision[failed], roots.class_id[failed], label[image][failed], CLASSES, rng
+            ),
         }
 
     @cached_property

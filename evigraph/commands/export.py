@@ -13,7 +13,7 @@ import typer
 
 from evigraph.commands import export_pictures
 from evigraph.commands.export_pictures import Role, RunName
-from evigraph.local import asked, version_of
+from evigraph.local import asked_of_run, version_of
 from evigraph.options import Database, Quiet, example, sub_app
 from evigraph.outputs import STANDARD_OUTPUT, Out, format_of, report, size_text, write
 
@@ -124,10 +124,10 @@ def export_graph(
     given["max_nodes_per_layer"] = str(max_nodes_per_layer)
     given |= {"run": run} if run is not None else {}
     given |= {"outcome": outcome.value} if outcome is not None else {}
-    text = asked(db, lambda session: graph_text(session, session.runs, given, format_name))
+    text, note = asked_of_run(db, run, lambda session: graph_text(session, session.runs, given, format_name))
     size = write(out, [text.encode()])
-    if not quiet and out != STANDARD_OUTPUT:
-        report(out, f"{size_text(size)} as {format_name}")
+    if not quiet and (out != STANDARD_OUTPUT or note):
+        report(out, f"{size_text(size)} as {format_name}", note)
 
 
 def _write_edges(db: Path, format_name: str, out: Path, wanted: EdgeFilter) -> tuple[int, int]:

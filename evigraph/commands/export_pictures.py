@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evigraph.local import asked
+from evigraph.local import asked_of_run
 from evigraph.options import Database, Quiet, example, sub_app
 from evigraph.outputs import Out, format_of, report, size_text, write
 
@@ -86,7 +86,7 @@ def export_pyramid(
         shown = await patches(session, chosen, places_of(answer), [answer.decision.class_id], maps)
         return pyramid_sheet(chosen, answer, shown, top)
 
-    _write(out, asked(db, draw), format_name, quiet)
+    _write(out, *asked_of_run(db, run, draw), format_name, quiet)
 
 
 @app.command(
@@ -124,7 +124,7 @@ def export_panel(
         shown = await patches(session, chosen, places_of(answer), classes_of(answer), maps)
         return panel_sheet(chosen, answer, shown, own_peaks)
 
-    _write(out, asked(db, draw), format_name, quiet)
+    _write(out, *asked_of_run(db, run, draw), format_name, quiet)
 
 
 @app.command(
@@ -157,14 +157,14 @@ def export_profile(
         answer = await layer_profiles(session, chosen, class_, role.value)
         return profile_csv(chosen, answer) if format_name == "csv" else profile_sheet(chosen, answer)
 
-    _write(out, asked(db, draw), format_name, quiet)
+    _write(out, *asked_of_run(db, run, draw), format_name, quiet)
 
 
-def _write(out: Path, drawn: Sheet | str, format_name: str, quiet: bool) -> None:
+def _write(out: Path, drawn: Sheet | str, note: str | None, format_name: str, quiet: bool) -> None:
     content = drawn.encode() if isinstance(drawn, str) else _drawn(drawn, format_name)
     size = write(out, [content], is_text=format_name != "png")
     if not quiet:
-        report(out, f"{size_text(size)} as {format_name}")
+        report(out, f"{size_text(size)} as {format_name}", note)
 
 
 def _drawn(sheet: Sheet, format_name: str) -> bytes:

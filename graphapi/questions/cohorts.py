@@ -203,6 +203,7 @@ def resolve(
     tag: str | None = None,
     *,
     root: Root = Root.OWN,
+    way_out: str = "drop one of these",
 ) -> Cohort:
     """A cohort of the decisions that a root says; `role` counts where that is OWN, and is the predicted one if None.
 
@@ -219,7 +220,7 @@ def resolve(
     wanted = {Root.LABEL: _role_of_label(outcome), Root.PREDICTED: "predicted", Root.OWN: own}[root]
     cohort = Cohort(run, wanted, label_id, predicted_id, outcome, uri_prefix, tag)
     if len(outcomes) > 1:
-        hint = "roots of role LABEL are of wrong predictions alone" if role == "label" else "drop one of these"
+        hint = "roots of role LABEL are of wrong predictions alone" if role == "label" else way_out
         raise UsageError(f"cohort ({cohort}) is empty whatever the data: {hint}")
     return cohort
 

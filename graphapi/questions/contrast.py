@@ -208,6 +208,7 @@ async def contrast(
             for (label_id, rest), count in count_b.items()
             if b.run.context_labels[label_id] in ids
         }
+    await session.loaded("evigraph.graphapi.questions.statistics")
     rows = await session.compute(lambda: ranked(count_a, in_a.size, count_b, in_b.size, min_count))
     return Contrast(of, layer, root, in_a, in_b, rows)
 

@@ -49,8 +49,24 @@ def mix(members: Members) -> dict[ClassOf, int]:
     return {(classes[class_id].key, classes[class_id].name): count for class_id, count in ordered}
 
 
-def likeness(a: Members, b: Members) -> Likeness:
-    """How like the classes of two cohorts are."""
+def likeness(
+    a: Members,
+    b: Members,
+    called: tuple[str, str] = ("a explains", "b"),
+    way_out: str = "name one label, or one predicted class, in both cohorts",
+    *,
+    allows_chance: bool = True,
+) -> Likeness:
+    """How like the classes of two cohorts are.
+
+    Args:
+        a: A cohort.
+        b: The other.
+        called: What the reason calls them.
+        way_out: What the reason ends with.
+        allows_chance: Whether mixes no further apart than chance divides decisions are alike. So where a p is read
+            beside it, which then is no smaller by the classes alone; bare rates have nothing that holds chance off.
+    """
     import numpy as np
 
     in_a, in_b = mix(a), mix(b)
@@ -60,15 +76,16 @@ def likeness(a: Members, b: Members) -> Likeness:
     apart = float(_distance(counts[0], counts[1]))
     if apart <= ALIKE:
         return Likeness(apart, None)
-    pooled = counts.sum(axis=0)
-    # A generator of its own, seeded: the same question has the same answer.
-    drawn = np.random.default_rng(0).multivariate_hypergeometric(pooled, int(sizes[0]), size=CHANCE)
-    if apart <= float(_distance(drawn, pooled - drawn).max()):
-        return Likeness(apart, None)
+    if allows_chance:
+        pooled = counts.sum(axis=0)
+        # A generator of its own, seeded: the same question has the same answer.
+        drawn = np.random.default_rng(0).multivariate_hypergeometric(pooled, int(sizes[0]), size=CHANCE)
+        if apart <= float(_distance(drawn, pooled - drawn).max()):
+            return Likeness(apart, None)
     return Likeness(
         apart,
-        f"a explains {_named(in_a)} and b {_named(in_b)}: what sets them apart may be the classes' own weights, not a "
-        "cause; name one label, or one predicted class, in both cohorts",
+        f"{called[0]} {_named(in_a)} and {called[1]} {_named(in_b)}: what sets them apart may be the classes' own "
+        f"weights, not a cause; {way_out}",
     )
 
 

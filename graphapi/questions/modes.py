@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from evigraph.graphapi.questions.cohorts import Cohort, Members, census, resolve
 from evigraph.graphapi.questions.contrast import CHANNELS, CONTEXT_LABELS, Item, counts, ranked
+from evigraph.graphapi.questions.likeness import Likeness, likeness
 from evigraph.graphapi.store.catalog import LayerInfo, RunInfo
 from evigraph.graphapi.store.names import find_class
 from evigraph.graphapi.store.session import Session
@@ -74,7 +75,10 @@ class Mode:
 
 @dataclass(frozen=True)
 class Modes:
-    """All groups, the largest first; `failures` counts all, `sampled` those that were looked at."""
+    """All groups, the largest first; `failures` counts all, `sampled` those that were looked at.
+
+    `likeness` is of the classes that failures and right decisions explain; None where there are no right ones.
+    """
 
     modes: tuple[Mode, ...]
     failures: int
@@ -82,6 +86,7 @@ class Modes:
     unassigned: int
     right: int
     silhouette: float | None
+    likeness: Likeness | None
 
 
 @dataclass(frozen=True)
@@ -94,11 +99,23 @@ class _Evidence:
 
 @dataclass(frozen=True)
 class _Right:
-    """Right decisions: how many, and how many of them have each channel and each context label."""
+    """Right decisions: which, None for none, and how many of them have each channel and each context label."""
 
-    size: int
+    members: Members | None
     channels: Mapping[Item, int]
     context_labels: Mapping[Item, int]
+
+    @property
+    def size(self) -> int:
+        return 0 if self.members is None else self.members.size
+
+    def likeness(self, failures: Members) -> Likeness | None:
+        """How like the classes are that failures and right decisions explain; None where there are no right ones."""
+        if self.members is None:
+            return None
+        called = ("the failures explain", "the right decisions")
+        way_out = "name the predicted class to have right decisions for it"
+        return likeness(failures, self.members, called, way_out, allows_chance=False)
 
 
 async def failure_modes(
@@ -142,7 +159,9 @@ async def failure_modes(
             if context_label != NO_LABEL
         ),
     )
-    return await session.compute(lambda: _divide(failures, evidence, layer.channels, right, max_modes, size))
+    for module in ("statistics", "clusters"):
+        await session.loaded(f"evigraph.graphapi.questions.{module}")
+    return await session.compute(lambda: _divide(failures, members, evidence, layer.channels, right, max_modes, size))
 
 
 def _class_id(run: RunInfo, name: str | None) -> int | None:
@@ -155,9 +174,9 @@ async def _right(session: Session, run: RunInfo, layer: LayerInfo, label: str | 
     try:
         members = await census(session, "right", right)
     except UsageError:
-        return _Right(0, {}, {})
+        return _Right(None, {}, {})
     held = await asyncio.gather(*(counts(session, of, layer, members) for of in (CHANNELS, CONTEXT_LABELS)))
-    return _Right(members.size, *held)
+    return _Right(members, *held)
 
 
 def _failures(cohort: Cohort) -> Statement[FailureRow]:
@@ -193,6 +212,7 @@ def _evidence(layer_id: int, members: Members) -> Statement[EvidenceRow]:
 
 def _divide(
     failures: list[FailureRow],
+    members: Members,
     evidence: _Evidence,
     channels: int,
     right: _Right,
@@ -225,7 +245,8 @@ def _divide(
             )
         )
     unassigned = int((groups.group == UNASSIGNED).sum())
-    return Modes(tuple(modes), failures[0].total, len(ids), unassigned, right.size, groups.silhouette)
+    alike = right.likeness(members)
+    return Modes(tuple(modes), failures[0].total, len(ids), unassigned, right.size, groups.silhouette, alike)
 
 
 def _traits(

@@ -27,13 +27,27 @@ def chosen_run(runs: Sequence[RunInfo], name: str | None) -> tuple[RunInfo, Aske
     """The run of this name, or the one that is asked where none is given, and why it is that one.
 
     Raises:
-        NotFoundError: There is no run of the name, or none at all.
+        NotFoundError: There is no run of the name.
+        UsageError: There is none at all.
     """
     if name is not None:
         return find_run(runs, name), Asked.NAME
     if not runs:
-        raise NotFoundError("run", "", (), "(the database has none)")
+        raise UsageError("the database has no runs; publish one with `evigraph publish RUN_DIR --db DATABASE`")
     return asked_run(runs)
+
+
+def unnamed_note(runs: Sequence[RunInfo], name: str | None) -> str | None:
+    """What a user is told where no run was named and there are several; None else."""
+    if name is not None or len(runs) < 2:
+        return None
+    run, asked = asked_run(runs)
+    if asked is Asked.DEFAULT:
+        return f"no run was named: {run.name!r} is the default of {len(runs)} runs"
+    return (
+        f"no run was named: {run.name!r} is the newest of {len(runs)} runs, and the next one published will answer "
+        "instead; name the run, or make one the default by `evigraph runs default`"
+    )
 
 
 def find_layer(run: RunInfo, name: str) -> LayerInfo:
@@ -65,7 +79,8 @@ def find_context_label(run: RunInfo, name: str) -> int:
     for label_id, known in run.context_labels.items():
         if known == name:
             return label_id
-    raise NotFoundError("context label", name, list(run.context_labels.values()), f"in run {run.name!r}")
+    hint = f"in run {run.name!r}" + ("" if run.context_labels else ", whose data have no semantic maps")
+    raise NotFoundError("context label", name, list(run.context_labels.values()), hint)
 
 
 def check_channel(run: RunInfo, layer: LayerInfo, index: int) -> None:
@@ -92,7 +107,11 @@ def find_class(run: RunInfo, name: str) -> ClassInfo:
         candidates = [f"index:{entry.class_id} ({entry.key}, {entry.name})" for entry in classes]
         raise AmbiguousError("class", name, candidates)
     known = [text for entry in run.classes.values() for text in (entry.name, entry.key)]
-    raise NotFoundError("class", name, known, f"in run {run.name!r}")
+    hint = f"in run {run.name!r}"
+    if name.strip().isdecimal() or not name.strip():  # no slip of a name, but an index that is none
+        known = [text for text in known if text.isdecimal()] if name.strip() else []
+        hint += f", which has classes 0 to {len(run.classes) - 1}; `classes` lists them"
+    raise NotFoundError("class", name, known, hint)
 
 
 def _called(run: RunInfo, name: str, ways: Sequence[str]) -> list[ClassInfo]:

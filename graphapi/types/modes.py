@@ -104,6 +104,13 @@ class FailureModes:
     right: int = strawberry.field(
         description="Right decisions of the predicted class (of the label, of all classes, where none is named)."
     )
+    comparable: bool | None = strawberry.field(
+        description="Whether the right decisions explain the classes that the failures do, in parts that differ by "
+        "0.1 at most; null where there are none. Where not, rightRate differs from rate by the classes too."
+    )
+    reason: str | None = strawberry.field(
+        description="Why rightRate is not comparable, and what to do; null where it is, or nothing is to compare."
+    )
     silhouette: float | None = strawberry.field(
         description="How well the groups are apart, up to 1; null where the failures do not fall into groups."
     )
@@ -127,4 +134,12 @@ async def failure_modes_answer(
     modes = [
         FailureMode(run=run, mode=mode, layer_id=of_layer.layer_id, size=len(mode.decisions)) for mode in answer.modes
     ]
-    return node_from(FailureModes, answer, modes=modes, truncated=answer.sampled < answer.failures)
+    reason = None if answer.likeness is None else answer.likeness.reason
+    return node_from(
+        FailureModes,
+        answer,
+        modes=modes,
+        truncated=answer.sampled < answer.failures,
+        comparable=None if answer.likeness is None else reason is None,
+        reason=reason,
+    )

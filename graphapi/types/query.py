@@ -6,7 +6,7 @@ from typing import Annotated
 
 import strawberry
 
-from evigraph.graphapi.store.names import check_channel, chosen_run, find_layer, find_run
+from evigraph.graphapi.store.names import check_channel, chosen_run, find_layer, find_run, unnamed_note
 from evigraph.graphapi.types import ids
 from evigraph.graphapi.types.base import (
     UNSET,
@@ -24,7 +24,6 @@ from evigraph.graphapi.types.image import decision_node, image_node
 from evigraph.graphapi.types.layers_classes import class_node, layer_node
 from evigraph.graphapi.types.loaders import Context
 from evigraph.graphapi.types.run import Run, run_node
-from evigraph.schema.asked import Asked
 from evigraph.schema.errors import NotFoundError
 
 
@@ -84,13 +83,8 @@ class Query:
         if name is None and not runs:
             return None
         run, asked = chosen_run(runs, name)
-        if asked is Asked.DEFAULT and len(runs) > 1:
-            info.context.note(f"no run was named: {run.name!r} is the default of {len(runs)} runs")
-        if asked is Asked.NEWEST:
-            info.context.note(
-                f"no run was named: {run.name!r} is the newest of {len(runs)} runs, and the next one published will "
-                "answer instead; name the run, or make one the default by `evigraph runs default`"
-            )
+        if (note := unnamed_note(runs, name)) is not None:
+            info.context.note(note)
         return run_node(run, asked)
 
 

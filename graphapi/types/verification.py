@@ -7,6 +7,7 @@ from typing import Annotated
 
 import strawberry
 
+from evigraph.graphapi.questions.cohorts import resolve
 from evigraph.graphapi.questions.evidence import EvidenceRow
 from evigraph.graphapi.questions.verified import CountsRow, Tests, VerificationRow
 from evigraph.graphapi.store.bounds import bounded
@@ -24,6 +25,7 @@ from evigraph.graphapi.types.base import (
 from evigraph.graphapi.types.layers_classes import Class, class_node
 from evigraph.graphapi.types.loaders import Context, PageKey
 from evigraph.graphapi.types.nodes import node_from
+from evigraph.schema.errors import UsageError
 from evigraph.schema.tables.evidence import Verification as VerificationTable
 
 _EDGE = tuple(f"{end}_{part}" for end in ("target", "source") for part in ("layer", "channel", "y", "x"))
@@ -233,11 +235,16 @@ def tests_asked(
     """The tests that arguments of a field ask for.
 
     Raises:
-        UsageError: an argument is out of its bounds.
+        UsageError: an argument is out of its bounds, or no test can be what they ask for together: an empty answer
+            would say that nothing was tested.
         NotFoundError: the run has no such class.
     """
     method, fill = given(method), given(fill)
-    return Tests(
+    if fill is not None and method is VerificationMethod.REMOVE:
+        raise UsageError(
+            f"fill: {fill.name} is of OCCLUDE tests, and method REMOVE is asked for; give method: OCCLUDE, or no fill"
+        )
+    tests = Tests(
         class_id=class_id_of(run, class_),
         label_id=class_id_of(run, label),
         predicted_id=class_id_of(run, predicted),
@@ -247,6 +254,27 @@ def tests_asked(
         outcome=outcome_of(outcome),
         max_area=bounded("maxArea", given(max_area), 0.0, 1.0),
     )
+    _refuse_contradiction(run, tests)
+    return tests
+
+
+def _refuse_contradiction(run: RunInfo, tests: Tests) -> None:
+    """UsageError where no decision can be of the classes, role and outcome that are asked for together."""
+    own = "label" if tests.role == "label" else "predicted"
+    label_id, predicted_id = tests.label_id, tests.predicted_id
+    explained = label_id if own == "label" else predicted_id
+    if tests.class_id is not None and explained not in (None, tests.class_id):
+        one, other = (run.classes[class_id].name for class_id in (tests.class_id, explained))
+        raise UsageError(
+            f"class: {one!r} and {own}: {other!r} disagree, as decisions of role {tests.role.upper()} explain the "
+            f"{own} class; drop one of them"
+        )
+    if own == "label":
+        label_id = tests.class_id if label_id is None else label_id
+    else:
+        predicted_id = tests.class_id if predicted_id is None else predicted_id
+    way_out = "name other classes, or give outcome: null"
+    resolve(run, tests.role, label_id, predicted_id, tests.outcome, way_out=way_out)
 
 
 async def counts_by_method(

@@ -55,16 +55,26 @@ def _new(flag: str, stored: Any, asked: Any) -> bool:
     """
     if stored is not None and stored != asked:
         raise UsageError(
-            f"the run has {flag} {_shown(stored)} already, and what is stored stays; leave it out, or index into a new "
-            f"folder with {_shown(asked)}"
+            f"the run has {_shown(flag, stored)} already, and what is stored stays; leave it out, or index into a new "
+            f"folder with {_shown(flag, asked)}"
         )
     return stored is None
 
 
-def _shown(value: Any) -> str:
+_OPTIONS = {"which": "--verify", "layers": "--verify-layer", "top": "--verify-top", "occlude": "--occlude"}
+
+
+def _shown(flag: str, value: Any) -> str:
+    """A setting as its options are given."""
     if not isinstance(value, Mapping):
-        return str(value)
-    return ", ".join(f"{name} {'all' if inner is None else inner}" for name, inner in value.items())
+        return f"{flag} {value}"
+    given = [(option, value.get(name)) for name, option in _OPTIONS.items()]
+    options = (
+        f"{option} {inner if isinstance(inner, str | int) else ','.join(inner)}"
+        for option, inner in given
+        if inner is not None
+    )
+    return " ".join(options) + ("" if value.get("controls", True) else " without controls")
 
 
 def settings_of(folder: Path, run: RunDescription, asked: ExtendSettings) -> IndexSettings:

@@ -53,6 +53,26 @@ def test_delete_and_roll_back(cli: Cli, two: Path) -> None:
     assert json.loads(cli("rollback", "--forward", "--db", two, "--json").stdout)["runs"] == ["day"]
 
 
+@pytest.mark.parametrize("what", [("profile",), ("graph", "--class", "0")])
+def test_exports_say_which_of_several_runs_answers(cli: Cli, two: Path, what: tuple[str, ...], tmp_path: Path) -> None:
+    """As an answer without a name is marked; not where a run was named, nor of a single one."""
+    out = tmp_path / ("out.csv" if what[0] == "profile" else "out.json")
+    words = ("export", *what, "--db", two)
+    assert "note: no run was named: 'day' is the newest of 2 runs" in cli(*words, "--out", out).stdout
+    piped = cli(*words, "--out", "-")
+    assert "note" not in piped.stdout
+    assert "note: no run was named: 'day'" in piped.stderr
+    assert "note" not in cli(*words, "--out", out, "--run", "night").stdout
+    assert cli("runs", "default", "night", "--db", two).code == 0
+    assert "note: no run was named: 'night' is the default of 2 runs" in cli(*words, "--out", out).stdout
+    assert cli("runs", "delete", "day", "--db", two).code == 0
+    assert "note" not in cli(*words, "--out", out).stdout
+    assert cli("runs", "delete", "night", "--db", two).code == 0
+    refused = cli(*words, "--out", out)
+    assert refused.code == 2
+    assert "the database has no runs; publish one" in refused.stderr
+
+
 def test_delete_the_last_runs(cli: Cli, two: Path) -> None:
     report = json.loads(cli("runs", "delete", "night", "day", "--db", two, "--json").stdout)
     assert (report["deleted"], report["kept"]) == (["night", "day"], [])

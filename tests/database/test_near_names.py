@@ -15,6 +15,7 @@ CLASSES = (
     "trench coat",
     "golden retriever",
     "Labrador retriever",
+    "screwdriver",
     "crane",
     "crane, machine",
     "hourglass",
@@ -36,6 +37,9 @@ CLASSES = (
         ("glass", "hourglass"),  # a part
         ("golden retreiver", "golden retriever"),  # edits
         ("conv43", "conv4_3"),
+        ("retriver", "golden retriever"),  # edits of a word, not of "screwdriver"
+        ("auratsu", "goldfish, Carassius auratus"),
+        ("tinca tinka", "tench, Tinca tinca"),  # edits of a synonym
     ],
 )
 def test_the_most_like_comes_first(name: str, first: str) -> None:

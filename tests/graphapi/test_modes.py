@@ -88,6 +88,27 @@ def test_modes_of_a_run(run: Ask, sql: Sql, monkeypatch: pytest.MonkeyPatch) -> 
     assert sum(mode["size"] for mode in sampled["modes"]) + sampled["unassigned"] == 5
 
 
+def test_right_decisions_for_other_classes_are_marked(run: Ask, sql: Sql) -> None:
+    """Of a label alone the right decisions explain that label, and its failures never do; of a prediction they do."""
+    counted = "SELECT {0} AS class, count(*) FILTER (label_id != predicted_id) AS wrong, " + (
+        "count(*) FILTER (label_id = predicted_id) AS correct FROM image WHERE run_id = 1 GROUP BY ALL"
+    )
+    fields = "{ right comparable reason }"
+    seen = set()
+    for column, argument in (("label_id", "label"), ("predicted_id", "predicted")):
+        for row in sql(counted.format(column)):
+            if not row["wrong"]:
+                continue
+            named = f'failureModes(layer: "conv2_2", {argument}: "index:{row["class"]}") {fields}'
+            answer = run(named)["failureModes"]
+            comparable = None if not row["correct"] else argument == "predicted"
+            assert answer["comparable"] is comparable
+            assert answer["right"] == row["correct"]
+            assert bool(answer["reason"]) == (comparable is False)
+            seen.add(comparable)
+    assert {True, False} <= seen
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -323,3 +323,27 @@ def test_a_part_is_within_0_and_1(database: Path, make_ask: Callable[[Path, Sett
         f'{{ run(name: "fills") {{ verification(layer: "0", maxArea: {max_area}) {{ tested }} }} }}'
     )
     assert f"maxArea: {max_area} is not within 0.0 and 1.0" in answer["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("field", ["verifiedChannels", "verification", "verifiedPairs"])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ('label: "cat", predicted: "cat"', "is empty whatever the data: name other classes, or give outcome: null"),
+        ('label: "cat", predicted: "dog", outcome: CORRECT', "is empty whatever the data"),
+        ("role: LABEL, outcome: CORRECT", "roots of role LABEL are of wrong predictions alone"),
+        ("method: REMOVE, fill: BLUR", "fill: BLUR is of OCCLUDE tests, and method REMOVE is asked for"),
+        ('class: "cat", predicted: "dog"', "class: 'cat' and predicted: 'dog' disagree"),
+        ('class: "cat", label: "cat"', "is empty whatever the data"),
+        ('class: "cat", role: LABEL, predicted: "cat"', "is empty whatever the data"),
+    ],
+)
+def test_what_no_test_can_be_is_refused(
+    database: Path, make_ask: Callable[[Path, Settings], Ask], field: str, arguments: str, said: str
+) -> None:
+    """An empty answer means that nothing was tested, which a contradiction must not say."""
+    if "class:" in arguments and field == "verifiedPairs":
+        return  # which has no such argument
+    body = "{ tested }" if field == "verification" else "{ totalCount }"
+    answer = make_ask(database, Settings())(f'{{ run(name: "fills") {{ {field}(layer: "3", {arguments}) {body} }} }}')
+    assert said in answer["errors"][0]["message"]

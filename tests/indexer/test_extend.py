@@ -205,6 +205,12 @@ def test_what_is_there_already_is_not_done_again_and_not_otherwise(run: Path) ->
     assert "nothing was done" in extend(run, asked).notes[0]
     with pytest.raises(UsageError, match="--thumbnails 32 already"):
         extend(run, ExtendSettings(pictures=PictureOptions(thumbnails=64), workers=0))
+    extend(run, ExtendSettings(verify=VerifySettings("wrong", top=2, layers=("4",), occlude="grey,blur"), workers=0))
+    state = content(run)
+    with pytest.raises(UsageError) as refused:
+        extend(run, ExtendSettings(verify=VerifySettings("all"), workers=0))
+    assert "has --verify wrong --verify-layer 4 --verify-top 2 --occlude grey,blur already" in str(refused.value)
+    assert str(refused.value).endswith("with --verify all --verify-top 1 --occlude grey")  # in words of the command
     with pytest.raises(UsageError, match="nothing is asked for"):
         extend(run, ExtendSettings())
     assert content(run) == state

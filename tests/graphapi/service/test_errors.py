@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import logging
+import re
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,7 +18,7 @@ from sqlalchemy import func, literal, select, true
 from evigraph.graphapi.questions import support
 from evigraph.graphapi.store.paging import Listing, Order
 from evigraph.graphapi.store.settings import SETTINGS, Settings
-from evigraph.schema.errors import UsageError
+from evigraph.schema.errors import NotFoundError, UsageError
 from tests.graphapi.conftest import Ask
 
 
@@ -41,6 +45,8 @@ NOT_FOUND = [
         ["boat"],
     ),
     ('run(name: "scenes") { channelSupport(layer: "conv3_3", class: "6") { totalCount } }', "class '6'", []),
+    ('run(name: "scenes") { class(name: "99") { name } }', "which has classes 0 to 5", []),
+    ('run(name: "scenes") { class(name: "") { name } }', "which has classes 0 to 5", []),
     ('run(name: "scenes") { images(label: "Boat") { totalCount } }', "class 'Boat'", ["boat"]),
     ('run(name: "scenes") { images(predicted: "n0000000") { totalCount } }', "class 'n0000000'", []),
     (
@@ -61,6 +67,15 @@ def test_not_found(ask: Ask, query: str, said: str, near: list[str]) -> None:
     assert said in error["message"]
     assert set(near) <= set(error["extensions"]["near"])
     assert all(repr(name) in error["message"] for name in near)
+
+
+@pytest.mark.parametrize("known", [["class"], ["zzz"]])
+@pytest.mark.parametrize("hint", ["", "; there are class", "in run 'x'", "(`runs` lists them)", "in x; go by uri"])
+def test_a_hint_continues_the_sentence(known: list[str], hint: str) -> None:
+    """Whether or not there is a near name that it follows."""
+    message = str(NotFoundError("parameter", "clas", known, hint))
+    assert hint.removeprefix("; ") in message
+    assert not re.search(r"\s[;?]|\?;|\s\s|\s$", message)
 
 
 def test_ambiguous_class(ask: Ask, run: Ask) -> None:
@@ -214,6 +229,26 @@ def test_timeout(database: Path, make_ask: Callable[[Path, Settings], Ask], monk
     assert error["extensions"]["code"] == "TIMEOUT"
     assert "1000 ms" in error["message"]
     assert "errors" not in ask(query)
+
+
+def test_loading_libraries_is_not_a_query_that_takes_long(
+    database: Path, make_ask: Callable[[Path, Settings], Ask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine the first contrast waits for SciPy longer than the limit, and is answered all the same."""
+    limit_s = 2.5
+    load = importlib.import_module
+
+    def slowly(name: str) -> ModuleType:
+        time.sleep(1.1 * limit_s)
+        return load(name)
+
+    monkeypatch.setattr(importlib, "import_module", slowly)
+    ask = make_ask(database, Settings(time_limit_ms=round(1000 * limit_s)))
+    cohorts = "a: { outcome: WRONG }, b: { outcome: CORRECT }"
+    begun = time.monotonic()
+    answer = ask(f'{{ run(name: "scenes") {{ contrast(layer: "conv2_2", {cohorts}) {{ totalCount }} }} }}')
+    assert "errors" not in answer
+    assert time.monotonic() - begun > limit_s
 
 
 def test_unforeseen_errors_are_masked(

@@ -29,6 +29,7 @@ export function Modes({ run, layer, state }) {
   return html`<${Panel} id="modes" title=${`Failure modes at ${layer}`} result=${result} rows=${rows} height=${320}
     empty=${answer && modes.length === 0 && (answer.failures ? `${count(answer.failures)} wrong decisions, too few or too different to fall into groups of three or more.` : "There are no wrong decisions of this label and prediction.")}>
     ${answer && html`<p class="dim">${outOf(answer.failures - answer.unassigned, answer.failures, "wrong decisions")} in ${modes.length} ${modes.length === 1 ? "group" : "groups"} of like evidence${answer.silhouette === null ? "" : `, silhouette ${number(answer.silhouette)}`}${answer.truncated ? "; 500 of all failures, taken evenly" : ""}.</p>`}
+    ${answer?.reason && html`<p class="warned" role="note"><b>Right ones are not alike:</b> ${answer.reason}</p>`}
     <ol class="modes">${modes.map((/** @type {any} */ mode, /** @type {number} */ place) => html`<li key=${place} class="mode"><h3>${count(mode.size)} failures</h3>
       <p>${mode.confusions.map((/** @type {any} */ one, /** @type {number} */ at) => html`${at ? ", " : ""}<a key=${at} href=${href.failures(run.name, { ...state, label: one.label.index, predicted: one.predicted.index })}>${shortName(one.label.name)} → ${shortName(one.predicted.name)}</a> ${count(one.images)}`)}</p>
       <ul class="signature">${mode.channels.map((/** @type {any} */ one) => html`<li key=${one.channel.index}>

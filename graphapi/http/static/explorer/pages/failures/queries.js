@@ -46,7 +46,7 @@ export const EXAMPLES = `query ContrastExamples($run: String!, $layer: String!, 
 export const MODES = `query Modes($run: String!, $layer: String!, $label: String, $predicted: String) {
   run(name: $run) {
     failureModes(layer: $layer, label: $label, predicted: $predicted) {
-      failures truncated unassigned right silhouette
+      failures truncated unassigned right comparable reason silhouette
       modes {
         size
         confusions(first: 3) { label { ${CLASS} } predicted { ${CLASS} } images }
