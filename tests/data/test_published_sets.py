@@ -225,7 +225,7 @@ class TestPascalContext:
         )
         assert source.context_labels == {1: "accordion", 308: "sea", 459: "wood"}
         assert halves(source) == [(None, None), ("wood", "sea")]
-        assert not [note for note in source.notes if "differs" in note]  # .mat is the suffix that they are published with
+        assert not [note for note in source.notes if "differs" in note]  # .mat is the suffix of the published ones
 
     @pytest.mark.parametrize("suffix", ["png", "mat"])
     def test_59_labels(self, devkit: Path, context: Path, suffix: str) -> None:
