@@ -9,6 +9,7 @@ from typing import Annotated
 import strawberry
 
 from evigraph.graphapi.questions.degrees import DegreeKey, degrees, degrees_statement, require_sensible
+from evigraph.graphapi.questions.failures import ConfusionRow, confusions
 from evigraph.graphapi.questions.profiles import key_of, positive, positive_statement, profile, shares_statement
 from evigraph.graphapi.store.catalog import ClassInfo, LayerInfo, RunInfo
 from evigraph.graphapi.types.base import (
@@ -25,6 +26,7 @@ from evigraph.graphapi.types.base import (
     class_id_of,
     described,
     given,
+    listed,
     listed_here,
     outcome_of,
     role_of,
@@ -116,6 +118,18 @@ class Class(NodeInterface):
     def accuracy(self) -> float | None:
         return self.correct_count / self.image_count if self.image_count else None
 
+    @described("Its roots of a role and outcome: what the rates of its channels are of.")
+    def decision_count(self, role: Role = DecisionRole.PREDICTED, outcome: Outcome | None = UNSET) -> int:
+        return self.run.roots(self.index, role_of(role), outcome_of(outcome))
+
+    @described("What images of this label were wrongly predicted as, most images first.")
+    async def confused_with(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Confusion]:
+        return await confusions_page(info, self.run, "label_id", self.index, first, after)
+
+    @described("The labels of images that were wrongly predicted as this class, most images first.")
+    async def confused_from(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Confusion]:
+        return await confusions_page(info, self.run, "predicted_id", self.index, first, after)
+
     @described("The context labels that the evidence of its roots lies on, those beyond their area first.")
     async def context_labels(
         self,
@@ -141,6 +155,28 @@ def class_node(run: RunInfo, entry: ClassInfo) -> Class:
 def class_by_id(run: RunInfo, class_id: int | None) -> Class | None:
     """The class of a nullable column; None for null and for the row over all classes."""
     return None if class_id is None or class_id < 0 else class_node(run, run.classes[class_id])
+
+
+@strawberry.type(description="Images of one label that were predicted as another class.")
+class Confusion:
+    label: Class
+    predicted: Class
+    images: int
+    rate: float = strawberry.field(description="Of all images with that label.")
+
+
+async def confusions_page(
+    info: Info, run: RunInfo, of: str | None, class_id: int | None, first: int | None, after: str | None
+) -> Connection[Confusion]:
+    """One page of the confusions of a run, or of one class as "label_id" or "predicted_id" of them."""
+
+    def node(row: ConfusionRow) -> Confusion:
+        label, predicted = run.classes[row.label_id], run.classes[row.predicted_id]
+        ends = {"label": class_node(run, label), "predicted": class_node(run, predicted)}
+        return node_from(Confusion, row, **ends, rate=row.images / label.image_count)
+
+    parent = (run.run_id,) if class_id is None else (run.run_id, class_id)
+    return await listed(info.context, confusions, (of,), parent, first, after, node)
 
 
 @strawberry.enum(description="What classes are sorted by.")
