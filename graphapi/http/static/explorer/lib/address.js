@@ -135,12 +135,14 @@ addEventListener("popstate", changed);
 // A plain click on a link within the explorer changes the page without loading it anew.
 document.addEventListener("click", (event) => {
   const link = event.target instanceof Element ? event.target.closest("a[href]") : null;
-  if (!(link instanceof HTMLAnchorElement) || event.defaultPrevented || event.button !== 0) return;
+  if (!link || event.defaultPrevented || event.button !== 0) return;
   if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
-  if (link.target || link.hasAttribute("download") || link.origin !== location.origin) return;
-  if (parse(new URL(link.href)).page === "missing") return;
+  // By attributes, since links of drawings (SVG) are no HTMLAnchorElement.
+  const to = new URL(link.getAttribute("href") ?? "", document.baseURI);
+  if (link.getAttribute("target") || link.hasAttribute("download") || to.origin !== location.origin) return;
+  if (parse(to).page === "missing") return;
   event.preventDefault();
-  go(link.href);
+  go(to.href);
 });
 
 export const AddressContext = createContext(parse(location));

@@ -21,3 +21,6 @@ export const outOf = (part, whole, of) => `${count(part)} of ${count(whole)} ${o
 
 /** The last part of a uri. @param {string} uri */
 export const fileName = (uri) => uri.slice(uri.lastIndexOf("/") + 1);
+
+/** A text that is too long, with a mark where it was cut. @param {string} text @param {number} most characters */
+export const cut = (text, most) => (text.length <= most ? text : `${text.slice(0, Math.max(1, most - 1)).trimEnd()}…`);
