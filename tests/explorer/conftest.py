@@ -5,13 +5,16 @@ The demo is made once, whichever process needs it first. Without a browser these
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -19,6 +22,8 @@ import uvicorn
 from evigraph.commands.demo import demo
 from evigraph.graphapi.http.app import create_app
 from evigraph.graphapi.store.settings import Settings
+from evigraph.indexer.publish.publish import publish
+from tests.support.synthetic import synthetic_run
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright")
 
@@ -86,6 +91,16 @@ def service(demo_database: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def bare_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a service over the run `bare`: 1000 classes, without pictures, semantic maps and verification."""
+    folder = tmp_path_factory.mktemp("bare")
+    synthetic_run(folder / "run", images=300, classes=1000, name="bare", context=False)
+    publish([folder / "run"], folder / "evidence.duckdb")
+    with running(folder / "evidence.duckdb") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[playwright.Browser]:
     """One Chromium, with a profile of its own."""
     path = chromium()
@@ -129,4 +144,27 @@ def open_page(browser: playwright.Browser, service: str) -> Iterator[Open]:
 def settled(page: playwright.Page) -> None:
     """Wait until nothing is asked for and nothing is loading."""
     page.wait_for_load_state("networkidle")
-    page.wait_for_function("!document.querySelector('.skeleton')")
+    # A function: an expression would be evaluated anew at each look, which the policy forbids.
+    page.wait_for_function("() => !document.querySelector('.skeleton')")
+
+
+def asked(service: str, query: str, **variables: Any) -> Any:
+    """The data that a service gives to a query."""
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    request = urllib.request.Request(f"{service}/graphql", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as response:
+        answer = json.load(response)
+    assert "errors" not in answer, answer["errors"]
+    return answer["data"]
+
+
+def faults(page: playwright.Page) -> list[str]:
+    """What axe finds serious or critical on a page."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    found = axe.Axe().run(page).response["violations"]
+    return [
+        f"{fault['id']}: {node['html'][:160]}"
+        for fault in found
+        if fault["impact"] in ("serious", "critical")
+        for node in fault["nodes"]
+    ]

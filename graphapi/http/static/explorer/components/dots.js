@@ -39,6 +39,12 @@ export function Dots({ rows, axis, columns, nameWidth, label, tone = "predicted"
   return html`<div class="dots" ref=${place}>${width > 0 && drawn({ rows, axis, columns, nameWidth, label, tone }, width)}</div>`;
 }
 
+/** The dot with its interval, for a legend. @param {{tone: string}} given */
+export const DotMark = ({ tone }) => html`<svg class=${tone} width="30" height="12" aria-hidden="true"><line class="interval" x1="1" x2="29" y1="6" y2="6" /><circle class="dot" cx="15" cy="6" r="4.5" /></svg>`;
+
+/** The quiet mark, for a legend. */
+export const SecondMark = () => html`<svg width="12" height="12" aria-hidden="true"><rect class="second" x="3" y="3" width="6" height="6" transform="rotate(45 6 6)" /></svg>`;
+
 /** @param {any} given as of Dots @param {number} width px */
 function drawn({ rows, axis, columns, nameWidth, label, tone }, width) {
   const most = Math.max(0, ...rows.map((/** @type {Dot} */ row) => row.patches?.length ?? 0));

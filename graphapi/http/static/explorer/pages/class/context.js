@@ -4,7 +4,7 @@ import { count, number, outOf, percent } from "../../lib/format.js";
 import { usePages } from "../../lib/hooks.js";
 import { d3, html } from "../../lib/vendor.js";
 import { Behind } from "../../components/behind.js";
-import { Dots } from "../../components/dots.js";
+import { DotMark, Dots, SecondMark } from "../../components/dots.js";
 import { Panel } from "../../components/panel.js";
 import { Table } from "../../components/table.js";
 import { Term } from "../../components/term.js";
@@ -24,9 +24,8 @@ export function ContextPanel({ of, asked, decisions }) {
   const measured = rows.some((row) => row.peak);
   return html`<${Panel} id="context" title=${html`What that evidence lies on`} result=${result} picture height=${440} empty=${result.data && total === 0 && nothing(result.data.run.any.nodes.length > 0, asked.layer, decisions.words)} rows=${() => rows.map(flat)}>
     <p class="legend dim">
-      ${measured && html`<span class=${decisions.tone}><svg width="30" height="12" aria-hidden="true"><line class="interval" x1="2" x2="28" y1="6" y2="6" /><circle class="dot" cx="15" cy="6" r="4.5" /></svg></span>
-        <${Term} word="lift">lift<//> at the <${Term} word="peak">peak<//> with its 95 % interval, over images`}
-      <svg width="12" height="12" aria-hidden="true"><rect class="second" x="3" y="3" width="6" height="6" transform="rotate(45 6 6)" /></svg> lift of the <${Term} word="context label">mask's label<//>, which favours regions as large as the mask</p>
+      ${measured && html`<span><${DotMark} tone=${decisions.tone} /> <${Term} word="lift">lift<//> at the <${Term} word="peak">peak<//> with its 95 % interval, over images</span>`}
+      <span><${SecondMark} /> lift of the <${Term} word="context label">mask's label<//>, which favours regions as large as the mask</span></p>
     <${Dots} rows=${rows.map((row) => dot(row, of?.[decisions.count], decisions.words))} axis=${axis(rows)} columns=${COLUMNS} nameWidth=${150} tone=${decisions.tone} label="context labels by how much more evidence lies on them than their area explains" />
     ${more && html`<p class="more"><button type="button" onClick=${more}>${rows.length} of ${count(total)} labels shown: more</button></p>`}
     ${!measured && html`<p class="empty">The run keeps no measure that regions of any size can be compared by; indexing it again with this version adds it.</p>`}

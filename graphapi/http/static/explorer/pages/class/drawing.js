@@ -74,7 +74,7 @@ export function Drawing({ run, index, graph, lit, onLight, tone }) {
 function Node({ to: address, name, says: sentence, first, place: { x, y, radius }, faded, onFocus, onBlur }) {
   return html`<a href=${address} class=${faded ? "node faded" : "node"} aria-label=${sentence} onFocus=${onFocus} onBlur=${onBlur}>
     <circle cx=${x} cy=${y} r=${radius} />
-    <text x=${first ? x : x + radius + 4} y=${first ? y - radius - 7 : y + 4} text-anchor=${first ? "middle" : "start"}>${cut(name, first ? 16 : 6)}<title>${name}</title></text></a>`;
+    <text x=${first ? 4 : x + radius + 4} y=${first ? y - radius - 7 : y + 4} text-anchor="start">${cut(name, first ? 18 : 6)}<title>${name}</title></text></a>`;
 }
 
 /** @param {string} run @param {number} index @param {any} node */

@@ -1,7 +1,6 @@
 // The strongest paths from the class to the lowest layer: pointing at one highlights it in the graph.
 
 import { href } from "../../lib/address.js";
-import { percent } from "../../lib/format.js";
 import { html, useState } from "../../lib/vendor.js";
 import { Term } from "../../components/term.js";
 
@@ -14,18 +13,21 @@ export function Paths({ run, index, graph, onLight }) {
   if (paths.length === 0) return html`<p class="dim">No path of these edges leads down to the lowest layer.</p>`;
   const shown = paths.slice(0, all ? paths.length : FEW);
   return html`<h3>Strongest paths</h3>
-    <ol class="paths" onMouseLeave=${() => onLight(null)}>${shown.map((/** @type {any} */ path) => {
+    <ol class="paths" onPointerLeave=${() => onLight(null)}>${shown.map((/** @type {any} */ path) => {
       const light = () => onLight(litPath(graph, path));
-      return html`<li key=${path.nodes.join(" ")} onMouseEnter=${light} onFocusIn=${light} onFocusOut=${() => onLight(null)}>
-        <span class="figure" title="path share"><${Term} word="path share">${percent(path.share, 2)}<//></span>
+      return html`<li key=${path.nodes.join(" ")} onPointerEnter=${light} onFocusIn=${light} onFocusOut=${() => onLight(null)}>
+        <span class="figure" title="path share"><${Term} word="path share">${part(path.share)}<//></span>
         <span class="steps">${path.nodes.slice(1).map((/** @type {number} */ node, /** @type {number} */ place) => html`${place > 0 && html`<span class="dim" aria-hidden="true"> ← </span>`}<a href=${href.channel(run, nodes[node].layer, nodes[node].channel, { class: index })}><span class="dim">${nodes[node].layer}</span> ${nodes[node].channel}</a>`)}</span></li>`;
     })}</ol>
     ${paths.length > FEW && html`<p class="more"><button type="button" aria-expanded=${all} onClick=${() => setAll(!all)}>${all ? "Fewer paths" : `${FEW} of the first ${paths.length} shown: more`}</button></p>`}`;
 }
 
+/** Two significant digits: shares of paths are small. @param {number} share */
+const part = (share) => `${Number((share * 100).toPrecision(2))} %`;
+
 /** @param {any} graph @param {any} path @returns {import("./graph.js").Lit} */
 function litPath({ edges }, path) {
   const steps = new Set(path.nodes.slice(1).map((/** @type {number} */ node, /** @type {number} */ place) => `${path.nodes[place]} ${node}`));
   const on = edges.flatMap((/** @type {any} */ edge, /** @type {number} */ place) => (steps.has(`${edge.target} ${edge.source}`) ? [place] : []));
-  return { edges: new Set(on), nodes: new Set(path.nodes), says: `This path carries ${percent(path.share, 2)} of the decisions, if every channel passes its evidence on alike.` };
+  return { edges: new Set(on), nodes: new Set(path.nodes), says: `This path carries ${part(path.share)} of the decisions, if every channel passes its evidence on alike.` };
 }

@@ -5,7 +5,7 @@ import { count, number, outOf, percent } from "../../lib/format.js";
 import { usePages } from "../../lib/hooks.js";
 import { html } from "../../lib/vendor.js";
 import { Behind } from "../../components/behind.js";
-import { Dots } from "../../components/dots.js";
+import { DotMark, Dots, SecondMark } from "../../components/dots.js";
 import { Panel } from "../../components/panel.js";
 import { Table } from "../../components/table.js";
 import { Term } from "../../components/term.js";
@@ -34,10 +34,10 @@ export function SupportPanel({ run, index, asked, decisions, state }) {
   const tools = html`<label class="dim">by <select aria-label="channels sorted by" value=${sort} onChange=${(/** @type {any} */ event) => setState({ sort: event.target.value === "rate" ? null : event.target.value })}>
     ${Object.entries(ORDERS).map(([key, { title }]) => html`<option key=${key} value=${key}>${title}</option>`)}</select></label>`;
   return html`<${Panel} id="support" title=${html`Channels of ${asked.layer} that support it`} result=${result} tools=${tools} picture height=${440} empty=${none} rows=${() => rows.map(flat)}>
-    <p class="legend dim"><span class=${decisions.tone}><svg width="30" height="12" aria-hidden="true"><line class="interval" x1="2" x2="28" y1="6" y2="6" /><circle class="dot" cx="15" cy="6" r="4.5" /></svg></span>
-      <${Term} word="rate">rate<//> with its 95 % interval, of ${roots ? count(roots) : "all"} ${decisions.words}
-      <svg width="12" height="12" aria-hidden="true"><rect class="second" x="3" y="3" width="6" height="6" transform="rotate(45 6 6)" /></svg> <${Term} word="mean share">mean share<//>
-      <${Term} word="degree">degree<//></p>
+    <p class="legend dim">
+      <span><${DotMark} tone=${decisions.tone} /> <${Term} word="rate">rate<//> with its 95 % interval, of ${roots ? count(roots) : "all"} ${decisions.words}</span>
+      <span><${SecondMark} /> <${Term} word="mean share">mean share<//></span>
+      <span><${Term} word="degree">degree<//></span></p>
     <${Dots} rows=${rows.map((row) => dot(run.name, index, asked.layer, row, decisions.words))} axis=${AXIS} columns=${COLUMNS} nameWidth=${56} tone=${decisions.tone} label=${`channels of ${asked.layer} by how many decisions hold them`} />
     ${more && html`<p class="more"><button type="button" onClick=${more}>${rows.length} of ${count(total)} channels shown: more</button></p>`}
     ${rows[0] && !rows[0].channel.peaks.nodes.some((/** @type {any} */ peak) => peak.cropUrl) && html`<p class="empty">The run keeps no pictures, so there are no patches: evigraph extend RUN --thumbnails 224 adds them.</p>`}
@@ -53,7 +53,7 @@ function dot(run, index, layer, { channel, decisions, roots, rate, low, high, me
     name: String(channel.index),
     to: href.channel(run, layer, channel.index, { class: index }),
     value: rate, low, high, second: meanShare,
-    texts: [`${count(decisions)} of ${count(roots)}`, number(degree)],
+    texts: [`${count(decisions)} of ${count(roots)}`, degree === null ? "-" : degree.toFixed(2)],
     says: `${layer} ${channel.index}: ${outOf(decisions, roots, words)} (${percent(rate)}, 95 % interval ${percent(low)} to ${percent(high)}); mean share ${percent(meanShare)}; degree ${number(degree)}`,
     patches: channel.peaks.nodes.map((/** @type {any} */ peak) => ({
       path: peak.cropUrl,

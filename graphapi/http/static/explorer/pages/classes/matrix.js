@@ -28,7 +28,7 @@ function Matrix({ run, matrix, state }) {
   const [place, width] = useWidth();
   const [pointed, setPointed] = useState("");
   const drawn = useMemo(() => width > 0 && drawing(run, matrix, width, state, setPointed), [matrix, width, state.label, state.predicted, state.embed]);
-  return html`<p class="legend swatches">
+  return html`<p class="legend">
       <span class="dim">Part of the label's images:</span>
       ${LEGEND.map((rate) => html`<span key=${rate} class="swatch"><svg width="14" height="14" aria-hidden="true"><rect class="confused" width="14" height="14" fill-opacity=${shade(rate)} /></svg> ${percent(rate, 0)}</span>`)}
       <span class="swatch"><svg width="14" height="14" aria-hidden="true"><rect class="hit" width="14" height="14" fill-opacity="0.5" /></svg> right</span>
