@@ -183,6 +183,7 @@ async def confusions_page(
 class ClassOrder(enum.Enum):
     INDEX = strawberry.enum_value("index")
     IMAGES = strawberry.enum_value("images", description="Those of most images first.")
+    PREDICTED = strawberry.enum_value("predicted", description="Those first that most images were predicted as.")
     ACCURACY = strawberry.enum_value("accuracy", description="The least accurate first; those without images last.")
 
 
@@ -203,6 +204,8 @@ def classes_page(
     def place(node: Class) -> tuple[int, ...]:
         if order is ClassOrder.IMAGES:
             return -node.image_count, node.index
+        if order is ClassOrder.PREDICTED:
+            return -run.roots(node.index, "predicted", None), node.index
         if order is ClassOrder.ACCURACY:
             return (node.correct_count * _FINE // node.image_count if node.image_count else _FINE + 1), node.index
         return (node.index,)

@@ -72,6 +72,19 @@ def test_matrix_of_the_least_accurate_classes(run: Ask, sql: Sql, classes: int) 
     assert bool(others) == (len(chosen) < len(by_label))
 
 
+def test_classes_by_how_often_they_are_predicted(run: Ask, sql: Sql) -> None:
+    found = run("classes(orderBy: PREDICTED) { nodes { index decisionCount } }")["classes"]["nodes"]
+    counts = sql(
+        """SELECT class_id, count(image_id) AS images FROM class c
+           LEFT JOIN image i ON i.run_id = c.run_id AND predicted_id = class_id
+           WHERE c.run_id = 1 GROUP BY class_id ORDER BY images DESC, class_id"""
+    )
+    assert found == [{"index": row["class_id"], "decisionCount": row["images"]} for row in counts]
+    first = run("classes(orderBy: PREDICTED, first: 2) { nodes { index } pageInfo { endCursor } }")["classes"]
+    rest = run(f'classes(orderBy: PREDICTED, after: "{first["pageInfo"]["endCursor"]}") {{ nodes {{ index }} }}')
+    assert [node["index"] for node in first["nodes"] + rest["classes"]["nodes"]] == [node["index"] for node in found]
+
+
 def test_matrix_is_bounded(ask: Ask) -> None:
     for count in (0, 101):
         (error,) = ask(f'{{ run(name: "scenes") {{ confusionMatrix(classes: {count}) {{ totalCount }} }} }}')["errors"]

@@ -8,6 +8,7 @@ import { d3, html } from "../lib/vendor.js";
 /**
  * @typedef {object} Dot
  * @property {string} key @property {string} name @property {string} [to] address of the name
+ * @property {() => void} [open] what a plain click on the name does instead of going there @property {boolean} [chosen]
  * @property {number | null} value the dot; null: not measured @property {number | null} [low] @property {number | null} [high] of its interval
  * @property {number | null} [second] the quiet mark
  * @property {string[]} texts of the columns on the right
@@ -25,6 +26,7 @@ import { d3, html } from "../lib/vendor.js";
 const AXIS_PX = 34;
 const CHARACTER_PX = 7;
 const PATCH_PX = 34;
+const TICK_PX = 34;
 
 /**
  * @param {object} given
@@ -55,6 +57,7 @@ function drawn({ rows, axis, columns, nameWidth, label, tone }, width) {
   const plot = Math.max(80, width - left - texts - (below ? 0 : most * PATCH_PX) - 20);
   const row = most === 0 ? 26 : below ? 26 + PATCH_PX : PATCH_PX + 4;
   const scale = (axis.log ? d3.scaleLog() : d3.scaleLinear()).domain(axis.domain).range([0, plot]).clamp(true);
+  const ticks = apart(axis.ticks, axis.line, scale);
   const height = AXIS_PX + rows.length * row + 4;
   const middle = below || most === 0 ? 13 : row / 2;
   let start = left + plot + 12;
@@ -62,7 +65,7 @@ function drawn({ rows, axis, columns, nameWidth, label, tone }, width) {
   return html`<svg data-picture width=${width} height=${height} viewBox=${`0 0 ${width} ${height}`} role="group" aria-label=${label}>
     <text class="axis" x=${left} y="10">${axis.title}</text>
     ${columns.map((/** @type {any} */ column, /** @type {number} */ at) => html`<text key=${column.title} class="axis" x=${starts[at]} y="10" text-anchor="end">${column.title}</text>`)}
-    <g transform=${`translate(${left} 0)`}>${axis.ticks.map((/** @type {number} */ tick) => html`<g key=${tick}>
+    <g transform=${`translate(${left} 0)`}>${ticks.map((/** @type {number} */ tick) => html`<g key=${tick}>
       <line class=${tick === axis.line ? "mark" : "tick"} x1=${scale(tick)} x2=${scale(tick)} y1=${AXIS_PX - 6} y2=${height} />
       <text class="axis" x=${scale(tick)} y=${AXIS_PX - 9} text-anchor="middle">${axis.format(tick)}</text></g>`)}</g>
     ${rows.map((/** @type {Dot} */ one, /** @type {number} */ at) => html`<g key=${one.key} class="row" transform=${`translate(0 ${AXIS_PX + at * row})`}>
@@ -75,10 +78,24 @@ function drawn({ rows, axis, columns, nameWidth, label, tone }, width) {
   </svg>`;
 }
 
+/** The ticks whose numbers do not touch, the marked one among them. @param {number[]} ticks @param {number | undefined} line @param {any} scale */
+function apart(ticks, line, scale) {
+  /** @type {number[]} */
+  const kept = line === undefined ? [] : [line];
+  for (const tick of ticks) if (kept.every((one) => Math.abs(scale(one) - scale(tick)) >= TICK_PX)) kept.push(tick);
+  return kept;
+}
+
 /** @param {Dot} row @param {number} left @param {number} middle px */
-function named({ name, to }, left, middle) {
-  const text = html`<text x="0" y=${middle + 4}>${cut(name, Math.floor((left - 6) / CHARACTER_PX))}</text>`;
-  return to ? html`<a href=${to} aria-label=${name}>${text}</a>` : text;
+function named({ name, to, open, chosen }, left, middle) {
+  const text = html`<text class=${chosen ? "chosen" : ""} x="0" y=${middle + 4}>${cut(name, Math.floor((left - 6) / CHARACTER_PX))}</text>`;
+  /** @param {MouseEvent} event */
+  const clicked = (event) => {
+    if (!open || event.metaKey || event.ctrlKey || event.shiftKey) return;
+    event.preventDefault();
+    open();
+  };
+  return to ? html`<a href=${to} aria-label=${name} aria-current=${chosen ? "true" : undefined} onClick=${clicked}>${text}</a>` : text;
 }
 
 /** @param {Dot} row @param {any} scale */

@@ -20,7 +20,7 @@ export function Strip({ run, images, says, size = 96, state }) {
     <a href=${href.image(run, image.index, state)} title=${`${image.uri}: ${decided(image)}`}>
       <${Picture} path=${image.thumbnailUrl} says=${`${fileName(image.uri)}: ${decided(image)}`} size=${size} />
       <span class="cut">${fileName(image.uri)}</span></a>
-    <span class=${image.correct === false ? "cut wrong" : "cut dim"} title=${decided(image)}>${image.correct === false ? image.predicted.name : "right"} ${percent(image.probability, 0)}</span>
+    <span class=${image.correct === false ? "cut wrong" : "cut dim"} title=${decided(image)}>${percent(image.probability, 0)} ${image.correct === true ? "right" : image.predicted.name}</span>
   </li>`)}</ul>`;
 }
 

@@ -39,7 +39,7 @@ export function Choices({ run, of, layer, decisions }) {
   const choose = (name) => setState({ layer: name });
   return html`<div class="choices">
     <div class="choice" role="group" aria-label="which decisions"><span class="dim"><${Term} word="decision">Decisions<//></span>
-      ${DECISIONS.map((one) => html`<button type="button" key=${one.key} title=${one.says} aria-pressed=${one === decisions} onClick=${() => setState(one.state)}>${one.title}${of && html` <span class="dim">${count(of[one.count])}</span>`}</button>`)}</div>
+      ${DECISIONS.map((one) => html`<button type="button" key=${one.key} title=${one.says} aria-pressed=${one === decisions} disabled=${of && of[one.count] === 0 && one !== decisions} onClick=${() => setState(one.state)}>${one.title}${of && html` <span class="dim">${count(of[one.count])}</span>`}</button>`)}</div>
     <div class="choice" role="group" aria-label="layer"><span class="dim">Layer</span>
       ${layers.length > BUTTONS
         ? html`<select aria-label="layer" value=${layer} onChange=${(/** @type {any} */ event) => choose(event.target.value)}>${layers.map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}</select>`

@@ -1,5 +1,6 @@
 // What the class's evidence lies on: context labels by lift, the unbiased measure first.
 
+import { href, setState } from "../../lib/address.js";
 import { count, number, outOf, percent } from "../../lib/format.js";
 import { usePages } from "../../lib/hooks.js";
 import { d3, html } from "../../lib/vendor.js";
@@ -16,17 +17,24 @@ const WIDEST = [0.02, 50];
 
 /**
  * @param {object} given
+ * @param {import("../../lib/hooks.js").Run} given.run @param {number} given.index of the class
  * @param {any} given.of the class, null before it is there @param {any} given.asked variables of queries @param {import("./choices.js").Decisions} given.decisions
+ * @param {Record<string, string>} given.state
  */
-export function ContextPanel({ of, asked, decisions }) {
-  const { orderBy: _, ...variables } = asked;
-  const { result, rows, total, more } = usePages(CONTEXT, variables, (data) => data.run.contextLabels);
+export function ContextPanel({ run, index, of, asked, decisions, state }) {
+  const { result, rows, total, more } = usePages(CONTEXT, asked, (data) => data.run.contextLabels);
+  /** A label opens the channels that lie on it. @param {any} row */
+  const opens = ({ label }) => ({
+    to: href.class(run.name, index, { ...state, embed: undefined, label }),
+    open: state.embed ? undefined : () => setState({ label: label === state.label ? null : label }),
+    chosen: label === state.label,
+  });
   const measured = rows.some((row) => row.peak);
   return html`<${Panel} id="context" title=${html`What that evidence lies on`} result=${result} picture height=${440} empty=${result.data && total === 0 && nothing(result.data.run.any.nodes.length > 0, asked.layer, decisions.words)} rows=${() => rows.map(flat)}>
     <p class="legend dim">
       ${measured && html`<span><${DotMark} tone=${decisions.tone} /> <${Term} word="lift">lift<//> at the <${Term} word="peak">peak<//> with its 95 % interval, over images</span>`}
       <span><${SecondMark} /> lift of the <${Term} word="context label">mask's label<//>, which favours regions as large as the mask</span></p>
-    <${Dots} rows=${rows.map((row) => dot(row, of?.[decisions.count], decisions.words))} axis=${axis(rows)} columns=${COLUMNS} nameWidth=${150} tone=${decisions.tone} label="context labels by how much more evidence lies on them than their area explains" />
+    <${Dots} rows=${rows.map((row) => ({ ...dot(row, of?.[decisions.count], decisions.words), ...(measured ? opens(row) : {}) }))} axis=${liftAxis(rows, measured ? "lift: ● at the peak   ◆ of the mask" : "lift: ◆ of the mask")} columns=${COLUMNS} nameWidth=${150} tone=${decisions.tone} label="context labels by how much more evidence lies on them than their area explains" />
     ${more && html`<p class="more"><button type="button" onClick=${more}>${rows.length} of ${count(total)} labels shown: more</button></p>`}
     ${!measured && html`<p class="empty">The run keeps no measure that regions of any size can be compared by; indexing it again with this version adds it.</p>`}
     <${Behind}>${() => html`<${Table} caption="context labels" rows=${rows} name=${(/** @type {any} */ row) => row.label} columns=${TABLE} />`}<//>
@@ -38,16 +46,16 @@ const nothing = (any, layer, words) => (any
   ? `None of the class's ${words} has evidence at ${layer} with a context label: there are no such decisions, or the layer got no labels; evigraph extend RUN --context-layers ${layer} adds them.`
   : "This run has no semantic maps. Index with a data set that has them (--data scenes:DIR, voc:DIR, pascal-context:DIR, ade20k:DIR or coco-stuff:DIR), and this panel says what the evidence lies on: road, sky, wheel.");
 
-/** As wide as the numbers need, around 1. @param {any[]} rows */
-function axis(rows) {
+/**
+ * As wide as the numbers need, around 1.
+ * @param {any[]} rows with peak and lift @param {string} title @returns {import("../../components/dots.js").Axis}
+ */
+export function liftAxis(rows, title) {
   const values = rows.flatMap(({ peak, lift }) => [peak?.lift, peak?.low, peak?.high, lift]).filter((value) => value > 0);
   const [least, most] = [d3.min([...values, 0.5]) * 0.9, d3.max([...values, 2]) * 1.1];
   const domain = /** @type {[number, number]} */ ([Math.max(least, WIDEST[0]), Math.min(most, WIDEST[1])]);
-  return { log: true, domain, ticks: thinned(TICKS.filter((tick) => tick >= domain[0] && tick <= domain[1])), line: 1, title: "lift", format: (/** @type {number} */ value) => `${value}×` };
+  return { log: true, domain, ticks: TICKS.filter((tick) => tick >= domain[0] && tick <= domain[1]), line: 1, title, format: (/** @type {number} */ value) => `${value}×` };
 }
-
-/** Not more ticks than fit, always with 1. @param {number[]} ticks */
-const thinned = (ticks) => (ticks.length <= 6 ? ticks : ticks.filter((tick) => [0.01, 0.1, 1, 10, 100].includes(tick)));
 
 /** @param {any} row @param {number | undefined} roots all decisions @param {string} words @returns {import("../../components/dots.js").Dot} */
 function dot(row, roots, words) {
@@ -62,8 +70,8 @@ function dot(row, roots, words) {
   };
 }
 
-/** "3.2× (2.1 to 4.4)". @param {any} peak */
-const interval = ({ lift, low, high }) => `${number(lift)}×${low === null ? "" : ` (95 % ${number(low)} to ${number(high)})`}`;
+/** "3.2× (95 % 2.1 to 4.4)". @param {any} peak */
+export const interval = ({ lift, low, high }) => `${number(lift)}×${low === null ? "" : ` (95 % ${number(low)} to ${number(high)})`}`;
 
 const TABLE = [
   { key: "label", title: "Label" },

@@ -62,7 +62,7 @@ export function Drawing({ run, index, graph, lit, onLight, tone }) {
   return html`<div class="graph" ref=${place} tabindex="0" role="region" aria-label="evidence graph, from the class down">${laid && html`
     <svg data-picture class=${`${tone}${lit ? " lit" : ""}`} width=${laid.width} height=${laid.height} viewBox=${`0 0 ${laid.width} ${laid.height}`} role="group" aria-label="channels and the evidence between them"
       onPointerMove=${(/** @type {any} */ event) => light(nearest(event))} onPointerLeave=${() => light(null)} onClick=${opened}>
-      ${laid.columns.map(({ layer, x }, at) => html`<text key=${layer} class="axis" x=${x} y="12" text-anchor="middle">${at === 0 ? "class" : cut(layer, 13)}<title>${layer}</title></text>`)}
+      ${laid.columns.map((/** @type {{layer: string, x: number}} */ { layer, x }, /** @type {number} */ at) => html`<text key=${layer} class="axis" x=${x} y="12" text-anchor="middle">${at === 0 ? "class" : cut(layer, 13)}<title>${layer}</title></text>`)}
       <g class="edges">${base}</g>
       <g class="over">${lit && [...lit.edges].map((at) => html`<path key=${at} d=${paths[at]} stroke-width=${thickness(graph.edges[at].share)} />`)}</g>
       ${graph.nodes.map((/** @type {any} */ node, /** @type {number} */ at) => html`<${Node} key=${at} to=${to(run, index, node)} name=${at === 0 ? graph.class.name : String(node.channel)} says=${says(graph, at)} first=${at === 0}

@@ -11,15 +11,22 @@ const KINDS = [
   { key: "right", title: (total) => `Right: ${count(total)}` },
   { key: "missed", title: (total) => `Missed, predicted as another class: ${count(total)}`, state: { root: "label" } },
   { key: "taken", title: (total) => `Of another class, predicted as this one: ${count(total)}` },
+  { key: "unlabelled", title: (total) => `Predicted as it, without a label: ${count(total)}` },
 ];
+
+/** Images by kind. Those without a label are among the predicted ones. @param {any} answer */
+function byKind({ class: { predicted, correct, wrong }, right, missed, taken, predicted: { nodes } }) {
+  const unlabelled = { totalCount: predicted - correct - wrong, nodes: nodes.filter((/** @type {any} */ image) => !image.label) };
+  return /** @type {Record<string, any>} */ ({ right, missed, taken, unlabelled });
+}
 
 /** @param {{run: string, result: import("../../lib/hooks.js").Result, state: Record<string, string>}} given */
 export function ImagesPanel({ run, result, state }) {
-  const answer = result.data?.run;
+  const answer = result.data && byKind(result.data.run);
   const kinds = answer ? KINDS.filter(({ key }) => answer[key].totalCount > 0) : [];
   const all = kinds.flatMap(({ key }) => answer[key].nodes.map((/** @type {any} */ image) => ({ ...image, kind: key })));
   const left = answer && KINDS.some(({ key }) => answer[key].nodes.length < answer[key].totalCount);
-  const none = answer && kinds.length === 0 && "No image of the run has this class as its label, or was wrongly predicted as it.";
+  const none = answer && kinds.length === 0 && "No image of the run has this label, and none was predicted as it.";
   return html`<${Panel} id="images" title="Example images" result=${result} height=${320} empty=${none} rows=${() => all.map(flat)}>
     ${kinds.map(({ key, title, state: opens }) => html`<h3 key=${key}>${title(answer[key].totalCount)}</h3>
       <${Strip} run=${run} images=${answer[key].nodes} says=${title(answer[key].totalCount)} state=${opens} />`)}

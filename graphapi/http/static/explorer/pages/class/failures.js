@@ -8,7 +8,7 @@ import { Panel } from "../../components/panel.js";
 /** @param {{run: string, result: import("../../lib/hooks.js").Result, layer: string | undefined}} given */
 export function FailuresPanel({ run, result, layer }) {
   const of = result.data?.run.class;
-  const none = of && of.confusedWith.totalCount + of.confusedFrom.totalCount === 0 && (of.imageCount === 0 ? "No image has this label, and none was wrongly predicted as it." : "No image of this class was missed, and none was wrongly predicted as it.");
+  const none = of && of.confusedWith.totalCount + of.confusedFrom.totalCount === 0 && (of.imageCount === 0 ? "No image has this label, and none with another label was predicted as it." : "No image of this class was missed, and none of another was predicted as it.");
   return html`<${Panel} id="failures" title="Its failures" result=${result} empty=${none} rows=${() => pairs(of)}>
     ${of && html`<div class="two">
       <${Pairs} run=${run} layer=${layer} title="Its images were taken for" none="none was missed" total=${of.confusedWith.totalCount}

@@ -9,6 +9,7 @@ import { ImagesPanel } from "./examples.js";
 import { FailuresPanel } from "./failures.js";
 import { GraphPanel } from "./graph.js";
 import { Head } from "./head.js";
+import { LocalizingPanel } from "./localizing.js";
 import { CLASS } from "./queries.js";
 import { SupportPanel } from "./support.js";
 
@@ -31,7 +32,7 @@ export function Page({ address: { params, state } }) {
     ${!state.embed && html`<${Choices} run=${run} of=${of} layer=${asked.layer} decisions=${decisions} />`}
     <div class="panels">
       <${SupportPanel} ...${shared} />
-      <${ContextPanel} ...${shared} />
+      <div><${ContextPanel} ...${shared} />${state.label && html`<${LocalizingPanel} ...${shared} />`}</div>
     </div>
     <${GraphPanel} ...${shared} />
     <${ImagesPanel} run=${run.name} result=${result} state=${state} />

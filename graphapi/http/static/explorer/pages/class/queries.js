@@ -16,6 +16,7 @@ export const CLASS = `query ClassOf($run: String!, $class: String!, $first: Int!
     right: images(label: $class, outcome: CORRECT, first: $first) { totalCount nodes { ${IMAGE_FIELDS} } }
     missed: images(label: $class, outcome: WRONG, first: $first) { totalCount nodes { ${IMAGE_FIELDS} } }
     taken: images(predicted: $class, outcome: WRONG, first: $first) { totalCount nodes { ${IMAGE_FIELDS} } }
+    predicted: images(predicted: $class, first: $first) { nodes { ${IMAGE_FIELDS} } }
   }
 }`;
 
@@ -44,6 +45,22 @@ export const CONTEXT = `query ContextOfClass($run: String!, $class: String!, $la
       nodes {
         label edges decisions rate meanIou baseRate presence lift
         peak { images rate baseRate excess lift low high chanceLift q }
+      }
+    }
+  }
+}`;
+
+export const LOCALIZING = `query ChannelsOnLabel($run: String!, $class: String!, $layer: String!, $role: DecisionRole, $label: String!) {
+  run(name: $run) {
+    channelsLocalizing(label: $label, layer: $layer, class: $class, role: $role, first: 8) {
+      totalCount minEdges
+      nodes {
+        edges decisions
+        peak { images rate baseRate lift low high }
+        channel {
+          index
+          peaks(class: $class, role: $role, first: 4) { nodes { y x cropUrl image { index uri } } }
+        }
       }
     }
   }

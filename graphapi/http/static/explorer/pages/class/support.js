@@ -55,13 +55,16 @@ function dot(run, index, layer, { channel, decisions, roots, rate, low, high, me
     value: rate, low, high, second: meanShare,
     texts: [`${count(decisions)} of ${count(roots)}`, degree === null ? "-" : degree.toFixed(2)],
     says: `${layer} ${channel.index}: ${outOf(decisions, roots, words)} (${percent(rate)}, 95 % interval ${percent(low)} to ${percent(high)}); mean share ${percent(meanShare)}; degree ${number(degree)}`,
-    patches: channel.peaks.nodes.map((/** @type {any} */ peak) => ({
-      path: peak.cropUrl,
-      to: href.image(run, peak.image.index, { focus: `${layer}:${channel.index}:${peak.y}:${peak.x}` }),
-      says: `peak of ${layer} ${channel.index} in ${peak.image.uri} at (${peak.y}, ${peak.x})`,
-    })),
+    patches: patches(run, layer, channel),
   };
 }
+
+/** Where the channel peaks, each a way to the image. @param {string} run @param {string} layer @param {any} channel */
+export const patches = (run, layer, { index, peaks }) => peaks.nodes.map((/** @type {any} */ peak) => ({
+  path: peak.cropUrl,
+  to: href.image(run, peak.image.index, { focus: `${layer}:${index}:${peak.y}:${peak.x}` }),
+  says: `peak of ${layer} ${index} in ${peak.image.uri} at (${peak.y}, ${peak.x})`,
+}));
 
 /** @param {string} run @param {number} index @param {string} layer */
 const tableColumns = (run, index, layer) => [

@@ -10,14 +10,15 @@ import { drawing, LEGEND, shade } from "./cells.js";
 import { MATRIX } from "./queries.js";
 
 const CLASSES = 50;
+const UNLABELLED = "No image of this run has a label, so none is right or wrong. Data whose folders or lists name the classes (--data imagefolder:DIR, or a list with labels) add this panel.";
 
-/** @param {{run: string, state: Record<string, string>}} given */
-export function MatrixPanel({ run, state }) {
+/** @param {{run: string, labelled: boolean, state: Record<string, string>}} given */
+export function MatrixPanel({ run, labelled, state }) {
   const result = useQuery(MATRIX, { run, classes: CLASSES });
   const matrix = result.data?.run.confusionMatrix;
   const classes = matrix?.classes ?? [];
   const title = matrix && classes.length < matrix.totalCount ? `Confusion matrix: the worst ${classes.length} of ${count(matrix.totalCount)} classes with errors` : "Confusion matrix of the classes with errors";
-  const none = matrix && classes.length === 0 && "No image with a label is wrong in this run: there is nothing to confuse.";
+  const none = matrix && classes.length === 0 && (labelled ? "Every image with a label is right: nothing is confused." : UNLABELLED);
   return html`<${Panel} id="matrix" title=${title} result=${result} picture height=${420} empty=${none} rows=${() => rows(matrix)}>
     ${matrix && html`<${Matrix} run=${run} matrix=${matrix} state=${state} />`}
   <//>`;

@@ -1,5 +1,6 @@
 // All classes of a run: a table that is searched and sorted by the service, and what the worst are confused with.
 
+import { useRun } from "../../lib/hooks.js";
 import { html } from "../../lib/vendor.js";
 import { CellImages } from "./cell.js";
 import { MatrixPanel } from "./matrix.js";
@@ -8,9 +9,10 @@ import { ClassTable } from "./table.js";
 /** @param {{address: import("../../lib/address.js").Address}} given */
 export function Page({ address: { params, state } }) {
   const { label, predicted } = state;
+  const labelled = useRun(params.run)?.accuracy !== null;
   return html`<h1>Classes</h1>
     <p class="lead">Each output of the network: how many images have it as their label, how many of them are right, and what the others are taken for.</p>
-    <${ClassTable} run=${params.run} state=${state} />
-    <${MatrixPanel} run=${params.run} state=${state} />
+    <${ClassTable} run=${params.run} labelled=${labelled} state=${state} />
+    <${MatrixPanel} run=${params.run} labelled=${labelled} state=${state} />
     ${label && predicted && html`<${CellImages} run=${params.run} label=${label} predicted=${predicted} more=${state.images === "more"} />`}`;
 }

@@ -9,6 +9,7 @@ export const CLASSES = `query Classes($run: String!, $search: String, $orderBy: 
       pageInfo { hasNextPage endCursor }
       nodes {
         index key name imageCount accuracy
+        predicted: decisionCount
         confusedWith(first: 1) { nodes { images predicted { index name } } }
       }
     }
