@@ -27,42 +27,39 @@ def plane(service: str) -> Any:
     return asked(service, query)["run"]
 
 
-def _rows(page: Any) -> list[tuple[str, ...]]:
-    """Channel, decisions of roots, and the sentence of each row."""
-    return [
-        (row.locator("a text").first.text_content(), row.locator("> text").first.text_content(), row.inner_html())
-        for row in page.locator("#support .row").all()
-    ]
+def _texts(page: Any, selector: str) -> list[list[str]]:
+    """The texts of a drawing's rows, and of each what it says on hover."""
+    found: list[list[str]] = page.locator(f"{selector} .row").evaluate_all(
+        "rows => rows.map((row) => [...row.querySelectorAll('text, :scope > title')].map((one) => one.textContent))"
+    )
+    return found
 
 
-@pytest.mark.parametrize(
-    ("click", "state", "variables"),
-    [
-        (None, "", {"layer": "conv4_3"}),
-        ("conv5_3", "?layer=conv5_3", {"layer": "conv5_3"}),
-        ("Wrong", "?outcome=wrong", {"layer": "conv4_3", "outcome": "WRONG"}),
-        ("Missed", "?role=label", {"layer": "conv4_3", "role": "LABEL"}),
-    ],
-)
-def test_channels_are_those_of_graphql(
-    open_page: Open, service: str, click: str | None, state: str, variables: dict[str, str]
-) -> None:
+CLICKS = [
+    (None, "", {"layer": "conv4_3"}),
+    ("Wrong", "?outcome=wrong", {"layer": "conv4_3", "outcome": "WRONG"}),
+    ("Missed", "?role=label", {"layer": "conv4_3", "role": "LABEL"}),
+    ("conv5_3", "?role=label&layer=conv5_3", {"layer": "conv5_3", "role": "LABEL"}),
+]
+
+
+def test_channels_are_those_of_graphql(open_page: Open, service: str) -> None:
     page = open_page(PLANE)
-    if click:
-        page.locator(".choices").get_by_role("button", name=click).click()
-        page.wait_for_function("() => !document.querySelector('[aria-busy=true]')")
-    assert page.url.endswith(PLANE + state)
-    nodes = asked(service, SUPPORT, **variables)["run"]["channelSupport"]["nodes"]
-    page.wait_for_function(f"() => document.querySelectorAll('#support .row').length === {len(nodes)}")
-    rows = _rows(page)
-    assert len(nodes) > 2
-    for (channel, decisions, inside), node in zip(rows, nodes, strict=True):
-        assert channel == str(node["channel"]["index"])
-        assert decisions == f"{node['decisions']} of {node['roots']}"
-        assert f"95 % interval {node['low'] * 100:.1f} % to {node['high'] * 100:.1f} %" in inside
-    assert page.locator("#support .row image").count() >= len(nodes)
+    for click, state, variables in CLICKS:
+        if click:
+            page.locator(".choices").get_by_role("button", name=click).click()
+            page.wait_for_function("() => !document.querySelector('[aria-busy=true]')")
+        assert page.url.endswith(PLANE + state)
+        nodes = asked(service, SUPPORT, **variables)["run"]["channelSupport"]["nodes"]
+        rows = _texts(page, "#support")
+        assert len(nodes) > 2
+        for (channel, decisions, _, says), node in zip(rows, nodes, strict=True):
+            assert channel == str(node["channel"]["index"])
+            assert decisions == f"{node['decisions']} of {node['roots']}"
+            assert f"95 % interval {node['low'] * 100:.1f} % to {node['high'] * 100:.1f} %" in says
+        assert page.locator("#support .row image").count() >= len(nodes)
     page.locator("#support .row a").first.click()
-    page.wait_for_url(re.compile(rf"/runs/demo/channel/{variables['layer']}/{rows[0][0]}\?class=5$"))
+    page.wait_for_url(f"**/runs/demo/channel/conv5_3/{rows[0][0]}?class=5")
     page.go_back()
     page.locator("#support .row").first.wait_for()
     assert page.url.endswith(PLANE + state)
@@ -81,24 +78,35 @@ def test_more_channels_and_another_order(open_page: Open) -> None:
     assert len(shares) == 10
 
 
-def test_head_and_context_say_what_graphql_says(open_page: Open, plane: Any) -> None:
+def test_head_and_context_say_what_graphql_says(open_page: Open, service: str, plane: Any) -> None:
     page = open_page(PLANE)
     facts = page.locator(".facts").inner_text()
     images = plane["class"]["imageCount"]
     assert f"{round(plane['class']['accuracy'] * images)} of {images} images right" in facts
     for one in plane["class"]["confusedWith"]["nodes"]:
         assert f"{one['predicted']['name']} {one['images']}" in facts
-    rows = [row.locator("> text").all_text_contents() for row in page.locator("#context .row").all()]
+    rows = _texts(page, "#context")
     nodes = plane["contextLabels"]["nodes"]
     assert [row[0] for row in rows] == [node["label"] for node in nodes]
     for row, node in zip(rows, nodes, strict=True):
         assert float(row[1].rstrip("×")) == pytest.approx(node["peak"]["lift"], rel=0.006)
         assert row[2] == f"{node['peak']['images']} of {plane['evidenceGraph']['decisions']}"
+    page.locator("#context").get_by_role("link", name="sky").click()
+    page.wait_for_url("**/class/5?label=sky")
+    settled(page)
+    query = """{ run { channelsLocalizing(label: "sky", layer: "conv4_3", class: "index:5", first: 8) {
+      nodes { channel { index } edges } } } }"""
+    found = asked(service, query)["run"]["channelsLocalizing"]["nodes"]
+    rows = _texts(page, "#localizing")
+    assert [(row[0], row[2]) for row in rows] == [(str(one["channel"]["index"]), str(one["edges"])) for one in found]
 
 
 def test_graph_is_that_of_graphql_and_lights_up(open_page: Open, plane: Any) -> None:
     page = open_page(PLANE)
     graph = plane["evidenceGraph"]
+    page.locator("#graph .node").nth(1).focus()
+    assert page.locator("#graph .over path").count() == len(_through(graph["edges"], 1))
+    assert "of 60 decisions" in page.locator("#graph .pointed").inner_text()
     assert page.locator("#graph .node").count() == len(graph["nodes"])
     assert page.locator("#graph .edges path").count() == len(graph["edges"])
     page.locator("#graph .paths li").first.hover()
@@ -139,13 +147,6 @@ def test_thresholds_move_the_graph(open_page: Open, service: str) -> None:
     count = len(asked(service, query)["run"]["evidenceGraph"]["nodes"])
     page.wait_for_function(f"() => document.querySelectorAll('#graph .node').length === {count}")
     assert count < 17
-
-
-def test_graph_by_keyboard(open_page: Open) -> None:
-    page = open_page(PLANE)
-    page.locator("#graph .node").nth(1).focus()
-    assert page.locator("#graph .over path").count() > 1
-    assert "of 60 decisions" in page.locator("#graph .pointed").inner_text()
 
 
 def test_images_and_failures_lead_on(open_page: Open, plane: Any) -> None:

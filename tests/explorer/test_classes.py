@@ -47,10 +47,10 @@ def test_matrix_says_what_graphql_says_and_opens_images(open_page: Open, service
     page = open_page("/runs/demo/classes")
     matrix = asked(service, MATRIX)["run"]["confusionMatrix"]
     names = [one["name"] for one in matrix["classes"]]
-    cells = {
-        re.sub(r": .*", "", str(cell.get_attribute("aria-label"))): int(str(cell.locator("text").text_content()))
-        for cell in page.locator("#matrix .cell").all()
-    }
+    texts = page.locator("#matrix .cell").evaluate_all(
+        "cells => cells.map((cell) => [cell.getAttribute('aria-label'), cell.querySelector('text').textContent])"
+    )
+    cells = {re.sub(r": .*", "", says): int(images) for says, images in texts}
     ends: dict[Any, str] = dict(enumerate(names)) | {None: "other classes"}
     assert cells == {
         f"{ends[cell['label']]} predicted as {ends[cell['predicted']]}": cell["images"] for cell in matrix["cells"]
