@@ -107,6 +107,11 @@ def test_graph_is_that_of_graphql_and_lights_up(open_page: Open, plane: Any) -> 
     page.locator("#graph .node").nth(1).focus()
     assert page.locator("#graph .over path").count() == len(_through(graph["edges"], 1))
     assert "of 60 decisions" in page.locator("#graph .pointed").inner_text()
+    layers = [node["layer"] for node in graph["nodes"]]
+    for key, layer in (("ArrowRight", "conv4_3"), ("ArrowDown", "conv4_3"), ("ArrowLeft", "conv5_3")):
+        page.keyboard.press(key)
+        assert page.evaluate("() => document.activeElement.getAttribute('aria-label')").startswith(layer)
+    assert layers[1] == "conv5_3"
     assert page.locator("#graph .node").count() == len(graph["nodes"])
     assert page.locator("#graph .edges path").count() == len(graph["edges"])
     page.locator("#graph .paths li").first.hover()

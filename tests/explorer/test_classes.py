@@ -73,7 +73,10 @@ def test_matrix_says_what_graphql_says_and_opens_images(open_page: Open, service
 def test_the_matrix_stands_alone(open_page: Open) -> None:
     page = open_page("/runs/demo/classes?embed=matrix")
     assert page.locator(".panel").count() == 1
-    assert page.locator("#matrix .cell").first.get_attribute("target") == "_blank"
+    with page.context.expect_page() as opened:
+        page.locator("#matrix .cell").first.click()
+    assert "/runs/demo/classes?label=" in opened.value.url
+    assert page.url.endswith("?embed=matrix")
 
 
 def test_a_thousand_classes_come_as_they_are_scrolled(open_page: Open, bare_service: str) -> None:

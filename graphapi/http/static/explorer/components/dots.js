@@ -13,7 +13,7 @@ import { d3, html } from "../lib/vendor.js";
  * @property {number | null} [second] the quiet mark
  * @property {string[]} texts of the columns on the right
  * @property {string} says all of it in a sentence, on hover
- * @property {{path: string | null, to: string, says: string}[]} [patches] small pictures
+ * @property {{path: string, to: string, says: string}[]} [patches] small pictures
  */
 
 /**
@@ -107,8 +107,8 @@ function marks({ value, low, high, second }, scale) {
     ${given(value) && html`<circle class="dot" cx=${scale(value)} r="4.5" />`}`;
 }
 
-/** @param {{path: string | null, to: string, says: string}} patch @param {number} x @param {number} y px */
+/** @param {{path: string, to: string, says: string}} patch @param {number} x @param {number} y px */
 function patchAt({ path, to, says }, x, y) {
   const size = PATCH_PX - 4;
-  return html`<a key=${`${to} ${x}`} href=${to} aria-label=${says}>${path ? html`<image href=${media(path)} x=${x} y=${y} width=${size} height=${size} preserveAspectRatio="xMidYMid slice" />` : html`<rect class="no-patch" x=${x + 0.5} y=${y + 0.5} width=${size - 1} height=${size - 1} />`}<title>${says}</title></a>`;
+  return html`<a key=${`${to} ${x}`} href=${to} aria-label=${says}><image href=${media(path)} x=${x} y=${y} width=${size} height=${size} preserveAspectRatio="xMidYMid slice" /><title>${says}</title></a>`;
 }

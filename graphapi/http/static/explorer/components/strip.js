@@ -16,9 +16,11 @@ export const IMAGE_FIELDS = "index uri thumbnailUrl probability correct label { 
  * @param {Record<string, unknown>} [given.state] of the image's page
  */
 export function Strip({ run, images, says, size = 96, state }) {
+  // A run keeps pictures of all its images or of none.
+  const pictured = images.some(({ thumbnailUrl }) => thumbnailUrl);
   return html`<ul class="strip" aria-label=${says}>${images.map((image) => html`<li key=${image.index} style=${{ width: `${size}px` }}>
     <a href=${href.image(run, image.index, state)} title=${`${image.uri}: ${decided(image)}`}>
-      <${Picture} path=${image.thumbnailUrl} says=${`${fileName(image.uri)}: ${decided(image)}`} size=${size} />
+      ${pictured && html`<${Picture} path=${image.thumbnailUrl} says=${`${fileName(image.uri)}: ${decided(image)}`} size=${size} />`}
       <span class="cut">${fileName(image.uri)}</span></a>
     <span class=${image.correct === false ? "cut wrong" : "cut dim"} title=${decided(image)}>${percent(image.probability, 0)} ${image.correct === true ? "right" : image.predicted.name}</span>
   </li>`)}</ul>`;

@@ -103,8 +103,14 @@ export function onAddress(listener) {
  * @param {string} to @param {{replace?: boolean}} [how] replace: Back does not come here again
  */
 export function go(to, { replace = false } = {}) {
-  if (new URL(to, location.href).href === location.href) return;
-  history[replace ? "replaceState" : "pushState"](null, "", to);
+  const url = new URL(to, document.baseURI);
+  if (url.href === location.href) return;
+  if (parse(location).state.embed && !url.searchParams.has("embed")) {
+    // A panel in somebody's page stays what it is; what it leads to has a tab of its own.
+    open(url.href, "_blank", "noopener");
+    return;
+  }
+  history[replace ? "replaceState" : "pushState"](null, "", url);
   changed();
   if (!replace) window.scrollTo(0, 0);
 }

@@ -29,8 +29,10 @@ export function ContextPanel({ run, index, of, asked, decisions, state }) {
     open: state.embed ? undefined : () => setState({ label: label === state.label ? null : label }),
     chosen: label === state.label,
   });
+  const any = result.data?.run.any.nodes.length > 0;
+  const none = result.data && total === 0 && (any && of?.[decisions.count] === 0 ? `There are no ${decisions.words} for this class.` : nothing(any, asked.layer, decisions.words));
   const measured = rows.some((row) => row.peak);
-  return html`<${Panel} id="context" title=${html`What that evidence lies on`} result=${result} picture height=${440} empty=${result.data && total === 0 && nothing(result.data.run.any.nodes.length > 0, asked.layer, decisions.words)} rows=${() => rows.map(flat)}>
+  return html`<${Panel} id="context" title=${html`What that evidence lies on`} result=${result} picture height=${440} empty=${none} rows=${() => rows.map(flat)}>
     <p class="legend dim">
       ${measured && html`<span><${DotMark} tone=${decisions.tone} /> <${Term} word="lift">lift<//> at the <${Term} word="peak">peak<//> with its 95 % interval, over images</span>`}
       <span><${SecondMark} /> lift of the <${Term} word="context label">mask's label<//>, which favours regions as large as the mask</span></p>
@@ -43,7 +45,7 @@ export function ContextPanel({ run, index, of, asked, decisions, state }) {
 
 /** Why there are no labels. @param {boolean} any whether the run has some @param {string} layer @param {string} words */
 const nothing = (any, layer, words) => (any
-  ? `None of the class's ${words} has evidence at ${layer} with a context label: there are no such decisions, or the layer got no labels; evigraph extend RUN --context-layers ${layer} adds them.`
+  ? `None of the class's ${words} has evidence at ${layer} with a context label. Where the layer got no labels, evigraph extend RUN --context-layers ${layer} adds them.`
   : "This run has no semantic maps. Index with a data set that has them (--data scenes:DIR, voc:DIR, pascal-context:DIR, ade20k:DIR or coco-stuff:DIR), and this panel says what the evidence lies on: road, sky, wheel.");
 
 /**

@@ -1,7 +1,7 @@
 // What a class is confused with, either way, each pair a way to its failures.
 
 import { href } from "../../lib/address.js";
-import { count, outOf } from "../../lib/format.js";
+import { count, imagesOf } from "../../lib/format.js";
 import { html } from "../../lib/vendor.js";
 import { Panel } from "../../components/panel.js";
 
@@ -26,7 +26,7 @@ function Pairs({ run, layer, title, none, total, pairs }) {
     <ul class="bars">${pairs.map(({ label, predicted, images, whole, shown }) => html`<li key=${shown.index}>
       <a class="cut" href=${href.class(run, shown.index)} title=${shown.name}>${shown.name}</a>
       <span class="track"><span class="bar" style=${{ width: `${Math.max(2, (images / whole) * 100)}%` }}></span></span>
-      <a href=${href.failures(run, { label: label.index, predicted: predicted.index, layer })} title="why: these failures">${outOf(images, whole, "images")}</a></li>`)}</ul>
+      <a href=${href.failures(run, { label: label.index, predicted: predicted.index, layer })} title="why: these failures">${imagesOf(images, whole)}</a></li>`)}</ul>
     ${pairs.length < total && html`<p class="dim">${pairs.length} of ${count(total)} classes shown; the confusion matrix and the query have all.</p>`}
   </div>`;
 }

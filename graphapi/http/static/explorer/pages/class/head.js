@@ -1,7 +1,7 @@
 // The name of a class, how right the network is on it, and what it is confused with.
 
 import { href } from "../../lib/address.js";
-import { count, outOf, percent } from "../../lib/format.js";
+import { count, imagesOf, percent } from "../../lib/format.js";
 import { html } from "../../lib/vendor.js";
 
 const SHOWN = 4;
@@ -15,7 +15,7 @@ export function Head({ run, result, embedded }) {
     <p class="facts">
       <span class="dim">class ${of.index}${of.key && of.key !== of.name && ` · ${of.key}`}</span>
       ${of.imageCount > 0
-        ? html`<span>${outOf(of.correct, of.imageCount, of.imageCount === 1 ? "image" : "images")} right (${percent(of.accuracy)})</span>`
+        ? html`<span>${imagesOf(of.correct, of.imageCount)} right (${percent(of.accuracy)})</span>`
         : html`<span>no image has this label</span>`}
       <span>predicted for ${count(of.predicted)} ${of.predicted === 1 ? "image" : "images"}</span>
       <${Confused} run=${run} says="taken for" confusions=${of.confusedWith} end="predicted" />

@@ -1,6 +1,7 @@
 // A class: which channels support it, what they look at, how the evidence flows, and where it goes wrong.
 
-import { chosenLayer, useQuery, useRun } from "../../lib/hooks.js";
+import { setState } from "../../lib/address.js";
+import { chosenLayer, useKeys, useQuery, useRun } from "../../lib/hooks.js";
 import { html, useEffect } from "../../lib/vendor.js";
 import { States } from "../../components/panel.js";
 import { Choices, chosenDecisions } from "./choices.js";
@@ -24,6 +25,7 @@ export function Page({ address: { params, state } }) {
   const of = result.data?.run.class;
   // The place that a link names is there once the page is.
   useEffect(() => { if (of && location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView(); }, [Boolean(of)]);
+  useKeys({ Escape: () => setState({ label: null }) });
   if (result.error) return html`<${States} result=${result} />`;
   const decisions = chosenDecisions(state);
   const asked = { run: run.name, class: name, layer: chosenLayer(run, state.layer).name, ...decisions.variables };

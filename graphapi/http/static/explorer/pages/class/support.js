@@ -23,14 +23,14 @@ const COLUMNS = [{ title: "decisions", width: 74 }, { title: "degree", width: 50
 /**
  * @param {object} given
  * @param {import("../../lib/hooks.js").Run} given.run @param {number} given.index of the class
- * @param {any} given.asked variables of queries @param {import("./choices.js").Decisions} given.decisions
+ * @param {any} given.of the class, null before it is there @param {any} given.asked variables of queries @param {import("./choices.js").Decisions} given.decisions
  * @param {Record<string, string>} given.state
  */
-export function SupportPanel({ run, index, asked, decisions, state }) {
+export function SupportPanel({ run, index, of, asked, decisions, state }) {
   const sort = ORDERS[state.sort] ? state.sort : "rate";
   const { result, rows, total, more } = usePages(SUPPORT, { ...asked, orderBy: ORDERS[sort].order }, (data) => data.run.channelSupport);
   const roots = rows[0]?.roots;
-  const none = result.data && total === 0 && `None of the class's ${decisions.words} has evidence at ${asked.layer}: there are no such decisions, or what they rest on ends above it.`;
+  const none = result.data && total === 0 && (of?.[decisions.count] === 0 ? `There are no ${decisions.words} for this class.` : `None of the class's ${decisions.words} has evidence at ${asked.layer}: what they rest on ends above it.`);
   const tools = html`<label class="dim">by <select aria-label="channels sorted by" value=${sort} onChange=${(/** @type {any} */ event) => setState({ sort: event.target.value === "rate" ? null : event.target.value })}>
     ${Object.entries(ORDERS).map(([key, { title }]) => html`<option key=${key} value=${key}>${title}</option>`)}</select></label>`;
   return html`<${Panel} id="support" title=${html`Channels of ${asked.layer} that support it`} result=${result} tools=${tools} picture height=${440} empty=${none} rows=${() => rows.map(flat)}>
@@ -60,7 +60,7 @@ function dot(run, index, layer, { channel, decisions, roots, rate, low, high, me
 }
 
 /** Where the channel peaks, each a way to the image. @param {string} run @param {string} layer @param {any} channel */
-export const patches = (run, layer, { index, peaks }) => peaks.nodes.map((/** @type {any} */ peak) => ({
+export const patches = (run, layer, { index, peaks }) => peaks.nodes.filter((/** @type {any} */ peak) => peak.cropUrl).map((/** @type {any} */ peak) => ({
   path: peak.cropUrl,
   to: href.image(run, peak.image.index, { focus: `${layer}:${index}:${peak.y}:${peak.x}` }),
   says: `peak of ${layer} ${index} in ${peak.image.uri} at (${peak.y}, ${peak.x})`,

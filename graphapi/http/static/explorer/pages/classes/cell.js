@@ -1,7 +1,7 @@
 // The images of one cell of the matrix: one label, one predicted class.
 
 import { href, setState } from "../../lib/address.js";
-import { outOf } from "../../lib/format.js";
+import { imagesOf } from "../../lib/format.js";
 import { useQuery } from "../../lib/hooks.js";
 import { html, useEffect, useRef } from "../../lib/vendor.js";
 import { Panel } from "../../components/panel.js";
@@ -29,7 +29,7 @@ export function CellImages({ run, label, predicted, more }) {
 }
 
 /** @param {string} run @param {any} answer */
-const title = (run, { label, predicted, images }) => html`<a href=${href.class(run, label.index)}>${label.name}</a> predicted as <a href=${href.class(run, predicted.index)}>${predicted.name}</a>: ${outOf(images.totalCount, label.imageCount, label.imageCount === 1 ? "image" : "images")}`;
+const title = (run, { label, predicted, images }) => html`<a href=${href.class(run, label.index)}>${label.name}</a> predicted as <a href=${href.class(run, predicted.index)}>${predicted.name}</a>: ${imagesOf(images.totalCount, label.imageCount)}`;
 
 /** @param {any} image */
 const flat = ({ index, uri, probability, label, predicted }) => ({ index, uri, label: label?.name, predicted: predicted.name, probability });

@@ -1,12 +1,12 @@
 // The drawing of a confusion matrix, as large as its place allows: readable at 6 classes as at 50.
 
 import { href, setState } from "../../lib/address.js";
-import { cut, outOf, percent } from "../../lib/format.js";
+import { cut, imagesOf, percent } from "../../lib/format.js";
 import { html } from "../../lib/vendor.js";
 
 const CELL = { least: 14, most: 48 };
 const APART = 8;
-const CHARACTER = 0.6;
+const CHARACTER = 0.64;
 const OTHERS = "others";
 /** Rates that the legend shows. */
 export const LEGEND = [0.01, 0.05, 0.2, 0.5, 1];
@@ -49,6 +49,7 @@ export function drawing(run, { classes, cells }, width, state, onPoint) {
     ${beside && html`<text class="others" ...${column(at(null), size)} font-size=${font}>${OTHERS}<title>all other predictions</title></text>`}
     <g transform=${`translate(${left} ${top})`}>
       <rect class="ground" width=${count * cell} height=${count * cell} />
+      ${classes.map((/** @type {any} */ _, /** @type {number} */ place) => html`<rect key=${place} class="diagonal" x=${place * cell + 0.5} y=${place * cell + 0.5} width=${cell - 1} height=${cell - 1} />`)}
       ${beside && html`<rect class="ground" x=${at(null)} width=${cell} height=${count * cell} />`}
       ${below && html`<rect class="ground" y=${at(null)} width=${count * cell} height=${cell} />`}
       ${cells.map((/** @type {any} */ one) => drawnCell(run, classes, one, at(one.predicted), at(one.label), cell, Math.min(12, font), state, onPoint))}
@@ -86,7 +87,7 @@ function drawnCell(run, classes, { label, predicted, images }, x, y, cell, font,
   const [of, as] = [label, predicted].map((index) => (index === null ? null : classes[index]));
   const rate = of ? images / of.imageCount : 0;
   const right = label === predicted;
-  const says = `${of?.name ?? "other classes"} predicted as ${as?.name ?? "other classes"}: ${of ? `${outOf(images, of.imageCount, "images")} (${percent(rate)})` : `${images} images`}`;
+  const says = `${of?.name ?? "other classes"} predicted as ${as?.name ?? "other classes"}: ${of ? `${imagesOf(images, of.imageCount)} (${percent(rate)})` : `${images} images`}`;
   const fits = String(images).length * font * 0.62 <= cell - 2;
   const chosen = of && as && state.label === String(of.index) && state.predicted === String(as.index);
   const box = { x: x + 0.5, y: y + 0.5, width: cell - 1, height: cell - 1 };
@@ -102,6 +103,6 @@ function drawnCell(run, classes, { label, predicted, images }, x, y, cell, font,
     event.preventDefault();
     setState({ label: of.index, predicted: as.index, images: null });
   };
-  return html`<a key=${`${label} ${predicted}`} class="cell" href=${to} target=${state.embed ? "_blank" : undefined} aria-label=${says} aria-current=${chosen ? "true" : undefined}
+  return html`<a key=${`${label} ${predicted}`} class="cell" href=${to} aria-label=${says} aria-current=${chosen ? "true" : undefined}
     onClick=${opened} onMouseEnter=${() => onPoint(says)} onFocus=${() => onPoint(says)}>${inside}</a>`;
 }

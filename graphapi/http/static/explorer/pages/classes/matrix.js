@@ -1,6 +1,6 @@
 // The confusion matrix of the least accurate classes: a row a label, a column a predicted class, a cell its images.
 
-import { count, outOf, percent } from "../../lib/format.js";
+import { count, imagesOf, percent } from "../../lib/format.js";
 import { useQuery, useWidth } from "../../lib/hooks.js";
 import { html, useMemo, useState } from "../../lib/vendor.js";
 import { Behind } from "../../components/behind.js";
@@ -42,7 +42,7 @@ function Matrix({ run, matrix, state }) {
 const COLUMNS = [
   { key: "label", title: "Label" },
   { key: "predicted", title: "Predicted" },
-  { key: "images", title: "Images", numeric: true, cell: (/** @type {any} */ row) => (row.of ? outOf(row.images, row.of, "images") : count(row.images)) },
+  { key: "images", title: "Images", numeric: true, cell: (/** @type {any} */ row) => (row.of ? imagesOf(row.images, row.of) : count(row.images)) },
 ];
 
 /** The cells as rows of a table, most images first. @param {any} matrix */

@@ -1,6 +1,7 @@
 // All classes of a run: a table that is searched and sorted by the service, and what the worst are confused with.
 
-import { useRun } from "../../lib/hooks.js";
+import { setState } from "../../lib/address.js";
+import { useKeys, useRun } from "../../lib/hooks.js";
 import { html } from "../../lib/vendor.js";
 import { CellImages } from "./cell.js";
 import { MatrixPanel } from "./matrix.js";
@@ -10,6 +11,7 @@ import { ClassTable } from "./table.js";
 export function Page({ address: { params, state } }) {
   const { label, predicted } = state;
   const labelled = useRun(params.run)?.accuracy !== null;
+  useKeys({ Escape: () => setState({ label: null, predicted: null, images: null }) });
   return html`<h1>Classes</h1>
     <p class="lead">Each output of the network: how many images have it as their label, how many of them are right, and what the others are taken for.</p>
     <${ClassTable} run=${params.run} labelled=${labelled} state=${state} />

@@ -31,9 +31,11 @@ export function ClassTable({ run, labelled, state }) {
   <//>`;
 }
 
+const NARROW = matchMedia("(max-width: 760px)");
+
 /** @param {string} run @param {boolean} keys whether they tell more than the names */
 function columns(run, keys) {
-  return [
+  const every = [
     { key: "index", title: "Index", sorts: "ascending" },
     { key: "name", title: "Class", sorts: null, cell: (/** @type {any} */ row) => html`<a class="cut" href=${href.class(run, row.index)} title=${row.name}>${row.name}</a>` },
     ...(keys ? [{ key: "key", title: "Key", sorts: null, cell: (/** @type {any} */ row) => html`<span class="dim">${row.key}</span>` }] : []),
@@ -42,6 +44,8 @@ function columns(run, keys) {
     { key: "accuracy", title: html`<${Term} word="accuracy">Right<//>`, numeric: true, sorts: "ascending", cell: right },
     { key: "confused", title: "Most confused with", sorts: null, cell: (/** @type {any} */ row) => confused(run, row) },
   ];
+  // On a narrow screen what matters most stands in sight.
+  return NARROW.matches ? ["name", "accuracy", "confused", "images", "predicted"].flatMap((key) => every.filter((column) => column.key === key)) : every;
 }
 
 /** The class that its images are most often taken for, and those images. @param {string} run @param {any} row */
