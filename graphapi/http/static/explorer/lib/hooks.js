@@ -32,7 +32,7 @@ export function useQuery(text, variables = {}) {
       (error) => {
         if (!wanted) return;
         setShown({ key, text, data: null, error });
-        if (error.code === "OFFLINE") timer = setTimeout(() => setTries((count) => count + 1), RETRY_MS);
+        if (error.code === "OFFLINE") timer = setTimeout(() => setTries((/** @type {number} */ count) => count + 1), RETRY_MS);
       },
     );
     return () => {

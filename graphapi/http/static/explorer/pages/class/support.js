@@ -37,7 +37,8 @@ export function SupportPanel({ run, index, of, asked, decisions, state }) {
     <p class="legend dim">
       <span><${DotMark} tone=${decisions.tone} /> <${Term} word="rate">rate<//> with its 95 % interval, of ${roots ? count(roots) : "all"} ${decisions.words}</span>
       <span><${SecondMark} /> <${Term} word="mean share">mean share<//></span>
-      <span><${Term} word="degree">degree<//></span></p>
+      <span><${Term} word="degree">degree<//></span>
+      ${rows.length > 0 && html`<span>pictures: where it <${Term} word="peak">peaks<//>${decisions.variables.outcome && ", whatever the outcome"}</span>`}</p>
     <${Dots} rows=${rows.map((row) => dot(run.name, index, asked.layer, row, decisions.words))} axis=${AXIS} columns=${COLUMNS} nameWidth=${56} tone=${decisions.tone} label=${`channels of ${asked.layer} by how many decisions hold them`} />
     ${more && html`<p class="more"><button type="button" onClick=${more}>${rows.length} of ${count(total)} channels shown: more</button></p>`}
     ${rows[0] && !rows[0].channel.peaks.nodes.some((/** @type {any} */ peak) => peak.cropUrl) && html`<p class="empty">The run keeps no pictures, so there are no patches: evigraph extend RUN --thumbnails 224 adds them.</p>`}
