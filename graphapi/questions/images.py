@@ -1,4 +1,4 @@
-"""Images: one by its uri, those that were skipped, and those of two runs in pairs, which of them each gets right.
+"""Images: one by its uri, and those of two runs in pairs, which of them each gets right.
 
 1. Images are paired by uri, and classes by key and name. A pair counts where both runs give it the same class label:
    else they do not agree on what is right.
@@ -10,18 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import NamedTuple
 
 from sqlalchemy import select
 
 from evigraph.graphapi.store.catalog import RunInfo
-from evigraph.graphapi.store.paging import Listing, Order
 from evigraph.graphapi.store.rows import ImageRow
 from evigraph.graphapi.store.session import Session
-from evigraph.graphapi.store.sql import KEPT, Template, columns_of, hole
+from evigraph.graphapi.store.sql import Template, columns_of, hole
 from evigraph.schema.errors import NotFoundError, UsageError
-from evigraph.schema.tables.dataset import Image, SkippedImage
+from evigraph.schema.tables.dataset import Image
 
 _OF_URI = Template(
     ImageRow,
@@ -51,22 +50,6 @@ async def image_of(session: Session, run: RunInfo, uri: str) -> ImageRow:
         return row
     near = [row.uri for row in await session.rows(_NEAR.filled(run_id=run.run_id, uri=uri))]
     raise NotFoundError("image", uri, (), f"in run {run.name!r}; images go by their uri", near=near)
-
-
-class SkippedRow(NamedTuple):
-    """Of `skipped_image`."""
-
-    run_id: int
-    image_id: int
-    uri: str
-    reason: str
-
-
-@lru_cache(maxsize=KEPT)
-def skipped_images() -> Listing[SkippedRow]:
-    """Run.skippedImages in the data's order; parent (run)."""
-    rows = select(*columns_of(SkippedRow, SkippedImage.__table__))
-    return Listing("skippedImages", SkippedRow, rows, ("run_id",), (Order("image_id", int), Order("uri", str)))
 
 
 class _PairsRow(NamedTuple):

@@ -33,7 +33,7 @@ from evigraph.graphapi.store.paging import Listing, Order
 from evigraph.graphapi.store.rows import ImageRow
 from evigraph.graphapi.store.sql import KEPT, columns_of
 from evigraph.schema import ids
-from evigraph.schema.tables.dataset import Image, ImageTag
+from evigraph.schema.tables.dataset import Image, ImageTag, SkippedImage
 from evigraph.schema.tables.rollups import (
     ALL_CLASSES,
     ANY_OUTCOME,
@@ -108,6 +108,15 @@ class ClassPeakRow(NamedTuple):
     activation: float
     class_id: int
     target_layer: int
+
+
+class SkippedRow(NamedTuple):
+    """Of `skipped_image`."""
+
+    run_id: int
+    image_id: int
+    uri: str
+    reason: str
 
 
 _Z = NormalDist().inv_cdf(0.975)
@@ -327,3 +336,10 @@ def images(wanted: ImageFilter) -> Listing[ImageRow]:
         conditions.append(Image.label_id != Image.predicted_id)
     rows = select(*columns_of(ImageRow, Image.__table__)).where(*conditions)
     return Listing("images", ImageRow, rows, ("run_id",), (Order("image_id", int),))
+
+
+@lru_cache(maxsize=KEPT)
+def skipped_images() -> Listing[SkippedRow]:
+    """Run.skippedImages in the data's order; parent (run)."""
+    rows = select(*columns_of(SkippedRow, SkippedImage.__table__))
+    return Listing("skippedImages", SkippedRow, rows, ("run_id",), (Order("image_id", int), Order("uri", str)))

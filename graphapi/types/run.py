@@ -10,8 +10,8 @@ import strawberry
 
 from evigraph.graphapi.questions import support
 from evigraph.graphapi.questions.class_graph import class_graph
-from evigraph.graphapi.questions.images import SkippedRow, compare, image_of, skipped_images
-from evigraph.graphapi.questions.support import SupportRow
+from evigraph.graphapi.questions.images import compare, image_of
+from evigraph.graphapi.questions.support import SkippedRow, SupportRow
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.names import check_channel, find_class, find_layer, find_run
 from evigraph.graphapi.store.rows import ImageRow
@@ -247,7 +247,7 @@ class Run(TestedRun, NodeInterface):
         def node(row: SkippedRow) -> SkippedImage:
             return node_from(SkippedImage, row)
 
-        return await listed(info.context, skipped_images, (), (self.run.run_id,), first, after, node)
+        return await listed(info.context, support.skipped_images, (), (self.run.run_id,), first, after, node)
 
     @described("Wrongly predicted images per label and predicted class, most first.")
     async def confusions(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Confusion]:

@@ -5,16 +5,14 @@ The demo is made once, whichever process needs it first. Without a browser these
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 import uvicorn
@@ -25,7 +23,8 @@ from evigraph.graphapi.store.settings import Settings
 from evigraph.indexer.publish.publish import publish
 from tests.support.synthetic import synthetic_run
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright")
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 IMAGES = 400
 """Of the demo: its planted causes show in as many."""
@@ -33,7 +32,7 @@ ARGUMENTS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-Open = Callable[..., "playwright.Page"]
+Open = Callable[..., "Page"]
 
 
 def chromium() -> str:
@@ -101,9 +100,10 @@ def bare_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[playwright.Browser]:
+def browser() -> Iterator[Browser]:
     """One Chromium, with a profile of its own."""
     path = chromium()
+    playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         yield browser
@@ -111,17 +111,22 @@ def browser() -> Iterator[playwright.Browser]:
 
 
 @pytest.fixture
-def open_page(browser: playwright.Browser, service: str) -> Iterator[Open]:
+def open_page(browser: Browser, service: str) -> Iterator[Open]:
     """Opens an address of the explorer and waits until it is still; fails on any error of the console.
 
     A page may be opened with `width`, `height` and `theme`; `allow_errors` where a test breaks something itself.
     """
-    contexts: list[playwright.BrowserContext] = []
+    contexts: list[BrowserContext] = []
     errors: list[str] = []
 
     def open_(
-        address: str, *, width: int = 1280, height: int = 900, theme: str = "light", allow_errors: bool = False
-    ) -> playwright.Page:
+        address: str,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        theme: Literal["dark", "light"] = "light",
+        allow_errors: bool = False,
+    ) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce"
         )
@@ -141,30 +146,8 @@ def open_page(browser: playwright.Browser, service: str) -> Iterator[Open]:
     assert errors == []
 
 
-def settled(page: playwright.Page) -> None:
-    """Wait until nothing is asked for and nothing is loading."""
+def settled(page: Page) -> None:
+    """Wait until the page has taken up its address, nothing is asked for and no panel is loading."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 30)))")
     page.wait_for_load_state("networkidle")
-    # A function: an expression would be evaluated anew at each look, which the policy forbids.
-    page.wait_for_function("() => !document.querySelector('.skeleton')")
-
-
-def asked(service: str, query: str, **variables: Any) -> Any:
-    """The data that a service gives to a query."""
-    body = json.dumps({"query": query, "variables": variables}).encode()
-    request = urllib.request.Request(f"{service}/graphql", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request) as response:
-        answer = json.load(response)
-    assert "errors" not in answer, answer["errors"]
-    return answer["data"]
-
-
-def faults(page: playwright.Page) -> list[str]:
-    """What axe finds serious or critical on a page."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
-    found = axe.Axe().run(page).response["violations"]
-    return [
-        f"{fault['id']}: {node['html'][:160]}"
-        for fault in found
-        if fault["impact"] in ("serious", "critical")
-        for node in fault["nodes"]
-    ]
+    page.locator(".skeleton, [aria-busy=true]").first.wait_for(state="detached")

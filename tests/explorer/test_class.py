@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from tests.explorer.conftest import Open, asked, faults, settled
+from tests.explorer.axe import serious
+from tests.explorer.conftest import Open, settled
+from tests.explorer.pages import asked
 
 pytestmark = pytest.mark.slow
 PLANE = "/runs/demo/class/5"
@@ -216,7 +218,7 @@ def _crossings(columns: list[list[int]], edges: list[dict[str, int]]) -> int:
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
-def test_no_serious_fault(open_page: Open, width: int, theme: str) -> None:
+def test_no_serious_fault(open_page: Open, width: int, theme: Literal["light", "dark"]) -> None:
     page = open_page(PLANE, width=width, theme=theme)
-    assert faults(page) == []
+    assert serious(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from tests.explorer.conftest import Open, asked, faults, settled
+from tests.explorer.axe import serious
+from tests.explorer.conftest import Open, settled
+from tests.explorer.pages import asked
 
 pytestmark = pytest.mark.slow
 ALL = "{ run { classes(orderBy: ACCURACY) { nodes { index name imageCount accuracy } } } }"
@@ -102,7 +104,7 @@ def test_a_thousand_classes_come_as_they_are_scrolled(open_page: Open, bare_serv
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
-def test_no_serious_fault(open_page: Open, width: int, theme: str) -> None:
+def test_no_serious_fault(open_page: Open, width: int, theme: Literal["light", "dark"]) -> None:
     page = open_page("/runs/demo/classes?label=5&predicted=1", width=width, theme=theme)
-    assert faults(page) == []
+    assert serious(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
