@@ -175,7 +175,9 @@ def test_a_run_without_pictures_and_maps_says_what_would_add_them(open_page: Ope
     assert "--thumbnails 224" in page.locator("#images").inner_text()
     assert page.locator("#support .row").count() > 0
     assert "--thumbnails 224" in page.locator("#support").inner_text()
-    settled(open_page(f"{bare_service}/runs/bare/class/95?embed=graph"))
+    alone = open_page(f"{bare_service}/runs/bare/class/95?embed=graph")
+    assert alone.locator(".panel h2").all_inner_texts() == ["Evidence graph of class 95"]
+    assert alone.locator("#graph .node").count() > 5
 
 
 def test_a_class_that_is_not_there(open_page: Open) -> None:

@@ -19,9 +19,9 @@ const WIDEST = [0.02, 50];
  * @param {object} given
  * @param {import("../../lib/hooks.js").Run} given.run @param {number} given.index of the class
  * @param {any} given.of the class, null before it is there @param {any} given.asked variables of queries @param {import("./choices.js").Decisions} given.decisions
- * @param {Record<string, string>} given.state
+ * @param {Record<string, string>} given.state @param {string} given.it the class in a title
  */
-export function ContextPanel({ run, index, of, asked, decisions, state }) {
+export function ContextPanel({ run, index, of, asked, decisions, state, it }) {
   const { result, rows, total, more } = usePages(CONTEXT, asked, (data) => data.run.contextLabels);
   /** A label opens the channels that lie on it. @param {any} row */
   const opens = ({ label }) => ({
@@ -32,7 +32,7 @@ export function ContextPanel({ run, index, of, asked, decisions, state }) {
   const any = result.data?.run.any.nodes.length > 0;
   const none = result.data && total === 0 && (any && of?.[decisions.count] === 0 ? `There are no ${decisions.words} for this class.` : nothing(any, asked.layer, decisions.words));
   const measured = rows.some((row) => row.peak);
-  return html`<${Panel} id="context" title=${html`What that evidence lies on`} result=${result} picture height=${440} empty=${none} rows=${() => rows.map(flat)}>
+  return html`<${Panel} id="context" title=${it === "it" ? "What that evidence lies on" : `What the evidence of ${asked.layer} for ${it} lies on`} result=${result} picture height=${440} empty=${none} rows=${() => rows.map(flat)}>
     <p class="legend dim">
       ${measured && html`<span><${DotMark} tone=${decisions.tone} /> <${Term} word="lift">lift<//> at the <${Term} word="peak">peak<//> with its 95 % interval, over images</span>`}
       <span><${SecondMark} /> lift of the <${Term} word="context label">mask's label<//>, which favours regions as large as the mask</span></p>

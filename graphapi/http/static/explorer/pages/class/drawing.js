@@ -94,8 +94,8 @@ function Node({ to: address, name, says: sentence, first, place: { x, y, radius 
 /** @param {string} run @param {number} index @param {any} node */
 const to = (run, index, { layer, channel }) => (layer === "logits" ? href.class(run, index) : href.channel(run, layer, channel, { class: index }));
 
-/** @param {number} share in 0..1 */
-const thickness = (share) => 0.5 + 11 * share;
+/** px of an edge. @param {number} share in 0..1 */
+export const thickness = (share) => 0.5 + 11 * share;
 
 /** @param {Place} target @param {Place} source */
 const link = (target, source) => d3.linkHorizontal()({ source: [target.x, target.y], target: [source.x, source.y] });

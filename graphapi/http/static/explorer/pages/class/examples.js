@@ -27,7 +27,7 @@ export function ImagesPanel({ run, result, state }) {
   const all = kinds.flatMap(({ key }) => answer[key].nodes.map((/** @type {any} */ image) => ({ ...image, kind: key })));
   const left = answer && KINDS.some(({ key }) => answer[key].nodes.length < answer[key].totalCount);
   const none = answer && kinds.length === 0 && "No image of the run has this label, and none was predicted as it.";
-  return html`<${Panel} id="images" title="Example images" result=${result} height=${320} empty=${none} rows=${() => all.map(flat)}>
+  return html`<${Panel} id="images" title=${state.embed && result.data ? `Example images of ${result.data.run.class.name}` : "Example images"} result=${result} height=${320} empty=${none} rows=${() => all.map(flat)}>
     ${kinds.map(({ key, title, state: opens }) => html`<h3 key=${key}>${title(answer[key].totalCount)}</h3>
       <${Strip} run=${run} images=${answer[key].nodes} says=${title(answer[key].totalCount)} state=${opens} />`)}
     ${left && html`<p class="more">${state.images === "more" ? html`<span class="dim">The first 50 of each are shown; the query's cursor goes on.</span>` : html`<button type="button" onClick=${() => setState({ images: "more" })}>The first of each are shown: more</button>`}</p>`}

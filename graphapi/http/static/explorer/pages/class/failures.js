@@ -5,11 +5,12 @@ import { count, imagesOf } from "../../lib/format.js";
 import { html } from "../../lib/vendor.js";
 import { Panel } from "../../components/panel.js";
 
-/** @param {{run: string, result: import("../../lib/hooks.js").Result, layer: string | undefined}} given */
-export function FailuresPanel({ run, result, layer }) {
+/** @param {{run: string, result: import("../../lib/hooks.js").Result, state: Record<string, string>}} given */
+export function FailuresPanel({ run, result, state }) {
   const of = result.data?.run.class;
+  const { layer } = state;
   const none = of && of.confusedWith.totalCount + of.confusedFrom.totalCount === 0 && (of.imageCount === 0 ? "No image has this label, and none with another label was predicted as it." : "No image of this class was missed, and none of another was predicted as it.");
-  return html`<${Panel} id="failures" title="Its failures" result=${result} empty=${none} rows=${() => pairs(of)}>
+  return html`<${Panel} id="failures" title=${state.embed && of ? `Failures of ${of.name}` : "Its failures"} result=${result} empty=${none} rows=${() => pairs(of)}>
     ${of && html`<div class="two">
       <${Pairs} run=${run} layer=${layer} title="Its images were taken for" none="none was missed" total=${of.confusedWith.totalCount}
         pairs=${of.confusedWith.nodes.map((/** @type {any} */ one) => ({ label: of, predicted: one.predicted, images: one.images, whole: of.imageCount, shown: one.predicted }))} />

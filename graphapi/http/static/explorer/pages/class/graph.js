@@ -8,12 +8,14 @@ import { Behind } from "../../components/behind.js";
 import { Panel } from "../../components/panel.js";
 import { Table } from "../../components/table.js";
 import { Term } from "../../components/term.js";
-import { Drawing } from "./drawing.js";
+import { Drawing, thickness } from "./drawing.js";
 import { Paths } from "./paths.js";
 import { GRAPH } from "./queries.js";
 
 const DEFAULTS = { rate: 0.1, nodes: 10 };
 const MOST_NODES = 30;
+/** Shares that the legend shows. */
+const WIDTHS = [0.05, 0.25, 0.5];
 
 /** @typedef {{edges: Set<number>, nodes: Set<number>, says: string} | null} Lit what is highlighted, by index */
 
@@ -21,9 +23,9 @@ const MOST_NODES = 30;
  * @param {object} given
  * @param {import("../../lib/hooks.js").Run} given.run @param {number} given.index of the class
  * @param {any} given.asked variables of queries @param {import("./choices.js").Decisions} given.decisions
- * @param {Record<string, string>} given.state
+ * @param {Record<string, string>} given.state @param {string} given.it the class in a title
  */
-export function GraphPanel({ run, index, asked, decisions, state }) {
+export function GraphPanel({ run, index, asked, decisions, state, it }) {
   const least = bounded(state.rate, 0, 1, DEFAULTS.rate);
   const nodes = Math.round(bounded(state.nodes, 1, MOST_NODES, DEFAULTS.nodes));
   const [minRate, wanted] = useSettled(`${least} ${nodes}`).split(" ").map(Number);
@@ -36,9 +38,10 @@ export function GraphPanel({ run, index, asked, decisions, state }) {
       onInput=${(/** @type {any} */ event) => setState({ rate: event.target.value }, { replace: true })} /></label>
     <label class="slider">at most <output>${nodes}</output> a layer <input type="range" min="1" max=${MOST_NODES} step="1" value=${nodes} aria-label="most channels of each layer"
       onInput=${(/** @type {any} */ event) => setState({ nodes: event.target.value }, { replace: true })} /></label>`;
-  return html`<${Panel} id="graph" title="Evidence graph" result=${result} tools=${tools} picture height=${520} empty=${none} rows=${() => rows(graph)}>
+  return html`<${Panel} id="graph" title=${it === "it" ? "Evidence graph" : `Evidence graph of ${it}`} result=${result} tools=${tools} picture height=${520} empty=${none} rows=${() => rows(graph)}>
     ${graph && html`
-      <p class="legend dim"><span><${Term} word="edge">Edges<//> by <${Term} word="share">share<//>, circles by <${Term} word="throughflow">throughflow<//>, of ${count(graph.decisions)} ${decisions.words}.${graph.truncated && " Some layers have more channels of that rate than are shown."}</span>
+      <p class="legend dim"><span><${Term} word="edge">Edges<//> by <${Term} word="share">share<//>: ${WIDTHS.map((share) => html`<svg key=${share} class="width" width="24" height="12" aria-hidden="true"><line x2="24" y1="6" y2="6" stroke-width=${thickness(share)} /></svg> ${percent(share, 0)} `)}</span>
+        <span>circles by <${Term} word="throughflow">throughflow<//>, of ${count(graph.decisions)} ${decisions.words}.${graph.truncated && " Some layers have more channels of that rate than are shown."}</span>
         <span class="pointed" aria-live="polite">${lit?.says || "Point at a channel to see what flows through it; a click opens it."}</span></p>
       <${Drawing} run=${run.name} index=${index} graph=${graph} lit=${lit} onLight=${setLit} tone=${decisions.tone} />
       <${Paths} run=${run.name} index=${index} graph=${graph} onLight=${setLit} />

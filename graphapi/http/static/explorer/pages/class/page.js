@@ -25,11 +25,12 @@ export function Page({ address: { params, state } }) {
   const of = result.data?.run.class;
   // The place that a link names is there once the page is.
   useEffect(() => { if (of && location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView(); }, [Boolean(of)]);
+  useEffect(() => { if (of) document.title = `${of.name} · ${run.name} · evigraph`; }, [of?.name]);
   useKeys({ Escape: () => setState({ label: null }) });
   if (result.error) return html`<${States} result=${result} />`;
   const decisions = chosenDecisions(state);
   const asked = { run: run.name, class: name, layer: chosenLayer(run, state.layer).name, ...decisions.variables };
-  const shared = { run, index: Number(params.index), of, asked, decisions, state };
+  const shared = { run, index: Number(params.index), of, asked, decisions, state, it: state.embed && of ? of.name : "it" };
   return html`<${Head} run=${run.name} result=${result} embedded=${Boolean(state.embed)} />
     ${!state.embed && html`<${Choices} run=${run} of=${of} layer=${asked.layer} decisions=${decisions} />`}
     <div class="panels">
@@ -38,5 +39,5 @@ export function Page({ address: { params, state } }) {
     </div>
     <${GraphPanel} ...${shared} />
     <${ImagesPanel} run=${run.name} result=${result} state=${state} />
-    <${FailuresPanel} run=${run.name} result=${result} layer=${state.layer} />`;
+    <${FailuresPanel} run=${run.name} result=${result} state=${state} />`;
 }

@@ -24,16 +24,16 @@ const COLUMNS = [{ title: "decisions", width: 74 }, { title: "degree", width: 50
  * @param {object} given
  * @param {import("../../lib/hooks.js").Run} given.run @param {number} given.index of the class
  * @param {any} given.of the class, null before it is there @param {any} given.asked variables of queries @param {import("./choices.js").Decisions} given.decisions
- * @param {Record<string, string>} given.state
+ * @param {Record<string, string>} given.state @param {string} given.it the class in a title: by its name where the panel stands alone
  */
-export function SupportPanel({ run, index, of, asked, decisions, state }) {
+export function SupportPanel({ run, index, of, asked, decisions, state, it }) {
   const sort = ORDERS[state.sort] ? state.sort : "rate";
   const { result, rows, total, more } = usePages(SUPPORT, { ...asked, orderBy: ORDERS[sort].order }, (data) => data.run.channelSupport);
   const roots = rows[0]?.roots;
   const none = result.data && total === 0 && (of?.[decisions.count] === 0 ? `There are no ${decisions.words} for this class.` : `None of the class's ${decisions.words} has evidence at ${asked.layer}: what they rest on ends above it.`);
   const tools = html`<label class="dim">by <select aria-label="channels sorted by" value=${sort} onChange=${(/** @type {any} */ event) => setState({ sort: event.target.value === "rate" ? null : event.target.value })}>
     ${Object.entries(ORDERS).map(([key, { title }]) => html`<option key=${key} value=${key}>${title}</option>`)}</select></label>`;
-  return html`<${Panel} id="support" title=${html`Channels of ${asked.layer} that support it`} result=${result} tools=${tools} picture height=${440} empty=${none} rows=${() => rows.map(flat)}>
+  return html`<${Panel} id="support" title=${`Channels of ${asked.layer} that support ${it}`} result=${result} tools=${tools} picture height=${440} empty=${none} rows=${() => rows.map(flat)}>
     <p class="legend dim">
       <span><${DotMark} tone=${decisions.tone} /> <${Term} word="rate">rate<//> with its 95 % interval, of ${roots ? count(roots) : "all"} ${decisions.words}</span>
       <span><${SecondMark} /> <${Term} word="mean share">mean share<//></span>

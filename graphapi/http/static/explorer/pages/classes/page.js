@@ -12,8 +12,8 @@ export function Page({ address: { params, state } }) {
   const { label, predicted } = state;
   const labelled = useRun(params.run)?.accuracy !== null;
   useKeys({ Escape: () => setState({ label: null, predicted: null, images: null }) });
-  return html`<h1>Classes</h1>
-    <p class="lead">Each output of the network: how many images have it as their label, how many of them are right, and what the others are taken for.</p>
+  return html`${!state.embed && html`<h1>Classes</h1>
+    <p class="lead">Each output of the network: how many images have it as their label, how many of them are right, and what the others are taken for.</p>`}
     <${ClassTable} run=${params.run} labelled=${labelled} state=${state} />
     <${MatrixPanel} run=${params.run} labelled=${labelled} state=${state} />
     ${label && predicted && html`<${CellImages} run=${params.run} label=${label} predicted=${predicted} more=${state.images === "more"} />`}`;
