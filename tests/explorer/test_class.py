@@ -180,6 +180,13 @@ def test_a_run_without_pictures_and_maps_says_what_would_add_them(open_page: Ope
     assert alone.locator("#graph .node").count() > 5
 
 
+def test_images_without_a_label_are_told_apart(open_page: Open, bare_service: str) -> None:
+    images = asked(bare_service, "{ run { images(first: 100) { nodes { label { index } predicted { index } } } } }")
+    node = next(node for node in images["run"]["images"]["nodes"] if node["label"] is None)
+    page = open_page(f"{bare_service}/runs/bare/class/{node['predicted']['index']}")
+    assert "Predicted as it, without a label: 1" in page.locator("#images h3").all_inner_texts()
+
+
 def test_a_class_that_is_not_there(open_page: Open) -> None:
     page = open_page("/runs/demo/class/77")
     assert "77" in page.get_by_role("alert").inner_text()

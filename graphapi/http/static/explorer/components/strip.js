@@ -5,6 +5,8 @@ import { fileName, percent } from "../lib/format.js";
 import { html } from "../lib/vendor.js";
 import { Picture } from "./picture.js";
 
+const NAME_PX = 200;
+
 /** What a query asks of each image that a strip shows. */
 export const IMAGE_FIELDS = "index uri thumbnailUrl probability correct label { index name } predicted { index name }";
 
@@ -18,7 +20,7 @@ export const IMAGE_FIELDS = "index uri thumbnailUrl probability correct label { 
 export function Strip({ run, images, says, size = 96, state }) {
   // A run keeps pictures of all its images or of none.
   const pictured = images.some(({ thumbnailUrl }) => thumbnailUrl);
-  return html`<ul class="strip" aria-label=${says}>${images.map((image) => html`<li key=${image.index} style=${{ width: `${size}px` }}>
+  return html`<ul class="strip" aria-label=${says}>${images.map((image) => html`<li key=${image.index} style=${{ width: `${pictured ? size : NAME_PX}px` }}>
     <a href=${href.image(run, image.index, state)} title=${`${image.uri}: ${decided(image)}`}>
       ${pictured && html`<${Picture} path=${image.thumbnailUrl} says=${`${fileName(image.uri)}: ${decided(image)}`} size=${size} />`}
       <span class="cut">${fileName(image.uri)}</span></a>
