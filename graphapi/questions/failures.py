@@ -1,4 +1,5 @@
-"""Wrong decisions, and the evidence of a layer for the predicted class beside that for the true one.
+"""Wrong decisions: which classes are confused, and the evidence of a layer for the predicted class beside that for the
+true one.
 
 A channel's importance in a decision is the sum over its edges' in the layer; its share is that of the sum over all
 channels of the layer there.
@@ -10,13 +11,15 @@ from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from typing import NamedTuple
 
-from sqlalchemy import func, literal, select
+from sqlalchemy import func, literal, or_, select
 
+from evigraph.graphapi.store.catalog import ClassInfo, RunInfo
 from evigraph.graphapi.store.paging import Listing, Order
 from evigraph.graphapi.store.rows import ImageRow
 from evigraph.graphapi.store.sql import KEPT, Statement, Template, columns_of, hole
 from evigraph.schema import ids
 from evigraph.schema.tables.dataset import Image
+from evigraph.schema.tables.rollups import Confusion
 from evigraph.schema.views import edge as edge_view
 
 
@@ -32,6 +35,49 @@ class ChannelRow(NamedTuple):
     x: int
     context_label_id: int | None
     context_iou: float | None
+
+
+class ConfusionRow(NamedTuple):
+    """Of `confusion`."""
+
+    run_id: int
+    label_id: int
+    predicted_id: int
+    images: int
+
+
+@lru_cache(maxsize=KEPT)
+def confusions(of: str | None) -> Listing[ConfusionRow]:
+    """Confusions, most images first; parent (run), or (run, class) `of` whose "label_id" or "predicted_id" they are."""
+    rows = select(*columns_of(ConfusionRow, Confusion.__table__))
+    order = (Order("images", int, descending=True), Order("label_id", int), Order("predicted_id", int))
+    parent = ("run_id",) if of is None else ("run_id", of)
+    return Listing("confusions" if of is None else f"confusions of {of}", ConfusionRow, rows, parent, order)
+
+
+def least_accurate(run: RunInfo, count: int) -> list[ClassInfo]:
+    """Classes with errors, the least accurate first; of equals those of more errors, then by index."""
+    wrong = [entry for entry in run.classes.values() if entry.correct_count < entry.image_count]
+
+    def place(entry: ClassInfo) -> tuple[float, int, int]:
+        errors = entry.image_count - entry.correct_count
+        return entry.correct_count / entry.image_count, -errors, entry.class_id
+
+    return sorted(wrong, key=place)[:count]
+
+
+def confusions_among(run_id: int, class_ids: Sequence[int]) -> Statement[ConfusionRow]:
+    """The confusions that any of some classes has a part in, as label or as predicted class."""
+    return _among().filled(run_id=run_id, class_ids=tuple(class_ids))
+
+
+@cache
+def _among() -> Template[ConfusionRow]:
+    rows = select(*columns_of(ConfusionRow, Confusion.__table__)).where(
+        Confusion.run_id == hole("run_id"),
+        or_(*(column.op("IN")(hole("class_ids")) for column in (Confusion.label_id, Confusion.predicted_id))),
+    )
+    return Template(ConfusionRow, rows)
 
 
 @lru_cache(maxsize=KEPT)

@@ -8,7 +8,9 @@ A filter that is None does not filter; for the class it means the rollup's row o
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -39,7 +41,6 @@ from evigraph.schema.tables.rollups import (
     ChannelPeak,
     ChannelSupport,
     ClassRoots,
-    Confusion,
 )
 from evigraph.schema.views import edge
 
@@ -118,13 +119,16 @@ class SkippedRow(NamedTuple):
     reason: str
 
 
-class ConfusionRow(NamedTuple):
-    """Of `confusion`."""
+_Z = NormalDist().inv_cdf(0.975)
 
-    run_id: int
-    label_id: int
-    predicted_id: int
-    images: int
+
+def wilson(count: int, whole: int) -> tuple[float, float]:
+    """The 95 % confidence interval of count / whole by Wilson's score: within 0..1, also of none and of all."""
+    rate, shrink = count / whole, _Z * _Z / whole
+    middle = (rate + shrink / 2) / (1 + shrink)
+    half = _Z * math.sqrt(rate * (1 - rate) / whole + shrink / whole / 4) / (1 + shrink)
+    # Of none and of all an end is the rate itself; rounding would leave it beside.
+    return (0.0 if count == 0 else middle - half, 1.0 if count == whole else middle + half)
 
 
 def ratio(upper: Any, lower: Any) -> ColumnElement[Any]:
@@ -339,11 +343,3 @@ def skipped_images() -> Listing[SkippedRow]:
     """Run.skippedImages in the data's order; parent (run)."""
     rows = select(*columns_of(SkippedRow, SkippedImage.__table__))
     return Listing("skippedImages", SkippedRow, rows, ("run_id",), (Order("image_id", int), Order("uri", str)))
-
-
-@lru_cache(maxsize=KEPT)
-def confusions() -> Listing[ConfusionRow]:
-    """Run.confusions, most images first; parent (run)."""
-    rows = select(*columns_of(ConfusionRow, Confusion.__table__))
-    order = (Order("images", int, descending=True), Order("label_id", int), Order("predicted_id", int))
-    return Listing("confusions", ConfusionRow, rows, ("run_id",), order)

@@ -203,7 +203,10 @@ class ChannelSupport:
     channel: Channel
     class_: Class | None = strawberry.field(name="class")
     decisions: int = strawberry.field(description="Roots of that class whose hierarchy holds the channel.")
-    rate: float = strawberry.field(description="decisions / all roots of that class, same role and outcome.")
+    roots: int = strawberry.field(description="All roots of that class, same role and outcome.")
+    rate: float = strawberry.field(description="decisions / roots.")
+    low: float = strawberry.field(description="Lower end of the rate's 95 % confidence interval (Wilson's score).")
+    high: float
     edges: int = strawberry.field(description="Edges into the channel from those roots.")
     mean_share: float = strawberry.field(description="Share, over edges.")
     mean_importance: float = strawberry.field(description="Importance, per supporting root.")
@@ -275,12 +278,17 @@ def channel_node(run: RunInfo, layer_id: int, index: int) -> Channel:
 
 def support_node(run: RunInfo, row: SupportRow, role: str, outcome: str | None) -> ChannelSupport:
     """The GraphQL object of a row of a channel-support listing of this role and outcome."""
+    roots = run.roots(row.class_id, role, outcome)
+    low, high = support.wilson(row.decisions, roots)
     return node_from(
         ChannelSupport,
         row,
         channel=channel_node(run, row.layer_id, row.channel),
         class_=class_by_id(run, row.class_id),
-        rate=row.decisions / run.roots(row.class_id, role, outcome),
+        roots=roots,
+        rate=row.decisions / roots,
+        low=low,
+        high=high,
         mean_share=row.share_sum / row.edges,
         mean_importance=row.importance_sum / row.decisions,
     )

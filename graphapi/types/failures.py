@@ -1,13 +1,21 @@
-"""GraphQL types of failures: a wrong decision's evidence beside the true class's."""
+"""GraphQL types of failures: which classes are confused, and a wrong decision's evidence beside the true class's."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, cast
 
 import strawberry
 
-from evigraph.graphapi.questions.failures import ChannelRow, by_decision, evidence_of, failures
+from evigraph.graphapi.questions.failures import (
+    ChannelRow,
+    by_decision,
+    confusions_among,
+    evidence_of,
+    failures,
+    least_accurate,
+)
 from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import LayerInfo, RunInfo
 from evigraph.graphapi.store.names import evidence_layer
@@ -24,6 +32,52 @@ from evigraph.schema.errors import UsageError
 MAX_TOP = 50
 
 Top = Annotated[int | None, strawberry.argument(description=f"Channels of each side, at most {MAX_TOP}.")]
+
+
+MAX_CLASSES = 100
+
+MatrixSize = Annotated[int, strawberry.argument(description=f"How many, at most {MAX_CLASSES}.")]
+
+
+@strawberry.type(description="Images of one label and one predicted class; none is not listed.")
+class ConfusionCell:
+    label: int | None = strawberry.field(description="Index into classes; null for all other classes together.")
+    predicted: int | None = strawberry.field(description="Index into classes; null for all other classes together.")
+    images: int
+
+
+@strawberry.type(description="The classes of least accuracy and what their images were predicted as.")
+class ConfusionMatrix:
+    classes: list[Class] = strawberry.field(
+        description="Those with errors, the least accurate first; of equals those of more errors."
+    )
+    cells: list[ConfusionCell] = strawberry.field(
+        description="By label, then predicted class, others last; the right ones are those of equal indices. Images "
+        "that neither end of is among classes are in no cell."
+    )
+    total_count: int = strawberry.field(description="All classes with errors.")
+
+
+async def confusion_matrix(info: Info, run: RunInfo, count: int) -> ConfusionMatrix:
+    """The matrix of the `count` least accurate classes; one statement."""
+    bounded("classes", count, 1, MAX_CLASSES)
+    every = least_accurate(run, len(run.classes))
+    entries = every[:count]
+    place = {entry.class_id: index for index, entry in enumerate(entries)}
+    cells = Counter({(index, index): entry.correct_count for index, entry in enumerate(entries)})
+    if entries:
+        for row in await info.context.session.rows(confusions_among(run.run_id, list(place))):
+            cells[place.get(row.label_id, count), place.get(row.predicted_id, count)] += row.images
+    ends = {index: index for index in place.values()}
+    return ConfusionMatrix(
+        classes=[class_node(run, entry) for entry in entries],
+        cells=[
+            ConfusionCell(label=ends.get(label), predicted=ends.get(predicted), images=images)
+            for (label, predicted), images in sorted(cells.items())
+            if images
+        ],
+        total_count=len(every),
+    )
 
 
 @strawberry.type(description="A channel of a layer as evidence of one decision.")

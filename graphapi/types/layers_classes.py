@@ -9,6 +9,7 @@ from typing import Annotated
 import strawberry
 
 from evigraph.graphapi.questions.degrees import DegreeKey, degrees, degrees_statement, require_sensible
+from evigraph.graphapi.questions.failures import ConfusionRow, confusions
 from evigraph.graphapi.questions.profiles import key_of, positive, positive_statement, profile, shares_statement
 from evigraph.graphapi.store.catalog import ClassInfo, LayerInfo, RunInfo
 from evigraph.graphapi.types.base import (
@@ -25,6 +26,7 @@ from evigraph.graphapi.types.base import (
     class_id_of,
     described,
     given,
+    listed,
     listed_here,
     outcome_of,
     role_of,
@@ -116,6 +118,18 @@ class Class(NodeInterface):
     def accuracy(self) -> float | None:
         return self.correct_count / self.image_count if self.image_count else None
 
+    @described("Its roots of a role and outcome: what the rates of its channels are of.")
+    def decision_count(self, role: Role = DecisionRole.PREDICTED, outcome: Outcome | None = UNSET) -> int:
+        return self.run.roots(self.index, role_of(role), outcome_of(outcome))
+
+    @described("What images of this label were wrongly predicted as, most images first.")
+    async def confused_with(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Confusion]:
+        return await confusions_page(info, self.run, "label_id", self.index, first, after)
+
+    @described("The labels of images that were wrongly predicted as this class, most images first.")
+    async def confused_from(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Confusion]:
+        return await confusions_page(info, self.run, "predicted_id", self.index, first, after)
+
     @described("The context labels that the evidence of its roots lies on, those beyond their area first.")
     async def context_labels(
         self,
@@ -143,10 +157,33 @@ def class_by_id(run: RunInfo, class_id: int | None) -> Class | None:
     return None if class_id is None or class_id < 0 else class_node(run, run.classes[class_id])
 
 
+@strawberry.type(description="Images of one label that were predicted as another class.")
+class Confusion:
+    label: Class
+    predicted: Class
+    images: int
+    rate: float = strawberry.field(description="Of all images with that label.")
+
+
+async def confusions_page(
+    info: Info, run: RunInfo, of: str | None, class_id: int | None, first: int | None, after: str | None
+) -> Connection[Confusion]:
+    """One page of the confusions of a run, or of one class as "label_id" or "predicted_id" of them."""
+
+    def node(row: ConfusionRow) -> Confusion:
+        label, predicted = run.classes[row.label_id], run.classes[row.predicted_id]
+        ends = {"label": class_node(run, label), "predicted": class_node(run, predicted)}
+        return node_from(Confusion, row, **ends, rate=row.images / label.image_count)
+
+    parent = (run.run_id,) if class_id is None else (run.run_id, class_id)
+    return await listed(info.context, confusions, (of,), parent, first, after, node)
+
+
 @strawberry.enum(description="What classes are sorted by.")
 class ClassOrder(enum.Enum):
     INDEX = strawberry.enum_value("index")
     IMAGES = strawberry.enum_value("images", description="Those of most images first.")
+    PREDICTED = strawberry.enum_value("predicted", description="Those first that most images were predicted as.")
     ACCURACY = strawberry.enum_value("accuracy", description="The least accurate first; those without images last.")
 
 
@@ -167,6 +204,8 @@ def classes_page(
     def place(node: Class) -> tuple[int, ...]:
         if order is ClassOrder.IMAGES:
             return -node.image_count, node.index
+        if order is ClassOrder.PREDICTED:
+            return -run.roots(node.index, "predicted", None), node.index
         if order is ClassOrder.ACCURACY:
             return (node.correct_count * _FINE // node.image_count if node.image_count else _FINE + 1), node.index
         return (node.index,)

@@ -11,7 +11,7 @@ import strawberry
 from evigraph.graphapi.questions import support
 from evigraph.graphapi.questions.class_graph import class_graph
 from evigraph.graphapi.questions.images import compare, image_of
-from evigraph.graphapi.questions.support import ConfusionRow, SkippedRow, SupportRow
+from evigraph.graphapi.questions.support import SkippedRow, SupportRow
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.names import check_channel, find_class, find_layer, find_run
 from evigraph.graphapi.store.rows import ImageRow
@@ -55,15 +55,24 @@ from evigraph.graphapi.types.contrast import (
     MinCount,
     contrast_page,
 )
-from evigraph.graphapi.types.failures import Failure, Top, failures_page
-from evigraph.graphapi.types.image import Confusion, Image, SkippedImage, confusion_node, image_node
+from evigraph.graphapi.types.failures import (
+    ConfusionMatrix,
+    Failure,
+    MatrixSize,
+    Top,
+    confusion_matrix,
+    failures_page,
+)
+from evigraph.graphapi.types.image import Image, SkippedImage, image_node
 from evigraph.graphapi.types.layers_classes import (
     Class,
     ClassOrder,
+    Confusion,
     Layer,
     Searched,
     class_node,
     classes_page,
+    confusions_page,
     layer_node,
 )
 from evigraph.graphapi.types.localization import FEWEST_EDGES, LocalizingConnection, MinEdges, localizing_page
@@ -242,10 +251,11 @@ class Run(TestedRun, NodeInterface):
 
     @described("Wrongly predicted images per label and predicted class, most first.")
     async def confusions(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Confusion]:
-        def node(row: ConfusionRow) -> Confusion:
-            return confusion_node(self.run, row)
+        return await confusions_page(info, self.run, None, None, first, after)
 
-        return await listed(info.context, support.confusions, (), (self.run.run_id,), first, after, node)
+    @described("The classes of least accuracy, and how many of their images were predicted as which.")
+    async def confusion_matrix(self, info: Info, classes: MatrixSize = 50) -> ConfusionMatrix:
+        return await confusion_matrix(info, self.run, classes)
 
     @described("Wrong decisions in the data's order, with a layer's evidence for the predicted and the true class.")
     async def failures(

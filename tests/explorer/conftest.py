@@ -20,6 +20,8 @@ import uvicorn
 from evigraph.commands.demo import demo
 from evigraph.graphapi.http.app import create_app
 from evigraph.graphapi.store.settings import Settings
+from evigraph.indexer.publish.publish import publish
+from tests.support.synthetic import synthetic_run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -84,6 +86,16 @@ def running(database: Path, settings: Settings | None = None) -> Iterator[str]:
 def service(demo_database: Path) -> Iterator[str]:
     """The URL of a service over the demo."""
     with running(demo_database) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def bare_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a service over the run `bare`: 1000 classes, without pictures, semantic maps and verification."""
+    folder = tmp_path_factory.mktemp("bare")
+    synthetic_run(folder / "run", images=300, classes=1000, name="bare", context=False)
+    publish([folder / "run"], folder / "evidence.duckdb")
+    with running(folder / "evidence.duckdb") as url:
         yield url
 
 

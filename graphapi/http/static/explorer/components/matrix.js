@@ -1,70 +1,54 @@
-// A confusion matrix: labels down, predictions across; a cell opens its images.
+// A confusion matrix: a row a label, a column a predicted class; the numbers behind it as a table.
 
-import { count, percent } from "../lib/format.js";
-import { shortName } from "../lib/names.js";
-import { d3, html } from "../lib/vendor.js";
+import { count, imagesOf, percent } from "../lib/format.js";
+import { useWidth } from "../lib/hooks.js";
+import { html, useMemo, useState } from "../lib/vendor.js";
+import { Behind } from "./behind.js";
+import { drawing, LEGEND, shade } from "./cells.js";
+import { Table } from "./table.js";
 
-/** @typedef {{index: number, name: string}} Class */
-/** @typedef {{label: Class, predicted: Class, images: number, rate: number}} Cell */
-
-const HEAD_PX = 108;
-const LEAST_PX = 14;
-const MOST_PX = 34;
-const WIDEST_PX = 860;
+/** What a matrix is drawn from. */
+export const MATRIX = `query ConfusionMatrix($run: String!, $classes: Int!) {
+  run(name: $run) {
+    confusionMatrix(classes: $classes) {
+      totalCount
+      classes { index name imageCount accuracy }
+      cells { label predicted images }
+    }
+  }
+}`;
 
 /**
  * @param {object} given
- * @param {Cell[]} given.cells wrongly predicted images by label and prediction, most first
- * @param {number} given.most classes that are drawn
- * @param {(cell: Cell) => string} given.to the address that a cell opens
- * @param {{label?: string, predicted?: string}} given.chosen the cell that is open, by the classes' indices
+ * @param {string} given.run @param {any} given.matrix of the answer
+ * @param {import("./cells.js").Opening} given.opening
  */
-export function Matrix({ cells, most, to, chosen }) {
-  const classes = worst(cells, most);
-  const place = new Map(classes.map((one, at) => [one.index, at]));
-  const shown = cells.filter((cell) => place.has(cell.label.index) && place.has(cell.predicted.index));
-  const side = Math.max(LEAST_PX, Math.min(MOST_PX, (WIDEST_PX - HEAD_PX) / Math.max(1, classes.length)));
-  const colour = d3.scaleSequential([0, d3.max(shown, (/** @type {Cell} */ cell) => cell.images) ?? 1], d3.interpolateBlues);
-  const size = HEAD_PX + side * classes.length;
-  const width = size + 64; // the last heading leans out to the right
-  /** @param {Class} one @param {number} at */
-  const heading = (one, at) => shortName(one.name).length > 15 ? `${shortName(one.name).slice(0, 14)}…` : shortName(one.name);
-  return html`<div class="matrix"><svg width=${width} height=${size + 4} viewBox=${`0 0 ${width} ${size + 4}`} role="group" aria-label=${`Wrong predictions among ${classes.length} classes: labels down, predictions across`} data-picture>
-    <text x=${HEAD_PX - 6} y=${HEAD_PX - 8} text-anchor="end" class="axis">label ↓</text>
-    <text x=${HEAD_PX - 6} y=${HEAD_PX - 24} text-anchor="end" class="axis">predicted →</text>
-    ${classes.map((one, at) => html`<g key=${one.index}>
-      <text x=${HEAD_PX - 6} y=${HEAD_PX + side * (at + 0.5)} text-anchor="end" dominant-baseline="central">${heading(one, at)}<title>${one.name}</title></text>
-      <text transform=${`translate(${HEAD_PX + side * (at + 0.5)},${HEAD_PX - 20}) rotate(-50)`} dominant-baseline="central">${heading(one, at)}<title>${one.name}</title></text>
-      <line x1=${HEAD_PX} x2=${size} y1=${HEAD_PX + side * at} y2=${HEAD_PX + side * at} class="rule" />
-      <line y1=${HEAD_PX} y2=${size} x1=${HEAD_PX + side * at} x2=${HEAD_PX + side * at} class="rule" />
-      <rect x=${HEAD_PX + side * at} y=${HEAD_PX + side * at} width=${side} height=${side} class="diagonal" /></g>`)}
-    ${shown.map((cell) => {
-      const x = HEAD_PX + side * (place.get(cell.predicted.index) ?? 0);
-      const y = HEAD_PX + side * (place.get(cell.label.index) ?? 0);
-      const open = chosen.label === String(cell.label.index) && chosen.predicted === String(cell.predicted.index);
-      const dark = d3.lab(colour(cell.images)).l < 60;
-      return html`<a key=${`${cell.label.index} ${cell.predicted.index}`} href=${to(cell)} aria-label=${said(cell)}>
-        <rect x=${x + 0.5} y=${y + 0.5} width=${side - 1} height=${side - 1} fill=${colour(cell.images)} class=${open ? "cell open" : "cell"} />
-        ${side >= 18 && html`<text x=${x + side / 2} y=${y + side / 2} text-anchor="middle" dominant-baseline="central" class="in-cell" fill=${dark ? "#ffffff" : "#1c2126"}>${cell.images}</text>`}
-        <title>${said(cell)}</title></a>`;
-    })}
-  </svg></div>`;
+export function Matrix({ run, matrix, opening }) {
+  const [place, width] = useWidth();
+  const [pointed, setPointed] = useState("");
+  const drawn = useMemo(() => width > 0 && drawing(run, matrix, width, opening, setPointed), [matrix, width, opening.chosen.label, opening.chosen.predicted, !opening.open]);
+  return html`<p class="legend">
+      <span class="dim">Part of the label's images:</span>
+      ${LEGEND.map((rate) => html`<span key=${rate} class="swatch"><svg width="14" height="14" aria-hidden="true"><rect class="confused" width="14" height="14" fill-opacity=${shade(rate)} /></svg> ${percent(rate, 0)}</span>`)}
+      <span class="swatch"><svg width="14" height="14" aria-hidden="true"><rect class="hit" width="14" height="14" fill-opacity="0.5" /></svg> right</span>
+      <span class="pointed" aria-live="polite">${pointed || html`<span class="dim">A cell opens its images.</span>`}</span>
+    </p>
+    <div class="matrix" ref=${place} onMouseLeave=${() => setPointed("")}>${drawn}</div>
+    <${Behind}>${() => html`<${Table} caption="confusions among these classes" rows=${rowsOf(matrix)} columns=${COLUMNS} />`}<//>`;
 }
 
-/** @param {Cell} cell */
-const said = (cell) => `${shortName(cell.label.name)} taken for ${shortName(cell.predicted.name)}: ${count(cell.images)} ${cell.images === 1 ? "image" : "images"}, ${percent(cell.rate)} of ${shortName(cell.label.name)}`;
+const COLUMNS = [
+  { key: "label", title: "Label" },
+  { key: "predicted", title: "Predicted" },
+  { key: "images", title: "Images", numeric: true, cell: (/** @type {any} */ row) => (row.of ? imagesOf(row.images, row.of) : count(row.images)) },
+];
 
-/**
- * The classes of the most frequent confusions, by index.
- * @param {Cell[]} cells most first @param {number} most
- */
-function worst(cells, most) {
-  /** @type {Map<number, Class>} */
-  const classes = new Map();
-  for (const { label, predicted } of cells) {
-    const fresh = [label, predicted].filter((one) => !classes.has(one.index));
-    if (classes.size + fresh.length > most) continue; // half a cell would show nothing
-    for (const one of fresh) classes.set(one.index, one);
-  }
-  return [...classes.values()].sort((a, b) => a.index - b.index);
+/** The cells as rows of a table, most images first. @param {any} matrix */
+export function rowsOf({ classes, cells }) {
+  return [...cells].sort((a, b) => b.images - a.images).map(({ label, predicted, images }) => ({
+    label: label === null ? "other classes" : classes[label].name,
+    predicted: predicted === null ? "other classes" : classes[predicted].name,
+    images,
+    of: label === null ? null : classes[label].imageCount,
+  }));
 }

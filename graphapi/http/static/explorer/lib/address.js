@@ -107,8 +107,14 @@ export function onAddress(listener) {
  * @param {string} to @param {{replace?: boolean}} [how] replace: Back does not come here again
  */
 export function go(to, { replace = false } = {}) {
-  if (new URL(to, location.href).href === location.href) return;
-  history[replace ? "replaceState" : "pushState"](null, "", to);
+  const url = new URL(to, document.baseURI);
+  if (url.href === location.href) return;
+  if (parse(location).state.embed && !url.searchParams.has("embed")) {
+    // A panel in somebody's page stays what it is; what it leads to has a tab of its own.
+    open(url.href, "_blank", "noopener");
+    return;
+  }
+  history[replace ? "replaceState" : "pushState"](null, "", url);
   changed();
   if (!replace) window.scrollTo(0, 0);
 }
@@ -139,12 +145,14 @@ addEventListener("popstate", changed);
 // A plain click on a link within the explorer changes the page without loading it anew.
 document.addEventListener("click", (event) => {
   const link = event.target instanceof Element ? event.target.closest("a[href]") : null;
-  if (!(link instanceof HTMLAnchorElement) || event.defaultPrevented || event.button !== 0) return;
+  if (!link || event.defaultPrevented || event.button !== 0) return;
   if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
-  if (link.target || link.hasAttribute("download") || link.origin !== location.origin) return;
-  if (parse(new URL(link.href)).page === "missing") return;
+  // By attributes, since links of drawings (SVG) are no HTMLAnchorElement.
+  const to = new URL(link.getAttribute("href") ?? "", document.baseURI);
+  if (link.getAttribute("target") || link.hasAttribute("download") || to.origin !== location.origin) return;
+  if (parse(to).page === "missing") return;
   event.preventDefault();
-  go(link.href);
+  go(to.href);
 });
 
 export const AddressContext = createContext(parse(location));

@@ -19,5 +19,11 @@ export function number(value) {
 /** "70 of 70 decisions". @param {number} part @param {number} whole @param {string} of plural */
 export const outOf = (part, whole, of) => `${count(part)} of ${count(whole)} ${of}`;
 
+/** "4 of 66 images". @param {number} part @param {number} whole */
+export const imagesOf = (part, whole) => outOf(part, whole, whole === 1 ? "image" : "images");
+
 /** The last part of a uri. @param {string} uri */
 export const fileName = (uri) => uri.slice(uri.lastIndexOf("/") + 1);
+
+/** A text that is too long, with a mark where it was cut. @param {string} text @param {number} most characters */
+export const cut = (text, most) => (text.length <= most ? text : `${text.slice(0, Math.max(1, most - 1)).trimEnd()}…`);

@@ -1,7 +1,7 @@
 // State that components share: answers of the service, keys that are pressed, the run that is shown.
 
 import { ask } from "./graphql.js";
-import { createContext, useContext, useEffect, useRef, useState } from "./vendor.js";
+import { createContext, useContext, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor.js";
 
 /**
  * @typedef {object} Result of a query
@@ -52,6 +52,60 @@ export function useQuery(text, variables = {}) {
       setTries(tries + 1);
     },
   };
+}
+
+/**
+ * Ask for the pages of a connection, one after the other, as they are wanted.
+ * @param {string | null} text with a variable `after` @param {Record<string, any>} variables
+ * @param {(data: any) => any} connection with nodes, totalCount and pageInfo { hasNextPage endCursor }
+ * @returns {{result: Result, rows: any[], total: number, more: (() => void) | null}} more: null where that is all
+ */
+export function usePages(text, variables, connection) {
+  const key = JSON.stringify([text, variables]);
+  const [place, setPlace] = useState({ key, after: null, before: /** @type {any[]} */ ([]) });
+  const { after, before } = place.key === key ? place : { after: null, before: NONE };
+  const result = useQuery(text, { ...variables, after });
+  const page = result.data && connection(result.data);
+  const shown = useRef(/** @type {any[]} */ (NONE));
+  // While a page is on its way the rows stay that were shown before it.
+  shown.current = useMemo(() => (page && !result.loading ? [...before, ...page.nodes] : shown.current), [result.data, result.loading, key, after]);
+  const rows = page ? shown.current : NONE;
+  const more = page?.pageInfo.hasNextPage ? () => !result.loading && setPlace({ key, after: page.pageInfo.endCursor, before: rows }) : null;
+  return { result, rows, total: page?.totalCount ?? 0, more };
+}
+
+/** @type {any[]} */
+const NONE = [];
+
+/**
+ * A value once it has been the same for a while: what is typed or dragged, before it is asked for.
+ * @template T @param {T} value @param {number} [ms] @returns {T}
+ */
+export function useSettled(value, ms = 120) {
+  const [settled, setSettled] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), ms);
+    return () => clearTimeout(timer);
+  }, [value]);
+  return settled;
+}
+
+/**
+ * The width of an element in px, 0 before it is there.
+ * @returns {[{current: HTMLElement | null}, number]} the element's ref, and its width
+ */
+export function useWidth() {
+  const place = useRef(/** @type {HTMLElement | null} */ (null));
+  const [width, setWidth] = useState(0);
+  useLayoutEffect(() => {
+    const element = place.current;
+    if (!element) return;
+    const watch = new ResizeObserver(() => setWidth(Math.floor(element.clientWidth)));
+    watch.observe(element);
+    setWidth(Math.floor(element.clientWidth));
+    return () => watch.disconnect();
+  }, []);
+  return [place, width];
 }
 
 /**

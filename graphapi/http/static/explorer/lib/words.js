@@ -23,6 +23,8 @@ export const WORDS = {
   "hiding it": "The receptive field of the channel at its peak is filled in the image, and the network decides again.",
   q: "False discovery rate (Benjamini-Hochberg) over all items tested.",
   effect: "Natural log of the odds in a over those in b: 0 where both have it alike.",
+  throughflow: "Of all the evidence that reaches the lowest layer on paths of the graph, the part that passes here.",
+  "path share": "The product of the shares of the path's edges: the part of a decision that would come from its end if every channel passed its evidence on alike.",
   "receptive field": "The pixels that a place of the map depends on.",
   "evidence set": "The channels of a layer that a decision holds.",
 };

@@ -6,8 +6,8 @@ import { useQuery, useRun, useRuns } from "../../lib/hooks.js";
 import { shortName } from "../../lib/names.js";
 import { html, Plot } from "../../lib/vendor.js";
 import { Chart } from "../../components/chart.js";
-import { Images } from "../../components/images.js";
 import { Panel } from "../../components/panel.js";
+import { Strip } from "../../components/strip.js";
 import { Table } from "../../components/table.js";
 import { degreeChart } from "../run/charts.js";
 import { COMPARED, DEGREES } from "./queries.js";
@@ -37,7 +37,7 @@ function Compared({ a, b }) {
   return html`<${Panel} id="outcomes" title="Images that both runs hold" result=${result} rows=${() => [answer].map(({ byClass, lost, gained, ...counts }) => counts)} height=${120} empty=${none}>
       ${answer && html`<p><b>${count(answer.onlyOtherRight)}</b> gained and <b>${count(answer.onlyThisRight)}</b> lost from ${a} to ${b}, of ${count(answer.imagesCompared)} images; ${count(answer.bothRight)} are right in both, ${count(answer.bothWrong)} in neither. McNemar's exact test: p = ${number(answer.p)}.</p>
         ${(answer.onlyInThis > 0 || answer.onlyInOther > 0) && html`<p class="dim">Left out: ${count(answer.onlyInThis)} images that only ${a} holds, ${count(answer.onlyInOther)} that only ${b} holds.</p>`}
-        <div class="beside"><${Changed} title=${`Gained by ${b}`} run=${b} list=${answer.gained} which="otherImage" /><${Changed} title=${`Lost by ${b}`} run=${b} list=${answer.lost} which="otherImage" /></div>
+        <div class="sides"><${Changed} title=${`Gained by ${b}`} run=${b} list=${answer.gained} which="otherImage" /><${Changed} title=${`Lost by ${b}`} run=${b} list=${answer.lost} which="otherImage" /></div>
         ${result.data.run.weightsSha256 === result.data.other.weightsSha256 && html`<p><a href=${href.failures(a, { "a.run": b, "a.outcome": "WRONG", "b.outcome": "CORRECT", root: "LABEL" })}>What sets the wrong decisions of ${b} apart from the right ones of ${a}</a></p>`}`}
     <//>
     <div class="panels">
@@ -60,7 +60,7 @@ const flat = (row) => ({ index: row.class.index, class: row.class.name, images: 
 
 /** @param {{title: string, run: string, list: any, which: string}} given */
 function Changed({ title, run, list, which }) {
-  return html`<div><h3>${title} (${count(list.totalCount)})</h3>${list.nodes.length === 0 ? html`<p class="dim">none</p>` : html`<${Images} run=${run} images=${list.nodes.map((/** @type {any} */ one) => one[which])} size=${72} />`}</div>`;
+  return html`<div><h3>${title} (${count(list.totalCount)})</h3>${list.nodes.length === 0 ? html`<p class="dim">none</p>` : html`<${Strip} says=${title} run=${run} images=${list.nodes.map((/** @type {any} */ one) => one[which])} size=${72} />`}</div>`;
 }
 
 /** @param {any[]} classes @param {string} a @param {string} b */

@@ -6,8 +6,8 @@ import { evidenceLayers, useQuery, useRuns } from "../../lib/hooks.js";
 import { shortName } from "../../lib/names.js";
 import { html, Plot } from "../../lib/vendor.js";
 import { Chart } from "../../components/chart.js";
-import { Images } from "../../components/images.js";
 import { Panel, States } from "../../components/panel.js";
+import { Strip } from "../../components/strip.js";
 import { Table } from "../../components/table.js";
 import { Term } from "../../components/term.js";
 import { Cohort, cohortInput, cohorts, stated } from "./cohorts.js";
@@ -106,7 +106,7 @@ function Examples({ run, variables, place, name }) {
   const result = useQuery(place < 0 ? null : EXAMPLES, { ...variables, first: place + 1, after: null });
   const row = result.data?.run.contrast.nodes[place];
   return html`<${Panel} id="examples" title=${`Decisions with ${name}`} result=${result} height=${180}>
-    ${row && html`<div class="beside">${Object.entries({ a: row.examplesA, b: row.examplesB }).map(([which, decisions]) => html`<div key=${which}><h3>${which}</h3>
-      ${decisions.length === 0 ? html`<p class="dim">No decision of ${which} has it.</p>` : html`<${Images} run=${variables[which].run ?? run} images=${decisions.map((/** @type {any} */ one) => one.image)} state=${{ root: decisions[0].role.toLowerCase() }} />`}</div>`)}</div>`}
+    ${row && html`<div class="sides">${Object.entries({ a: row.examplesA, b: row.examplesB }).map(([which, decisions]) => html`<div key=${which}><h3>${which}</h3>
+      ${decisions.length === 0 ? html`<p class="dim">No decision of ${which} has it.</p>` : html`<${Strip} says="examples" run=${variables[which].run ?? run} images=${decisions.map((/** @type {any} */ one) => one.image)} state=${{ root: decisions[0].role.toLowerCase() }} />`}</div>`)}</div>`}
   <//>`;
 }

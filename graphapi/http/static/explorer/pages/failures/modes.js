@@ -5,9 +5,9 @@ import { count, number, outOf, percent } from "../../lib/format.js";
 import { useQuery } from "../../lib/hooks.js";
 import { className, shortName } from "../../lib/names.js";
 import { html } from "../../lib/vendor.js";
-import { Images } from "../../components/images.js";
 import { Panel } from "../../components/panel.js";
 import { Picture } from "../../components/picture.js";
+import { Strip } from "../../components/strip.js";
 import { MODES } from "./queries.js";
 
 /** What a rate is to be held against, as far as there is such. @param {{otherRate: number | null, rightRate: number | null}} one */
@@ -37,6 +37,6 @@ export function Modes({ run, layer, state }) {
         ${one.channel.peaks.nodes.map((/** @type {any} */ peak, /** @type {number} */ at) => html`<${Picture} key=${at} path=${peak.cropUrl} says=${`a peak of ${one.channel.layer.name} ${one.channel.index}`} size=${36} />`)}
         <span>${percent(one.rate, 0)} <span class="dim">${against(one)}</span></span></li>`)}</ul>
       ${mode.contextLabels.length > 0 && html`<p class="dim">on ${mode.contextLabels.map((/** @type {any} */ one) => `${one.label} ${percent(one.rate, 0)}${one.otherRate === null ? "" : ` (others ${percent(one.otherRate, 0)})`}`).join(", ")}</p>`}
-      <${Images} run=${run.name} images=${mode.examples.map((/** @type {any} */ one) => one.image)} size=${72} /></li>`)}</ol>
+      <${Strip} says="examples" run=${run.name} images=${mode.examples.map((/** @type {any} */ one) => one.image)} size=${72} /></li>`)}</ol>
   <//>`;
 }

@@ -5,12 +5,12 @@ import { count } from "../../lib/format.js";
 import { chosenLayer, useKeys, useQuery, useRun } from "../../lib/hooks.js";
 import { className, shortName } from "../../lib/names.js";
 import { html } from "../../lib/vendor.js";
-import { Images } from "../../components/images.js";
-import { Matrix } from "../../components/matrix.js";
+import { Matrix, MATRIX, rowsOf } from "../../components/matrix.js";
 import { Panel } from "../../components/panel.js";
+import { Strip } from "../../components/strip.js";
 import { Contrast } from "./contrast.js";
 import { Modes } from "./modes.js";
-import { CONFUSED, IMAGES, NAMED } from "./queries.js";
+import { IMAGES, NAMED } from "./queries.js";
 
 const MOST_CLASSES = 30;
 const AT_ONCE = 5000;
@@ -21,7 +21,7 @@ export function Page({ address }) {
   const { params, state } = address;
   const run = /** @type {import("../../lib/hooks.js").Run} */ (useRun(params.run));
   const layer = chosenLayer(run, state.layer).name;
-  const result = useQuery(CONFUSED, { run: run.name });
+  const result = useQuery(MATRIX, { run: run.name, classes: MOST_CLASSES });
   const names = useQuery(state.label || state.predicted ? NAMED : null, {
     run: run.name,
     label: className(state.label ?? ""),
@@ -30,22 +30,24 @@ export function Page({ address }) {
     withPredicted: Boolean(state.predicted),
   });
   useKeys({ Escape: () => setState(state.open ? { open: null } : { label: null, predicted: null, open: null, root: null }) });
-  const cells = result.data?.run.confusions.nodes ?? [];
-  const classes = offered(cells, names.data?.run);
+  const matrix = result.data?.run.confusionMatrix;
+  const some = Boolean(matrix?.classes.length);
+  const classes = offered(matrix?.classes ?? [], names.data?.run);
   const label = names.data?.run.label;
   const predicted = names.data?.run.predicted;
   const chosen = state.label || state.predicted;
   const asked = chosen || run.imageCount <= AT_ONCE || state.everything || Object.keys(state).some((name) => /^[ab]\./.test(name));
+  /** @param {any} of @param {any} as */
+  const cell = (of, as) => href.failures(run.name, { layer: state.layer, label: of.index, predicted: as.index });
   return html`<h1>${chosen ? title(label, predicted) : "Failures"}</h1>
     <p class="lead">${chosen ? html`<a href=${href.failures(run.name, { layer: state.layer })}>All failures</a>` : "A cell of the matrix opens its images, what sets them apart from the right ones, and the groups they fall into."}</p>
     ${label && predicted && html`<${Ways} run=${run.name} state=${state} label=${label} predicted=${predicted} />`}
-    <${Panel} id="matrix" title="What is taken for what" result=${result} rows=${() => cells.map(cellRow)} picture=${true} height=${400} empty=${result.data && cells.length === 0 && "Every image with a label was predicted rightly, or none has a label."}>
-      <${Matrix} cells=${cells} most=${MOST_CLASSES} chosen=${state} to=${(/** @type {any} */ cell) => href.failures(run.name, { layer: state.layer, label: cell.label.index, predicted: cell.predicted.index })} />
-      ${result.data && result.data.run.confusions.totalCount > cells.length && html`<p class="dim">The ${cells.length} most frequent of ${count(result.data.run.confusions.totalCount)} confusions.</p>`}
+    <${Panel} id="matrix" title=${matrix && matrix.classes.length < matrix.totalCount ? `What is taken for what: the worst ${matrix.classes.length} of ${count(matrix.totalCount)} classes with errors` : "What is taken for what"} result=${result} rows=${() => rowsOf(matrix)} picture=${true} height=${400} empty=${matrix && !some && "Every image with a label was predicted rightly, or none has a label."}>
+      ${matrix && html`<${Matrix} run=${run.name} matrix=${matrix} opening=${{ chosen: state, to: cell, open: null }} />`}
     <//>
-    ${chosen && html`<${Strip} run=${run.name} state=${state} />`}
+    ${chosen && html`<${Chosen} run=${run.name} state=${state} />`}
     ${!asked && html`<p><button type="button" onClick=${() => setState({ everything: 1 })}>Compare all wrong decisions with all right ones</button> <span class="dim">takes some seconds on ${count(run.imageCount)} images; a cell of the matrix, less than one</span></p>`}
-    ${asked && (chosen || cells.length > 0) && html`<${Contrast} run=${run} layer=${layer} state=${state} classes=${classes} />
+    ${asked && (chosen || some) && html`<${Contrast} run=${run} layer=${layer} state=${state} classes=${classes} />
       <${Modes} run=${run} layer=${layer} state=${state} />`}`;
 }
 
@@ -67,20 +69,17 @@ function Ways({ run, state, label, predicted }) {
 }
 
 /** @param {{run: string, state: Record<string, string>}} given */
-function Strip({ run, state }) {
+function Chosen({ run, state }) {
   const result = useQuery(IMAGES, { run, label: state.label ? className(state.label) : null, predicted: state.predicted ? className(state.predicted) : null });
   const images = result.data?.run.images.nodes ?? [];
   const total = result.data?.run.images.totalCount ?? 0;
   return html`<${Panel} id="images" title=${`Images${total ? ` (${images.length} of ${count(total)})` : ""}`} result=${result} rows=${() => images.map((/** @type {any} */ image) => ({ index: image.index, uri: image.uri, label: image.label?.name, predicted: image.predicted.name, probability: image.probability }))} height=${130} empty=${result.data && images.length === 0 && "No image has this label and this prediction."}>
-    <${Images} run=${run} images=${images} />
+    <${Strip} run=${run} images=${images} says="images of this label and prediction" />
   <//>`;
 }
 
-/** @param {any} cell */
-const cellRow = (cell) => ({ label: cell.label.name, predicted: cell.predicted.name, images: cell.images, rate: cell.rate });
-
-/** Classes that the builders offer: those confused, by name. @param {any[]} cells @param {any} named */
-function offered(cells, named) {
-  const all = [...cells.flatMap((cell) => [cell.label, cell.predicted]), named?.label, named?.predicted].filter(Boolean);
+/** Classes that the builders offer: those of the matrix and of the address, by name. @param {any[]} classes @param {any} named */
+function offered(classes, named) {
+  const all = [...classes, named?.label, named?.predicted].filter(Boolean);
   return [...new Map(all.map((one) => [one.index, one])).values()].sort((a, b) => a.name.localeCompare(b.name));
 }

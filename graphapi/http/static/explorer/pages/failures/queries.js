@@ -1,17 +1,12 @@
 // What the page of failures asks.
 
-const CLASS = "index name";
-const PICTURED = "index uri thumbnailUrl probability label { index name } predicted { index name }";
+import { IMAGE_FIELDS } from "../../components/strip.js";
 
-export const CONFUSED = `query Confused($run: String!) {
-  run(name: $run) {
-    confusions(first: 100) { totalCount nodes { label { ${CLASS} } predicted { ${CLASS} } images rate } }
-  }
-}`;
+const CLASS = "index name";
 
 export const IMAGES = `query FailedImages($run: String!, $label: String, $predicted: String) {
   run(name: $run) {
-    images(label: $label, predicted: $predicted, outcome: WRONG, first: 24) { totalCount nodes { ${PICTURED} } }
+    images(label: $label, predicted: $predicted, outcome: WRONG, first: 24) { totalCount nodes { ${IMAGE_FIELDS} } }
   }
 }`;
 
@@ -36,8 +31,8 @@ export const EXAMPLES = `query ContrastExamples($run: String!, $layer: String!, 
     contrast(layer: $layer, a: $a, b: $b, of: $of, root: $root, first: $first, after: $after) {
       nodes {
         channel { index } target { index } contextLabel
-        examplesA(first: 4) { role class { ${CLASS} } image { ${PICTURED} } }
-        examplesB(first: 4) { role class { ${CLASS} } image { ${PICTURED} } }
+        examplesA(first: 4) { role class { ${CLASS} } image { ${IMAGE_FIELDS} } }
+        examplesB(first: 4) { role class { ${CLASS} } image { ${IMAGE_FIELDS} } }
       }
     }
   }
@@ -52,7 +47,7 @@ export const MODES = `query Modes($run: String!, $layer: String!, $label: String
         confusions(first: 3) { label { ${CLASS} } predicted { ${CLASS} } images }
         channels(first: 4) { count rate otherRate rightRate logOddsRatio channel { index layer { name } peaks(first: 3) { nodes { cropUrl } } } }
         contextLabels(first: 3) { label rate otherRate }
-        examples(first: 6) { role image { ${PICTURED} } }
+        examples(first: 6) { role image { ${IMAGE_FIELDS} } }
       }
     }
   }
