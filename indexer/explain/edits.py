@@ -81,9 +81,7 @@ def asked_edit(text: str) -> AskedEdit:
     method, colon, rest = text.partition(":")
     layer, slash, channel = rest.rpartition("/")
     if method not in METHODS and colon:
-        raise NotFoundError(
-            "edit", method, METHODS, f"in --edit {text}; give occlude:LAYER/CHANNEL or remove:LAYER/CHANNEL"
-        )
+        raise NotFoundError("edit", method, METHODS, f"in --edit {text} (there are {' and '.join(METHODS)})")
     if not (colon and slash and layer and channel.isascii() and channel.isdecimal()):
         raise UsageError(f"--edit {text!r} is not METHOD:LAYER/CHANNEL; give one such as occlude:conv4_3/21")
     return AskedEdit(cast(Method, method), layer, int(channel), text)

@@ -18,7 +18,7 @@ from evigraph.indexer.engine.sameness import departs
 from evigraph.indexer.evidence.measurement import DecomposedBatch
 from evigraph.indexer.explain.compare import stored_note
 from evigraph.indexer.explain.edits import AskedEdit, Edit, asked_edit, controls_of, edits_of, without
-from evigraph.indexer.explain.outcome import Outcome, Said, outcome_of, pictures_of
+from evigraph.indexer.explain.outcome import Outcome, Said, outcome_of, pictures_of, said_of
 from evigraph.indexer.explain.settings import ExplainSettings
 from evigraph.indexer.explain.subject import Subject, subject_of
 from evigraph.indexer.shards.description import RunDescription
@@ -118,10 +118,11 @@ def _what_if(subject: Subject, batch: DecomposedBatch, before: Outcome, asked: S
     controls = controls_of(edits, subject.network, batch)
     control = None
     if controls is not None:
-        control = outcome_of(subject, _decided_without(subject, class_id, controls)).said
+        control = said_of(subject, _decided_without(subject, class_id, controls))
     of_grey = None
     if any(edit.region is not None for edit in edits):
-        of_grey = outcome_of(subject, subject.decomposed(None, torch.zeros_like(subject.pixels))).predicted
+        grey = subject.decomposed(None, torch.zeros_like(subject.pixels))
+        of_grey = said_of(subject, grey)[int(grey.decided.predicted[0])]
     return WhatIf(tuple(edits), after, None if controls is None else tuple(controls), control, of_grey)
 
 

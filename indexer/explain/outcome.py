@@ -38,8 +38,7 @@ class Outcome:
         explained: the class whose logit is decomposed.
         predicted: the class of the largest logit.
         said: of every class, by its index.
-        tables: `decision`, `decomposition`, `edge`, `thumbnail` and `activation_map`, with the columns that a shard of a
-            run has.
+        tables: `decision`, `decomposition`, `edge`, `thumbnail` and `activation_map`, with the columns of a shard.
     """
 
     explained: Said
@@ -55,17 +54,22 @@ class Outcome:
 
 def outcome_of(subject: Subject, batch: DecomposedBatch) -> Outcome:
     """A decomposed decision as rows."""
-    logits = batch.record.logits.float()
-    probabilities = subject.network.head.probabilities(logits)[0].tolist()
-    pairs = zip(logits[0].tolist(), probabilities, strict=True)
-    said = tuple(Said(class_id, *pair) for class_id, pair in enumerate(pairs))
     rows = ShardRows()
     rows.add(DecisionRows(subject.source).columns(batch))
     rows.add(Pictures(pictures_of(subject), subject.preprocessing).columns(batch))
     tables = rows.tables()
     names = ("decision", "decomposition", "edge", "thumbnail", "activation_map")
+    said = said_of(subject, batch)
     explained, predicted = int(batch.decided.roots.class_id[0]), int(batch.decided.predicted[0])
     return Outcome(said[explained], said[predicted], said, {name: tables[name] for name in names})
+
+
+def said_of(subject: Subject, batch: DecomposedBatch) -> tuple[Said, ...]:
+    """What the network says of every class, by its index."""
+    logits = batch.record.logits.float()
+    probabilities = subject.network.head.probabilities(logits)[0].tolist()
+    pairs = zip(logits[0].tolist(), probabilities, strict=True)
+    return tuple(Said(class_id, *pair) for class_id, pair in enumerate(pairs))
 
 
 def pictures_of(subject: Subject) -> PictureSettings:

@@ -98,9 +98,7 @@ class ExplainSettings(Settings):
         values, defaults = (vars(one) | vars(one.preprocessing) for one in (self, ExplainSettings()))
         for known in options_of(ExplainSettings):
             if known.name not in _WITH_RUN and values[known.name] != defaults[known.name]:
-                raise UsageError(
-                    f"{known.flag} is given beside --run, which says that itself; leave one of the two out"
-                )
+                raise UsageError(f"{known.flag} is given beside --run, which says that itself; leave out either")
         return ExtendSettings(
             weights=self.weights,
             data=self.data,

@@ -1,6 +1,6 @@
 """What is explained: a network and one image, of a file or of a run.
 
-A file is a data set of one image, so it is decoded, made the network's input and decomposed by the functions of `index`. Of
+A file is a data set of one image: it is decoded, made the network's input and decomposed by the functions of `index`. Of
 a run the network, its weights and the data are loaded as `extend` does it, and refused where they are others by digest.
 """
 
@@ -117,18 +117,14 @@ def subject_of(path: Path | None, settings: ExplainSettings) -> Iterator[Subject
     """
     if path is not None:
         if settings.run is not None:
-            raise UsageError(
-                f"{path} is given beside --run; give --image URI with it, or --model and --weights without"
-            )
+            raise UsageError(f"{path} is given beside --run; give --run with --image URI, or the file with --model")
         asked = settings.of_file(path)
         with opened(asked, listed=_only) as made, frozen(made.network.model):
             yield _of_file(path, asked, made)
         return
     if settings.run is None or settings.image is None:
-        lacking = (
-            "no image is given; give IMAGE" if settings.run is None else "--run is given without --image; give both"
-        )
-        raise UsageError(f"{lacking}, as in `evigraph explain cat.jpg --model ..` or `--run RUN --image URI`")
+        lacking = "no image is given" if settings.run is None else "--run is given without --image"
+        raise UsageError(f"{lacking}; give IMAGE with --model and --weights, or --run RUN with --image URI")
     with _of_run(settings.run, settings.image, settings) as subject:
         yield subject
 

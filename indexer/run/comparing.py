@@ -39,8 +39,9 @@ def require_same(run: Path, shard: int, stored: Mapping[str, pa.Table], fresh: M
 
 
 def difference(stored: pa.Table, fresh: pa.Table) -> str | None:
-    """How rows differ from the stored ones, in words: whole numbers or text at all, or floats by more than summation may
-    change; None where they do not. Columns that are null in what is stored are not compared.
+    """How rows differ from the stored ones, in words; None where they do not, but for what summation may change.
+
+    Columns that are null in what is stored are not compared.
     """
     if stored.num_rows != fresh.num_rows:
         return f"{fresh.num_rows} rows, not {stored.num_rows}"
