@@ -32,8 +32,8 @@ MARGIN, LABEL, SIDE, PITCH = 20.0, 118.0, 84.0, 100.0
 """Of the sheet, of the names of layers at its left, of a card's patch, from one card to the next."""
 _TEXT, _GAP = 36.0, 58.0
 """Height of a card's text, and between a row and the one below it."""
-_WIDEST = 13.0
-"""A curve that carries the whole decision."""
+_WIDEST, _NARROWEST = 13.0, 1.2
+"""A curve that carries the whole decision, and one that carries next to nothing of it."""
 _FEWEST = 4
 """Cards that the sheet is wide enough for, whatever it holds: the class's row needs the room for its text."""
 
@@ -104,11 +104,15 @@ def _curves(row: Row, above: list[float], here: list[float], above_y: float, her
     y0, y1 = above_y + SIDE + _TEXT - 4, here_y
     return [
         Curve(
-            above[link.target], y0, here[link.source], y1, max(0.6, _WIDEST * sqrt(max(0.0, link.importance))), colour,
+            above[link.target], y0, here[link.source], y1, _curve_width(link.importance), colour,
             f"share {percent(link.share)}, {percent(link.importance)} of the decision",
         )
         for link in sorted(row.links, key=lambda link: link.importance)
     ]  # fmt: skip
+
+
+def _curve_width(importance: float) -> float:
+    return max(_NARROWEST, _WIDEST * sqrt(max(0.0, importance)))
 
 
 def _add_root(
@@ -180,8 +184,8 @@ def _notes(run: Depicted, answer: Pyramid, patches: Patches, top: int | None) ->
         f"{card}{over}; its number, its importance (the part of the decision that rests on it), and where in the image "
         f"the field lies. Curves lead from what is explained to its evidence; their width is the root of the part of "
         f"the decision that they carry ({kept}{drawn}).",
-        "rest: what the cards of a row leave of the decision. Not kept: what the decompositions of this layer and of those "
-        "above it leave out. Not drawn: kept, and in no card.",
+        "rest: what the cards of a row leave of the decision. Not kept: what the decompositions of this layer and of "
+        "those above it leave out. Not drawn: kept, and in no card.",
     ]
     if not patches.has_thumbnails:
         notes.append(NO_CROPS)

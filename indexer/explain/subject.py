@@ -1,7 +1,7 @@
 """What is explained: a network and one image, of a file or of a run.
 
-A file is a data set of one image: it is decoded, made the network's input and decomposed by the functions of `index`. Of
-a run the network, its weights and the data are loaded as `extend` does it, and refused where they are others by digest.
+A file is a data set of one image: it is decoded, made the network's input and decomposed by the functions of `index`.
+Of a run the network, its weights and the data are loaded as `extend` does it, and refused if they are others by digest.
 """
 
 from __future__ import annotations
