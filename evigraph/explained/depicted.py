@@ -103,8 +103,8 @@ class Depiction:
     def title(self) -> str:
         """What is shown, in a line."""
         if self.role == "predicted":
-            return f"Why {self.image_name} is {self.class_name}: {self.run.name}"
-        return f"Evidence for {self.class_name} in {self.image_name}: {self.run.name}"
+            return f"Why {self.image_name} is {self.class_name}"
+        return f"Evidence for {self.class_name} in {self.image_name}"
 
     @cached_property
     def nodes(self) -> dict[NodeKey, dict[str, Any]]:
@@ -174,7 +174,10 @@ class Depiction:
     def _caption(self) -> Caption:
         left = " that is left" if self.edits else ""
         facts = [f"{self.image_name}, {self.made_by}", self._said()]
-        return Caption(self.title, f"Evidence for {self.class_name}{left}", [*facts, *map(_without, self.edits)])
+        facts += [_without(edit) for edit in self.edits]
+        title = f"{self.title}: {self.run.name}"
+        # The second picture is read as the first.
+        return Caption(title, f"Evidence for {self.class_name}{left}", facts, is_explained=not self.edits)
 
     def _said(self) -> str:
         predicted = self.outcome.predicted

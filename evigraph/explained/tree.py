@@ -42,7 +42,10 @@ def print_explained(first: Depiction, console: Console) -> None:
         console.print()
         head = "".join(name.rjust(length) for name, length in zip(_HEAD, _NUMBERS, strict=True))
         console.print(Text("layer, channel at y,x".ljust(width - len(head)) + head, style="dim"), no_wrap=True)
-        console.print(_Branches(first, width).tree(), no_wrap=True, width=width)
+        branches = _Branches(first, width)
+        console.print(branches.tree(), no_wrap=True, width=width)
+        if branches.is_repeated:
+            console.print(Text("* its own evidence stands beneath another channel", style="dim"))
         _print_what_if(first, console)
     print("\n".join(line.rstrip() for line in drawn.get().splitlines()))
 
@@ -66,6 +69,11 @@ class _Branches:
         self._parent = {source: _target(row) for source, row in best.items()}
         self._lowest = rows[-1].layer.layer_id
 
+    @property
+    def is_repeated(self) -> bool:
+        """Whether a channel stands beneath several."""
+        return sum(map(len, self._below.values())) > len(self._parent)
+
     def tree(self) -> Tree:
         """The whole of it."""
         root = self._shown.graph.nodes[0].key
@@ -82,8 +90,7 @@ class _Branches:
             is_here = self._parent[source] == node
             name = f"{self._shown.layer_name(source[0])} {source[1]} at {source[2]},{source[3]}"
             numbers = (f"{row.contribution:.3g}", percent(row.share), percent(row.importance))
-            style = "" if is_here else "dim"
-            child = branch.add(self._line(name if is_here else f"{name} (elsewhere)", numbers, depth, style))
+            child = branch.add(self._line(name if is_here else f"{name} *", numbers, depth, "" if is_here else "dim"))
             if is_here:
                 self._grow(child, source, depth + 1)
         left = max(0.0, 1 - sum(row.share for row in edges))
@@ -94,7 +101,7 @@ class _Branches:
             branch.add(self._line("no positive evidence", ("", "", ""), depth, "dim"))
         elif decomposition["positive_count"] > len(edges):
             count, kept = decomposition["positive_count"] - len(edges), decomposition["evidence_count"] - len(edges)
-            name = f"rest, {count} channel{'s' * (count != 1)}" + (f", {kept} of them kept" if kept else "")
+            name = f"rest of {count}" + (f", {kept} kept" if kept else "")
             branch.add(self._line(name, ("", percent(left), percent(left * self._importance[node])), depth, "dim"))
 
     def _line(self, name: str, numbers: tuple[str, str, str], depth: int, style: str) -> Text:

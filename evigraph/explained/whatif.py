@@ -51,9 +51,14 @@ def remarks(explained: Explained, what_if: WhatIf) -> list[str]:
     size = explained.pictures.size
     said = [f"taken away: {'; '.join(_taken(edit, size, of_channel=True) for edit in what_if.edits)}"]
     said += [
+        f"channel {edit.channel} of {edit.layer} is 0 everywhere in this image, so nothing was taken away"
+        for edit in what_if.edits
+        if edit.region is None and not edit.disturbance
+    ]
+    said += [
         f"channel {edit.channel} of {edit.layer} is not in this decision's evidence; its peak is its largest value"
         for edit in what_if.edits
-        if not edit.is_evidence
+        if edit.region is not None and not edit.is_evidence
     ]
     if what_if.controls is None:
         said.append("control: none, since nothing of the same kind and size is left that is not the evidence")

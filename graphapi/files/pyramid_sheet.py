@@ -45,11 +45,19 @@ def places_of(answer: Pyramid) -> list[Place]:
 
 @dataclass(frozen=True)
 class Caption:
-    """What a pyramid is of: the document's title, its heading and lines beneath that."""
+    """What a pyramid is of.
+
+    Attributes:
+        title: Of the document.
+        heading: Of the picture.
+        facts: Lines beneath the heading.
+        is_explained: Whether notes beneath the picture say how to read it.
+    """
 
     title: str
     heading: str
     facts: Sequence[str]
+    is_explained: bool = True
 
 
 def pyramid_sheet(
@@ -80,7 +88,7 @@ def pyramid_sheet(
     for row, at, top_y in zip(answer.rows[1:], middles[1:], tops[1:], strict=True):
         _add_row(sheet, answer, row, patches, at, top_y, colour)
     sheet.height = tops[-1] + SIDE + _TEXT
-    return end_with(sheet, _notes(run, answer, patches, top), MARGIN)
+    return end_with(sheet, _notes(run, answer, patches, top) if caption.is_explained else [], MARGIN)
 
 
 def _caption(run: Depicted, answer: Pyramid) -> Caption:
