@@ -30,15 +30,14 @@ _SHORTEST = 12
 
 def print_explained(first: Depiction, console: Console) -> None:
     """Print a decision and what was found without some of its evidence."""
-    explained, width = first.explained, min(WIDEST, console.width)
-    said, predicted = first.outcome.explained, first.outcome.predicted
+    width, said, predicted = min(WIDEST, console.width), first.outcome.explained, first.outcome.predicted
     with console.capture() as drawn:
         line = f"  logit {said.logit:.3f}, {percent(said.probability)}, {first.role}"
         console.print(Text.assemble((first.class_name, "bold"), line))
         if said != predicted:
             name = first.run.classes[predicted.class_id].name
             console.print(Text(f"predicted: {name}, logit {predicted.logit:.3f}, {percent(predicted.probability)}"))
-        console.print(Text(f"{explained.uri}, {first.made_by}"))
+        console.print(Text(f"{first.image_name}, {first.made_by}"))
         console.print()
         head = "".join(name.rjust(length) for name, length in zip(_HEAD, _NUMBERS, strict=True))
         console.print(Text("layer, channel at y,x".ljust(width - len(head)) + head, style="dim"), no_wrap=True)
