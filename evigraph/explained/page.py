@@ -77,9 +77,7 @@ def _said(first: Depiction) -> str:
     picture = ""
     if image is not None:
         data = base64.b64encode(image).decode()
-        picture = (
-            f'<img src="data:image/jpeg;base64,{data}" alt="{_safe(first.explained.uri)}, as the network sees it">'
-        )
+        picture = f'<img src="data:image/jpeg;base64,{data}" alt="{_safe(first.image_name)}, as the network sees it"/>'
     said = list(likeliest(first.outcome.said))
     if first.outcome.explained not in said:
         said.append(first.outcome.explained)
@@ -87,7 +85,7 @@ def _said(first: Depiction) -> str:
         [classes[one.class_id].name, f"{one.logit:.3f}", percent(one.probability), _why(first, one.class_id)]
         for one in said
     ]
-    table = _table("What the network says", ("class", "logit", "probability", ""), rows, numbers=(1, 2))
+    table = _table("What the network says", ("class", "logit", "probability", "role"), rows, numbers=(1, 2))
     notes = "".join(f"<p>{_safe(note)}</p>" for note in first.explained.notes)
     return f'<div class="said">{picture}<div>{table}</div></div>\n{notes}'
 
