@@ -38,7 +38,6 @@ def print_explained(first: Depiction, console: Console) -> None:
             name = first.run.classes[predicted.class_id].name
             console.print(Text(f"predicted: {name}, logit {predicted.logit:.3f}, {percent(predicted.probability)}"))
         console.print(Text(f"{first.image_name}, {first.made_by}"))
-        console.print()
         head = "".join(name.rjust(length) for name, length in zip(_HEAD, _NUMBERS, strict=True))
         console.print(Text("layer, channel at y,x".ljust(width - len(head)) + head, style="dim"), no_wrap=True)
         branches = _Branches(first, width)
