@@ -29,7 +29,7 @@ ENDINGS = {"html": (".html", ".htm"), "svg": (".svg",), "png": (".png",), "json"
 @app.command(
     epilog=example(
         "evigraph explain cat.jpg --model vgg16 --weights IMAGENET1K_V1 --out cat.html",
-        "  evigraph explain --run runs/vgg16 --image n02123045/cat.jpg --edit remove:conv5_3/21",
+        "evigraph explain --run runs/vgg16 --image n02123045/cat.jpg --edit remove:conv5_3/21",
     )
 )
 @takes("evigraph.indexer.explain.settings:ExplainSettings")
@@ -37,7 +37,7 @@ def explain(
     settings: ExplainSettings,
     *,
     path: Annotated[
-        Path | None, typer.Argument(metavar="[IMAGE]", help="An image file, or --run and --image.", show_default=False)
+        Path | None, typer.Argument(metavar="IMAGE", help="An image file, or --run and --image.", show_default=False)
     ] = None,
     class_: Annotated[
         str | None,
