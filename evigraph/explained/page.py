@@ -129,8 +129,9 @@ def _what_if(first: Depiction) -> str:
     rows = []
     for one in repeated(first.explained, what_if):
         predicted = f"{classes[one.predicted.class_id].name} ({percent(one.predicted.probability)})"
-        drop = "" if one.drop is None else f"{one.drop:.3f}"
-        rows.append([one.name, f"{one.explained.logit:.3f}", drop, percent(one.explained.probability), predicted])
+        rows.append(
+            [one.name, f"{one.explained.logit:.3f}", one.drop_text, percent(one.explained.probability), predicted]
+        )
     names = ("decided again", "logit", "drop", "probability", "predicted")
     caption = f"Logit and probability of {first.class_name}"
     told = "".join(f"<p>{_safe(remark)}</p>" for remark in remarks(first.explained, what_if))

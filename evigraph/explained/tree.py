@@ -116,9 +116,10 @@ def _print_what_if(first: Depiction, console: Console) -> None:
     console.print()
     console.print(Text(_row("decided again", "logit", "drop", "probability", "predicted"), style="dim"), no_wrap=True)
     for one in repeated(explained, explained.what_if):
-        drop = "" if one.drop is None else f"{one.drop:.3f}"
         predicted = f"{classes[one.predicted.class_id].name} ({percent(one.predicted.probability)})"
-        line = _row(one.name, f"{one.explained.logit:.3f}", drop, percent(one.explained.probability), predicted)
+        line = _row(
+            one.name, f"{one.explained.logit:.3f}", one.drop_text, percent(one.explained.probability), predicted
+        )
         console.print(Text(line), no_wrap=True, overflow="ellipsis")
     for remark in remarks(explained, explained.what_if):
         console.print(Text(remark))

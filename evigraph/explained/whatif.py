@@ -26,6 +26,11 @@ class Repeated:
     predicted: Said
     drop: float | None
 
+    @property
+    def drop_text(self) -> str:
+        """The drop as it is shown; never "-0.000"."""
+        return "" if self.drop is None else f"{round(self.drop, 3) or 0.0:.3f}"
+
 
 def repeated(explained: Explained, what_if: WhatIf) -> list[Repeated]:
     """The decision as it is, without what the edits take away, and without the controls, where there are any."""
