@@ -18,6 +18,7 @@ from typer.main import get_command
 from evigraph.commands import (
     check,
     demo,
+    explain,
     export,
     extend,
     index,
@@ -40,7 +41,7 @@ app = typer.Typer(
     help="Precomputed evidence graphs of convolutional networks: index a dataset, publish a database, ask it.",
     epilog="Errors are one line; `evigraph --debug COMMAND` shows the traceback.",
 )
-for command in (demo, layers, index, extend, publish, migrate, rollback, serve, query, check, schema):
+for command in (demo, layers, explain, index, extend, publish, migrate, rollback, serve, query, check, schema):
     app.add_typer(command.app)
 app.add_typer(runs.app, name="runs")
 app.add_typer(export.app, name="export")

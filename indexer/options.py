@@ -4,7 +4,7 @@
     class Method(Settings):
         top_n: int = option("Channels kept of each decomposition.", default=3, flag="--top", least=1)
 
-1. `option` makes such a field. Its choices are those of its type, a Literal.
+1. `option` makes such a field. Its choices are those of its type, a Literal. `like` makes one as another class has it.
 2. `part` makes a field that holds settings of another class; an optional part is None until its first option is given.
 3. `Settings` checks bounds and choices, whether the values come from the command line or from Python.
 4. `options_of` lists the options of a class and of its parts, from which the command line is made; `settings_from`
@@ -110,7 +110,15 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 
 def option(help_: str, **attributes: Any) -> Any:
     """A field that is an option: what `--help` says of it, and further attributes of `Option`."""
-    made = Option(help_, **attributes)
+    return _field(Option(help_, **attributes))
+
+
+def like(settings: type[Settings], name: str, **changed: Any) -> Any:
+    """A field that is the option of a field of another class, with some attributes of `Option` changed."""
+    return _field(replace(_own_options(settings)[name], name="", type=None, **changed))
+
+
+def _field(made: Option) -> Any:
     if made.is_required:
         return field(metadata={"option": made})
     value = made.parse(made.flag, made.default) if made.parse and made.default is not None else made.default

@@ -44,6 +44,9 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "verify": {"", "engine", "model", "evidence", "data", "shards"},
         "pictures": {"", "engine", "model", "evidence", "data", "shards"},
         "run": {"", "data", "model", "weights", "evidence", "engine", "shards", "verify", "pictures"},
+        "explain": {
+            *("", "data", "model", "weights", "evidence", "engine", "shards", "verify", "pictures", "run"),
+        },
         "publish": {"shards"},
         "demo": {"data"},
     },
@@ -61,7 +64,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "checks": {"rollups", "tables", ""},
         "": {"tables"},
     },
-    "evigraph": {"commands": {""}, "": {"commands"}},
+    "evigraph": {"commands": {"", "explained"}, "explained": {""}, "": {"commands"}},
     "migrations": {"versions": set(), "": set()},
 }
 """Which rooms of its own package each room may import; "" are the modules beside the rooms."""
@@ -199,7 +202,21 @@ def test_importing_loads_no_more_than_it_may(modules: str, absent: set[str]) -> 
 
 @pytest.mark.parametrize(
     "command",
-    ["", "demo", "index", "publish", "migrate", "runs", "rollback", "serve", "query", "export", "check", "schema"],
+    [
+        "",
+        "demo",
+        "explain",
+        "index",
+        "publish",
+        "migrate",
+        "runs",
+        "rollback",
+        "serve",
+        "query",
+        "export",
+        "check",
+        "schema",
+    ],
 )
 def test_help_loads_no_torch(command: str) -> None:
     """Fast, as a shell's completion or a person waits for it."""
@@ -232,6 +249,7 @@ def test_every_command_shows_an_example() -> None:
             "export pyramid",
             "export profile",
             "runs default",
+            "explain",
             "extend",
             "layers",
         ),

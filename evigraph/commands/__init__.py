@@ -2,6 +2,7 @@
 
     demo                         everything, on scenes of its own
     layers                       a network -> the maps that may be layers
+    explain                      one image and a network, or a run -> its evidence, with and without some of it
     index                        images and a network -> a run folder
     extend                       what a finished run folder lacks
     publish, runs                run folders -> a database; its runs listed and deleted

@@ -7,12 +7,12 @@ apart.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
 INK, PAPER, FAINT = "#1a1a1a", "#ffffff", "#d0d0d0"
-ROLE_COLOURS = {"predicted": BLUE, "label": VERMILION}
+ROLE_COLOURS = {"predicted": BLUE, "no longer predicted": BLUE, "label": VERMILION, "asked for": GREEN}
 _NARROW, _WIDE = "fijlrtI.,:;'|!()[]/- ", "mwMW@%"
 _BOLDER = 1.14
 
@@ -86,6 +86,21 @@ class Sheet:
     def add(self, *items: Item) -> None:
         """Lay items on top of the others."""
         self.items.extend(items)
+
+
+def stacked(sheets: Sequence[Sheet]) -> Sheet:
+    """Some pictures as one, each beneath the one before."""
+    whole = Sheet(max(sheet.width for sheet in sheets), 0, sheets[0].title)
+    for sheet in sheets:
+        whole.add(*(_lower(item, whole.height) for item in sheet.items))
+        whole.height += sheet.height
+    return whole
+
+
+def _lower(item: Item, by: float) -> Item:
+    if isinstance(item, Curve):
+        return replace(item, y0=item.y0 + by, y1=item.y1 + by)
+    return replace(item, y=item.y + by)
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:

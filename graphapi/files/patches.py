@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import and_, select
 
 from evigraph.graphapi.files import drawing
-from evigraph.graphapi.store.catalog import RunInfo
+from evigraph.graphapi.store.catalog import Depicted, RunInfo
 from evigraph.graphapi.store.session import Session
 from evigraph.graphapi.store.sql import Template, hole
 from evigraph.schema.ids import image_id_of
@@ -42,7 +42,9 @@ class _ThumbnailRow(NamedTuple):
     content: bytes
 
 
-class _MapRow(NamedTuple):
+class MapPicture(NamedTuple):
+    """An activation map as it is stored, and the edge that it is of."""
+
     decision_id: int
     target_layer: int
     source_channel: int
@@ -58,7 +60,14 @@ class _MapRow(NamedTuple):
 class Patches:
     """The patches of some places of one run."""
 
-    def __init__(self, run: RunInfo, thumbnails: dict[int, bytes], maps: dict[Place, _MapRow]) -> None:
+    def __init__(self, run: Depicted, thumbnails: dict[int, bytes], maps: dict[Place, MapPicture]) -> None:
+        """Take what they are drawn from.
+
+        Args:
+            run: Of the places.
+            thumbnails: Encoded pictures of the network's input, by image.
+            maps: Of the edge to each place that contributes most.
+        """
         self._run, self._thumbnails, self._maps = run, thumbnails, maps
 
     @property
@@ -97,7 +106,7 @@ class Patches:
             return None
         row, over = self._maps.get(place), None
         if row is not None and min(pictures.size[0], pictures.layers[place.layer_id].field or 999) >= _SMALLEST_MAPPED:
-            layer = self._run.layer(place.layer_id)
+            layer = next(one for one in self._run.layers if one.layer_id == place.layer_id)
             size = (row.height, row.width, layer.height, layer.width)
             over = (drawing.StoredMap(row.content, row.first_y, row.first_x, *size), pictures.layers[place.layer_id])
         return drawing.patch(thumbnail, *field, over)
@@ -131,7 +140,7 @@ async def patches(
         layers=tuple(sorted({place.layer_id + 1 for place in places})),
         channels=tuple(sorted({place.channel for place in places})),
     )
-    maps: dict[Place, _MapRow] = {}
+    maps: dict[Place, MapPicture] = {}
     for row in await session.rows(statement):  # the largest contribution first
         place = Place(row.decision_id, row.target_layer - 1, row.source_channel, row.source_y, row.source_x)
         maps.setdefault(place, row)
@@ -147,7 +156,7 @@ _THUMBNAILS = Template(
 )
 _EDGE = ("run_id", "decision_id", "target_layer", "target_channel", "target_y", "target_x", "source_channel")
 _MAPS = Template(
-    _MapRow,
+    MapPicture,
     select(
         *(edge.c[name] for name in ("decision_id", "target_layer", "source_channel", "source_y", "source_x")),
         *(getattr(ActivationMap, name) for name in ("content", "first_y", "first_x", "height", "width")),

@@ -5,6 +5,8 @@ A pure function of the answer (`questions.pyramid`) and of the patches.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import sqrt
 
 from evigraph.graphapi.files.canvas import (
@@ -24,14 +26,14 @@ from evigraph.graphapi.files.cards import EMPTY, end_with, heading, patch_items,
 from evigraph.graphapi.files.patches import NO_CROPS, Patches, Place
 from evigraph.graphapi.questions.evidence import GraphNode
 from evigraph.graphapi.questions.pyramid import Pyramid, Row
-from evigraph.graphapi.store.catalog import RunInfo
+from evigraph.graphapi.store.catalog import Depicted
 
 MARGIN, LABEL, SIDE, PITCH = 20.0, 118.0, 84.0, 100.0
 """Of the sheet, of the names of layers at its left, of a card's patch, from one card to the next."""
 _TEXT, _GAP = 36.0, 58.0
 """Height of a card's text, and between a row and the one below it."""
-_WIDEST = 13.0
-"""A curve that carries the whole decision."""
+_WIDEST, _NARROWEST = 13.0, 1.2
+"""A curve that carries the whole decision, and one that carries next to nothing of it."""
 _FEWEST = 4
 """Cards that the sheet is wide enough for, whatever it holds: the class's row needs the room for its text."""
 
@@ -41,16 +43,43 @@ def places_of(answer: Pyramid) -> list[Place]:
     return [_place(answer, node) for row in answer.rows[1:] for node in row.nodes]
 
 
-def pyramid_sheet(run: RunInfo, answer: Pyramid, patches: Patches, top: int | None) -> Sheet:
-    """Lay out the pyramid of a decision."""
+@dataclass(frozen=True)
+class Caption:
+    """What a pyramid is of.
+
+    Attributes:
+        title: Of the document.
+        heading: Of the picture.
+        facts: Lines beneath the heading.
+        is_explained: Whether notes beneath the picture say how to read it.
+    """
+
+    title: str
+    heading: str
+    facts: Sequence[str]
+    is_explained: bool = True
+
+
+def pyramid_sheet(
+    run: Depicted, answer: Pyramid, patches: Patches, top: int | None, caption: Caption | None = None
+) -> Sheet:
+    """Lay out the pyramid of a decision.
+
+    Args:
+        run: Of the decision.
+        answer: The pyramid.
+        patches: Of `places_of` it.
+        top: Edges drawn of each decomposition; None for all that are kept.
+        caption: What it is of; None for an image of a run.
+    """
+    caption = caption or _caption(run, answer)
     colour = ROLE_COLOURS[answer.decision.role]
     cards = max(_FEWEST, *(len(row.nodes) + 1 for row in answer.rows))
     width = 2 * MARGIN + LABEL + cards * PITCH
-    name = run.classes[answer.decision.class_id].name
-    sheet = Sheet(width, 0, f"Why {answer.image.uri} is {name}: run {run.name}")
-    y = heading(
-        sheet, MARGIN, shortened(f"Evidence for {name}", 17, width - 2 * MARGIN, bold=True), _facts(run, answer, width)
-    )
+    sheet = Sheet(width, 0, caption.title)
+    room = width - 2 * MARGIN
+    facts = [shortened(fact, 12, room) for fact in caption.facts]
+    y = heading(sheet, MARGIN, shortened(caption.heading, 17, room, bold=True), facts)
     tops = [y + place * (SIDE + _TEXT + _GAP) for place in range(len(answer.rows))]
     middles = [_middles(row, width) for row in answer.rows]
     for place, row in enumerate(answer.rows[1:], start=1):
@@ -59,15 +88,15 @@ def pyramid_sheet(run: RunInfo, answer: Pyramid, patches: Patches, top: int | No
     for row, at, top_y in zip(answer.rows[1:], middles[1:], tops[1:], strict=True):
         _add_row(sheet, answer, row, patches, at, top_y, colour)
     sheet.height = tops[-1] + SIDE + _TEXT
-    return end_with(sheet, _notes(run, answer, patches, top), MARGIN)
+    return end_with(sheet, _notes(run, answer, patches, top) if caption.is_explained else [], MARGIN)
 
 
-def _facts(run: RunInfo, answer: Pyramid, width: float) -> list[str]:
-    image = answer.image
+def _caption(run: Depicted, answer: Pyramid) -> Caption:
+    image, name = answer.image, run.classes[answer.decision.class_id].name
     label = "no label" if image.label_id is None else f"label {run.classes[image.label_id].name}"
     predicted = f"predicted {run.classes[image.predicted_id].name} ({percent(image.probability)})"
     facts = [f"{image.uri} in run {run.name}", f"{label}, {predicted}"]
-    return [shortened(fact, 12, width - 2 * MARGIN) for fact in facts]
+    return Caption(f"Why {image.uri} is {name}: run {run.name}", f"Evidence for {name}", facts)
 
 
 def _middles(row: Row, width: float) -> list[float]:
@@ -83,15 +112,19 @@ def _curves(row: Row, above: list[float], here: list[float], above_y: float, her
     y0, y1 = above_y + SIDE + _TEXT - 4, here_y
     return [
         Curve(
-            above[link.target], y0, here[link.source], y1, max(0.6, _WIDEST * sqrt(max(0.0, link.importance))), colour,
+            above[link.target], y0, here[link.source], y1, _curve_width(link.importance), colour,
             f"share {percent(link.share)}, {percent(link.importance)} of the decision",
         )
         for link in sorted(row.links, key=lambda link: link.importance)
     ]  # fmt: skip
 
 
+def _curve_width(importance: float) -> float:
+    return max(_NARROWEST, _WIDEST * sqrt(max(0.0, importance)))
+
+
 def _add_root(
-    sheet: Sheet, run: RunInfo, answer: Pyramid, patches: Patches, middle: float, y: float, colour: str
+    sheet: Sheet, run: Depicted, answer: Pyramid, patches: Patches, middle: float, y: float, colour: str
 ) -> None:
     decision = answer.decision
     x = middle - SIDE / 2
@@ -150,17 +183,17 @@ def _place(answer: Pyramid, node: GraphNode) -> Place:
     return Place(answer.decision.decision_id, *node.key)
 
 
-def _notes(run: RunInfo, answer: Pyramid, patches: Patches, top: int | None) -> list[str]:
+def _notes(run: Depicted, answer: Pyramid, patches: Patches, top: int | None) -> list[str]:
     card = "A card is a channel at its peak: the crop of its receptive field"
     over = ", grey under the activation map of its strongest edge where that is kept" if patches.has_maps else ""
-    kept = f"the run keeps the top {run.top_n} of each decomposition"
+    kept = f"the top {run.top_n} of each decomposition are kept"
     drawn = f", of which {top} are drawn" if top is not None and top < run.top_n else ""
     notes = [
         f"{card}{over}; its number, its importance (the part of the decision that rests on it), and where in the image "
         f"the field lies. Curves lead from what is explained to its evidence; their width is the root of the part of "
         f"the decision that they carry ({kept}{drawn}).",
-        "rest: what the cards of a row leave of the decision. Not kept: evidence of this layer and of those above that "
-        "is not in the database. Not drawn: in the database, and in no card.",
+        "rest: what the cards of a row leave of the decision. Not kept: what the decompositions of this layer and of "
+        "those above it leave out. Not drawn: kept, and in no card.",
     ]
     if not patches.has_thumbnails:
         notes.append(NO_CROPS)

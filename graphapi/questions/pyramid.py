@@ -20,7 +20,7 @@ from evigraph.graphapi.questions.evidence import Graph, GraphNode, evidence_stat
 from evigraph.graphapi.questions.images import image_of
 from evigraph.graphapi.questions.support import double_sum
 from evigraph.graphapi.store.bounds import bounded
-from evigraph.graphapi.store.catalog import LayerInfo, RunInfo
+from evigraph.graphapi.store.catalog import Depicted, LayerInfo, RunInfo
 from evigraph.graphapi.store.rows import DecisionRow, ImageRow
 from evigraph.graphapi.store.session import Session
 from evigraph.graphapi.store.sql import Template, columns_of, hole
@@ -135,7 +135,7 @@ async def pyramid(
     return Pyramid(image, decision, chosen_rows(run, answer, stored, reached, nodes), is_cut)
 
 
-def chosen_rows(run: RunInfo, answer: Graph, stored: Mapping[int, float], depth: int, nodes: int) -> list[Row]:
+def chosen_rows(run: Depicted, answer: Graph, stored: Mapping[int, float], depth: int, nodes: int) -> list[Row]:
     """The rows of a pyramid, the class first.
 
     Args:

@@ -5,11 +5,11 @@ Read once when a version is opened, since every request needs it and a version n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row, and_, func, select
 
@@ -42,6 +42,35 @@ class ClassInfo:
     name: str
     image_count: int
     correct_count: int
+
+
+class Depicted(Protocol):
+    """What a picture of a decision asks of its run, so that other things may be drawn as runs are."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def top_n(self) -> int:
+        """Channels kept of each decomposition."""
+        ...
+
+    @property
+    def pictures(self) -> PictureSettings | None:
+        """Where the layers' places lie in the input, and what is kept; None where that is not known."""
+        ...
+
+    @property
+    def layers(self) -> Sequence[LayerInfo]:
+        """Lowest first, the logits last."""
+        ...
+
+    @property
+    def classes(self) -> Mapping[int, ClassInfo]:
+        """By index."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from evigraph.indexer.evidence.decisions import ActivationMaps, Decisions, WholeMaps, occurrences
-from evigraph.indexer.evidence.record import Box, Record
+from evigraph.indexer.evidence.record import Box, Change, Record
 from evigraph.indexer.model.feature_map import FeatureMap
 from evigraph.indexer.model.layers import check_logits
 from evigraph.indexer.model.observing import CUT_OFF, differentiable, watched
@@ -74,7 +74,7 @@ class HookedRecorder:
         self.model, self._layers = model, layers
         self._level = {layer.call: level for level, layer in enumerate(layers)}
 
-    def record(self, pixels: Tensor) -> Record:
+    def record(self, pixels: Tensor, change: Change | None = None) -> Record:
         """Record a batch (batch, channels, height, width).
 
         Raises:
@@ -84,16 +84,19 @@ class HookedRecorder:
         edges: dict[int, GradientEdge] = {}
         copies: dict[int, Tensor] = {}
 
-        def keep(path: str, call: int, _module: nn.Module, output: Any) -> None:
+        def keep(path: str, call: int, _module: nn.Module, output: Any) -> Tensor | None:
             level = self._level.get((path, call))
-            if level is not None:
-                if not output.requires_grad:
-                    raise no_gradient(self._layers[level].module)
-                edges[level] = get_gradient_edge(output)
+            if level is None:
+                return None
+            if not output.requires_grad:
+                raise no_gradient(self._layers[level].module)
+            with torch.enable_grad():
+                kept: Tensor = output if change is None else change(level, output)
+                edges[level] = get_gradient_edge(kept)
                 # A copy, since code between modules may write into it; a gradient starts there as it would at the map.
-                with torch.enable_grad():
-                    copies[level] = output.clone()
-                features[level] = copies[level].detach()
+                copies[level] = kept.clone()
+            features[level] = copies[level].detach()
+            return None if change is None else kept
 
         _, logits = differentiable(self.model, pixels, keep)
         check_logits(logits, len(pixels))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from evigraph.indexer.engine.heads import two_classes
 from evigraph.indexer.evidence.decisions import ActivationMaps, Decisions, Segment
-from evigraph.indexer.evidence.record import Box, Record, Recorder
+from evigraph.indexer.evidence.record import Box, Change, Record, Recorder
 
 
 class TwoClassRecorder:
@@ -23,8 +23,8 @@ class TwoClassRecorder:
     def __init__(self, recorder: Recorder) -> None:
         self._one = recorder
 
-    def record(self, pixels: Tensor) -> Record:
-        one = self._one.record(pixels)
+    def record(self, pixels: Tensor, change: Change | None = None) -> Record:
+        one = self._one.record(pixels, change)
         return Record(one.features, two_classes(one.logits), [*one.segments[:-1], TwoClassSegment(one.segments[-1])])
 
     def features_at(self, level: int, pixels: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from evigraph.indexer.engine.hooked import AutogradSegment
 from evigraph.indexer.engine.rules import NotLocalError, OneChannel, Values, space
 from evigraph.indexer.engine.windows import Frame, Windows
 from evigraph.indexer.evidence.decisions import ActivationMaps, Decisions, Segment
-from evigraph.indexer.evidence.record import Box, Record
+from evigraph.indexer.evidence.record import Box, Change, Record
 from evigraph.indexer.model.feature_map import FeatureMap
 from evigraph.indexer.model.graph import Graph, between
 from evigraph.indexer.model.layers import check_logits
@@ -73,8 +73,9 @@ class WindowedRecorder:
         leaves = {node for node, plan in zip(self.nodes, self.plans, strict=True) if plan is None}
         self._steps = steps_of(graph, convolutions, self._reads, self._differentiated, leaves)
 
-    def record(self, pixels: Tensor) -> Record:
+    def record(self, pixels: Tensor, change: Change | None = None) -> Record:
         """Record a batch (batch, 3, height, width)."""
+        levels = {node: level for level, node in enumerate(self.nodes)} if change else {}
         values: Values = {}
         sources: dict[fx.Node, Tensor] = {}
         targets: dict[fx.Node, Tensor] = {}
@@ -83,6 +84,8 @@ class WindowedRecorder:
         for step in self._steps:
             with torch.set_grad_enabled(step.node in self._differentiated):
                 value = pixels if step.run is None else step.run(env)
+                if change and step.node in levels:
+                    value = change(levels[step.node], value)
             if step.node in self._differentiated and step.node in {*self.nodes, self.output}:
                 targets[step.node], value = value, value.detach()
             if step.node in self._reads:

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,10 @@ from evigraph.indexer.evidence.decisions import Segment
 
 Box = tuple[int, int, int, int]
 """Rows [top, bottom) and columns [left, right) of the input, clipped to it: (top, bottom, left, right)."""
+Change = Callable[[int, Tensor], Tensor]
+"""Takes the level of a layer and its maps, (batch, channels, height, width), and gives what takes their place.
+
+It writes into no map, and a gradient may come back through it."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,11 @@ class Record:
 class Recorder(Protocol):
     """Runs a network: the whole of it, or what lies below or above one of its layers (level 0 is S1)."""
 
-    def record(self, pixels: Tensor) -> Record:
-        """Record the pass of a batch (batch, 3, height, width)."""
+    def record(self, pixels: Tensor, change: Change | None = None) -> Record:
+        """Record the pass of a batch (batch, 3, height, width), as the network has it or with other maps.
+
+        What lies above a layer whose maps are changed is computed from what takes their place.
+        """
         ...
 
     def features_at(self, level: int, pixels: Tensor) -> Tensor:

@@ -150,14 +150,14 @@ def begun(value: Any) -> tuple[Tensor, Tensor] | None:
 
 
 def differentiable(
-    model: nn.Module, pixels: Tensor, see: Callable[[str, int, nn.Module, Any], None]
+    model: nn.Module, pixels: Tensor, see: Callable[[str, int, nn.Module, Any], Any]
 ) -> tuple[list[Tensor], Tensor]:
     """Run a network with a gradient.
 
     Args:
         model: frozen.
         pixels: (batch, channels, height, width).
-        see: is told of modules' outputs, as by `watched`.
+        see: is told of modules' outputs, and may replace them, as by `watched`.
 
     Returns:
         The leaves that a gradient may arrive at, the input first, and the logits.
@@ -171,8 +171,8 @@ def differentiable(
         new = begun(output)
         if new is not None:
             leaves.append(new[0])
-        see(path, call, module, output if new is None else new[1])
-        return None if new is None else new[1]
+        other = see(path, call, module, output if new is None else new[1])
+        return new[1] if other is None and new is not None else other
 
     try:
         with torch.enable_grad(), watched(model, begin), warnings.catch_warnings():

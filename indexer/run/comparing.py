@@ -29,16 +29,20 @@ def require_same(run: Path, shard: int, stored: Mapping[str, pa.Table], fresh: M
         RunFolderError: they differ; the message names the first column that does.
     """
     for table in COMPARED:
-        difference = _difference(stored[table], fresh[table])
-        if difference is not None:
+        found = difference(stored[table], fresh[table])
+        if found is not None:
             raise RunFolderError(
                 f"run folder {run}: {table} rows of shard {shard} come out otherwise than they are stored "
-                f"({difference}), so nothing was added; give the --batch-size, --device and versions that it was "
+                f"({found}), so nothing was added; give the --batch-size, --device and versions that it was "
                 "indexed with, or index into a new folder"
             )
 
 
-def _difference(stored: pa.Table, fresh: pa.Table) -> str | None:
+def difference(stored: pa.Table, fresh: pa.Table) -> str | None:
+    """How rows differ from the stored ones, in words; None where they do not, but for what summation may change.
+
+    Columns that are null in what is stored are not compared.
+    """
     if stored.num_rows != fresh.num_rows:
         return f"{fresh.num_rows} rows, not {stored.num_rows}"
     for field in stored.schema:

@@ -25,8 +25,7 @@ from evigraph.indexer.pictures.guided import make_guided
 from evigraph.indexer.pictures.thumbnails import Pictures
 from evigraph.indexer.run.batch import BatchIndexer
 from evigraph.indexer.run.comparing import COMPARED, filled, require_same
-from evigraph.indexer.run.describe import describe
-from evigraph.indexer.run.extension import lacking, settings_of, stored_preprocessing
+from evigraph.indexer.run.extension import described, lacking, settings_of, stored_preprocessing
 from evigraph.indexer.run.growing import grow
 from evigraph.indexer.run.measurements import Run, measurements_of
 from evigraph.indexer.run.pipeline import Opened, in_batches, indexer_of, opened
@@ -43,8 +42,6 @@ from evigraph.schema.pictures import PictureSettings
 
 Progress = Callable[[str, int, int], None]
 """Called as (step, done, total)."""
-OF_THE_MACHINE = ("weights", "classes", "data", "torch")
-"""Settings that say where things were and what computed: the run keeps its own."""
 _TABLES = {"thumbnails": "thumbnail", "maps": "activation_map", "verify": "verification", "overlaps": "overlap"}
 """The table that holds what is added."""
 _MASKS = ("context_map", "context_mask")
@@ -125,7 +122,7 @@ def _extend(
             )
         made = replace(made, source=growth.source)
         grown = folder.description.settings.get("grown")
-        description = _described(folder.description, wanted, made, grown, added)
+        description = described(folder.description, wanted, made, grown, added)
         work = _Work(folder, wanted, made, description, added)
         extension = Extension(folder, description, added)
         work.make_shards(extension, report)
@@ -133,32 +130,6 @@ def _extend(
             work.make_guided(report)
         extension.commit()
     return _rows(folder, description, added)
-
-
-def _described(
-    stored: RunDescription, wanted: IndexSettings, made: Opened, grown: Any, added: dict[str, Any]
-) -> RunDescription:
-    """The description that the run will have.
-
-    Raises:
-        RunFolderError: the network, its weights or the data are others than the run's.
-    """
-    now = describe(wanted, made.loaded, made.preprocessing, made.network, made.source, grown)
-    kept = {name: stored.settings[name] for name in OF_THE_MACHINE if name in stored.settings}
-    now = replace(
-        now, dataset=stored.dataset, indexer_version=stored.indexer_version, settings={**now.settings, **kept}
-    )
-    changes = {"pictures" if name in ("thumbnails", "maps", "guided") else name for name in added}
-    same = {name: value for name, value in now.settings.items() if name not in changes}
-    same |= {name: stored.settings[name] for name in changes if name in stored.settings}
-    difference = stored.difference(replace(now, settings=same))
-    if difference is not None:
-        name, was, is_now = difference
-        where = (
-            "; give the run's own with --data" if name == "dataset_sha256" else "; give the run's own, or index anew"
-        )
-        raise RunFolderError(f"run {stored.name!r} was made with {name} = {was!r}, not {is_now!r}{where}")
-    return now
 
 
 def _rows(folder: RunFolder, description: RunDescription, added: dict[str, Any]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,11 +11,16 @@ from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.settings import PreprocessingOptions
 from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.pictures.settings import PictureOptions
+from evigraph.indexer.run.describe import describe
+from evigraph.indexer.run.pipeline import Opened
 from evigraph.indexer.run.settings import AttackSettings, Execution, ExtendSettings, IndexSettings
 from evigraph.indexer.run.stored import verify_from
 from evigraph.indexer.run.transform import own_transform
 from evigraph.indexer.shards.description import RunDescription
 from evigraph.schema.errors import RunFolderError, UsageError
+
+OF_THE_MACHINE = ("weights", "classes", "data", "torch")
+"""Settings that say where things were and what computed: the run keeps its own."""
 
 
 def lacking(run: RunDescription, asked: ExtendSettings) -> dict[str, Any]:
@@ -139,3 +145,36 @@ def stored_preprocessing(run: RunDescription) -> Preprocessing:
     size = tuple(stated["crop"])
     options = PreprocessingOptions(transform=stated["transform"], channels=stated["image_channels"], crop=size, **known)
     return own_transform(options)
+
+
+def described(
+    stored: RunDescription, wanted: IndexSettings, made: Opened, grown: Any, added: Mapping[str, Any]
+) -> RunDescription:
+    """The description that a run has of its network and data as they are now.
+
+    Args:
+        stored: the run's own.
+        wanted: its settings, with what is added.
+        made: the network and the data.
+        grown: of its description.
+        added: what it gets besides; nothing where it is only looked at.
+
+    Raises:
+        RunFolderError: the network, its weights or the data are others than the run's.
+    """
+    now = describe(wanted, made.loaded, made.preprocessing, made.network, made.source, grown)
+    kept = {name: stored.settings[name] for name in OF_THE_MACHINE if name in stored.settings}
+    now = replace(
+        now, dataset=stored.dataset, indexer_version=stored.indexer_version, settings={**now.settings, **kept}
+    )
+    changes = {"pictures" if name in ("thumbnails", "maps", "guided") else name for name in added}
+    same = {name: value for name, value in now.settings.items() if name not in changes}
+    same |= {name: stored.settings[name] for name in changes if name in stored.settings}
+    difference = stored.difference(replace(now, settings=same))
+    if difference is not None:
+        name, was, is_now = difference
+        where = (
+            "; give the run's own with --data" if name == "dataset_sha256" else "; give the run's own, or index anew"
+        )
+        raise RunFolderError(f"run {stored.name!r} was made with {name} = {was!r}, not {is_now!r}{where}")
+    return now

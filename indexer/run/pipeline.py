@@ -120,12 +120,17 @@ class Opened:
 
 
 @contextmanager
-def opened(settings: IndexSettings, preprocessing: Preprocessing | None = None) -> Iterator[Opened]:
+def opened(
+    settings: IndexSettings,
+    preprocessing: Preprocessing | None = None,
+    listed: Callable[..., DataSource] = open_source,
+) -> Iterator[Opened]:
     """Load the network and list the data; within the block torch computes as the settings say.
 
     Args:
         settings: of the run.
         preprocessing: of the images; None for what the settings and the weights say.
+        listed: lists the data, as `open_source` does.
 
     Raises:
         EvidenceError: one of them cannot be used; the message says why.
@@ -143,7 +148,7 @@ def opened(settings: IndexSettings, preprocessing: Preprocessing | None = None) 
 
         network = prepared(settings.layers)
         classes = classes_of(settings.classes, settings.data, loaded, network)
-        source = open_source(settings.data, classes, network.class_count, arrays=takes_arrays(shown))
+        source = listed(settings.data, classes, network.class_count, arrays=takes_arrays(shown))
         check_data(shown, source)
         yield Opened(loaded, arithmetic, shown, network, source, cores, prepared)
 

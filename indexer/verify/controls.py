@@ -45,6 +45,7 @@ def control_channels(
     channels, own = features.shape[1], tested[:, None]
     evidence = torch.zeros(int(level.target.root.max()) + 1, channels, dtype=torch.bool, device=root.device)
     evidence[level.target.root[level.node], level.evidence.channel] = True
+    evidence[root, tested] = True  # its own control is none, where no decomposition has kept it
     fit = active[image] & ~evidence[root] & (falls[image] == falls[image].gather(1, own))
     distance = (size[image] - size[image].gather(1, own)).abs().masked_fill(~fit, torch.inf)
     return torch.where(fit.any(1), distance.argmin(1), NO_CHANNEL)

@@ -22,6 +22,7 @@ RUN: dict[str, tuple[str, ...]] = {
     "docs/context.md": (),
     "docs/data.md": (),
     "docs/degree.md": (),
+    "docs/explain.md": (),
     "docs/exports.md": (),
     "docs/extend.md": (),
     "docs/failures.md": (),

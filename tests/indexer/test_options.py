@@ -14,7 +14,8 @@ import pytest
 import typer.main
 
 from evigraph.cli import app
-from evigraph.indexer.options import Option, Settings, names, option, options_of, part, settings_from
+from evigraph.indexer.explain.settings import ExplainSettings
+from evigraph.indexer.options import Option, Settings, like, names, option, options_of, part, settings_from
 from evigraph.indexer.run.settings import IndexSettings
 from evigraph.schema.errors import UsageError
 from tests.support import tiny
@@ -97,3 +98,35 @@ def test_every_option_is_on_the_command_line() -> None:
 def test_settings_load_no_torch() -> None:
     code = "import evigraph.indexer.run.settings, sys; assert not {'torch', 'numpy', 'PIL'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tiny.ROOT)
+
+
+@dataclass(frozen=True)
+class Pantry(Settings):
+    run: Path | None = like(Kitchen, "run", default=None)
+    many: int = like(Noise, "amount", help="Of all.", most=4)
+    layers: tuple[str, ...] | None = like(Grind, "layers")
+
+
+def test_an_option_like_one_of_another_class() -> None:
+    """Its flag, bounds and parser are the other's, unless they are said."""
+    run, many, layers = options_of(Pantry)
+    assert (run.flag, run.is_required, run.help, run.type) == ("--run", False, "Where.", Path | None)
+    assert (many.flag, many.default, many.help, many.least, many.most) == ("--amount", 2, "Of all.", 0, 4)
+    assert layers.parse is names
+    assert options_of(Kitchen)[0].is_required
+    with pytest.raises(UsageError, match="--amount 5 is out of range; give 0 or more and at most 4"):
+        Pantry(many=5)
+
+
+def test_explain_takes_what_determines_a_decision() -> None:
+    """All options of `index`, but for what is of many images, or kept beside the decisions."""
+    index, explain = ({o.flag: o for o in options_of(one)} for one in (IndexSettings, ExplainSettings))
+    of_many = {"--name", "--limit", "--workers", "--batch-size", "--shard-size"}
+    kept = {"--context-layers", "--overlaps", "--thumbnails", "--maps", "--max-maps", "--guided"}
+    tried = {flag for flag in index if flag.startswith(("--verify", "--attack"))} | {"--occlude", "--eps"}
+    assert index.keys() - explain.keys() == of_many | kept | tried
+    assert explain.keys() - index.keys() == {"--image"}
+    for flag in index.keys() & explain.keys() - {"--run", "--data"}:
+        own, other = index[flag], explain[flag]
+        for name in ("least", "above", "most", "below", "parse", "choices"):
+            assert getattr(own, name) == getattr(other, name), (flag, name)
