@@ -34,7 +34,7 @@ def test_guides_name_files_that_exist(page: Path) -> None:
 
 
 def is_there(path: str) -> bool:
-    """Whether a file, a folder or a module is in the repository, in one of the two packages of rooms, or in the explorer."""
+    """Whether a file, a folder or a module is in the repository, a package of rooms, or the explorer."""
     rooms = ("indexer", "graphapi", "graphapi/http/static/explorer")
     places = (ROOT / path, *(ROOT / room / path for room in rooms))
     return any(place.exists() or place.with_name(f"{place.name}.py").exists() for place in places)
