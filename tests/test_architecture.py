@@ -61,7 +61,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "checks": {"rollups", "tables", ""},
         "": {"tables"},
     },
-    "evigraph": {"commands": {""}, "": {"commands"}},
+    "evigraph": {"reading": set(), "commands": {"", "reading"}, "": {"commands", "reading"}},
     "migrations": {"versions": set(), "": set()},
 }
 """Which rooms of its own package each room may import; "" are the modules beside the rooms."""

@@ -93,10 +93,13 @@ def _refuse_another_size(directory: Path, images: int) -> None:
 
 def _index_and_publish(directory: Path, images: int, quiet: bool) -> Path:
     from evigraph.indexer.demo import MODEL, make
+    from evigraph.indexer.demo.canvas import SIDE
     from evigraph.indexer.demo.model import OPTIONS
+    from evigraph.indexer.pictures.settings import PictureOptions
     from evigraph.indexer.publish.publish import publish
     from evigraph.indexer.run.pipeline import index
     from evigraph.indexer.run.settings import Execution, IndexSettings
+    from evigraph.indexer.verify.settings import VerifySettings
     from evigraph.progress import IndexProgress, StepProgress
 
     _say(quiet, f"Drawing {images} scenes into {directory / 'scenes'}: six things, each mostly in its own context.")
@@ -116,6 +119,9 @@ def _index_and_publish(directory: Path, images: int, quiet: bool) -> Path:
         name="demo",
         execution=Execution(workers=0),  # scenes of 96 pixels decode faster than a worker process starts
         preprocessing=OPTIONS,
+        # All that the explorer and the notebooks can show; the size and the time are still small.
+        pictures=PictureOptions(thumbnails=SIDE, maps=True, max_maps=150, guided=4),
+        verify=VerifySettings("wrong", top=3, occlude="grey,blur"),
     )
     with IndexProgress(quiet) as progress:
         report = index(settings, progress)

@@ -81,10 +81,18 @@ def patch(thumbnail: bytes, box: Box, side: tuple[int, int], over: tuple[StoredM
     picture = _opened(thumbnail)
     if over is not None:
         picture = _over(picture, *over, side)
-    part = _enlarged(_cut(picture, box, side))
-    part.thumbnail((PATCH, PATCH), Image.Resampling.LANCZOS)
+    return _small(_enlarged(_cut(picture, box, side)))
+
+
+def small(content: bytes) -> bytes:
+    """A picture as a small JPEG, of at most PATCH pixels a side."""
+    return _small(_opened(content))
+
+
+def _small(picture: Image.Image) -> bytes:
+    picture.thumbnail((PATCH, PATCH), Image.Resampling.LANCZOS)
     sink = io.BytesIO()
-    part.save(sink, "JPEG", quality=88, subsampling=0)
+    picture.save(sink, "JPEG", quality=88, subsampling=0)
     return sink.getvalue()
 
 
