@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from evigraph.reading import shown
+from evigraph.schema.errors import EvidenceError, NotFoundError, NotInstalledError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +42,16 @@ class Answer:
         """Names of the columns."""
         return list(self.table.column_names)
 
+    def select(self, *columns: str) -> Answer:
+        """The same rows with some of the columns, in this order.
+
+        Raises:
+            NotFoundError: There is no such column; near ones are named.
+        """
+        for column in columns:
+            self._known(column)
+        return replace(self, table=self.table.select(list(columns)))
+
     def to_arrow(self) -> pa.Table:
         """The rows as a `pyarrow.Table`, without a copy."""
         return self.table
@@ -54,8 +65,6 @@ class Answer:
         try:
             return self.table.to_pandas()
         except ModuleNotFoundError as error:
-            from evigraph.schema.errors import NotInstalledError
-
             raise NotInstalledError(
                 "to_pandas needs pandas; pip install pandas, or take .table, which is Arrow"
             ) from error
@@ -80,10 +89,7 @@ class Answer:
         Raises:
             NotFoundError: There is no such column; near ones are named.
         """
-        if column not in self.table.column_names:
-            from evigraph.schema.errors import NotFoundError
-
-            raise NotFoundError("column", column, self.columns, f"; there are {', '.join(self.columns)}")
+        self._known(column)
         values: list[Any] = self.table[column].to_pylist()
         return values
 
@@ -116,9 +122,11 @@ class Answer:
         ]
         return shown.table(heads, cells, "; ".join(said))
 
-    def _pictures(self, addresses: Sequence[str]) -> Mapping[str, shown.Picture]:
-        from evigraph.schema.errors import EvidenceError
+    def _known(self, column: str) -> None:
+        if column not in self.columns:
+            raise NotFoundError("column", column, self.columns, f"; there are {', '.join(self.columns)}")
 
+    def _pictures(self, addresses: Sequence[str]) -> Mapping[str, shown.Picture]:
         if self.small_pictures is None or not addresses:
             return {}
         try:

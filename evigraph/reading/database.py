@@ -50,10 +50,10 @@ class Database:
         from evigraph.graphapi.service.execution import Service
         from evigraph.graphapi.store.settings import Settings
 
-        given = {"time_limit_ms": time_limit_ms, "max_evidence_edges": max_evidence_edges}
-        limits = {name: value for name, value in given.items() if value is not None}
+        given = {"max_page_size": PAGE, "time_limit_ms": time_limit_ms, "max_evidence_edges": max_evidence_edges}
+        texts = [f"{name}={value}" for name, value in given.items() if value is not None]
         self.path = Path(path)
-        self._service = Service(self.path, Settings(max_page_size=PAGE, **limits))
+        self._service = Service(self.path, Settings.from_texts(texts))
         # On a thread of its own, since the caller may run inside an event loop.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="evigraph")
 
@@ -115,7 +115,7 @@ class Database:
         return shown.Picture(*self.asked(lambda session: picture_at(session, address)))
 
     def small_pictures(self, addresses: Sequence[str]) -> dict[str, shown.Picture]:
-        """Pictures by their addresses, of at most 192 pixels a side, as a table shows them; repeats are drawn once.
+        """Pictures by their addresses, as a table shows them; each is drawn once.
 
         Raises:
             NotFoundError: There is no picture at one of them.
@@ -124,9 +124,9 @@ class Database:
         from evigraph.graphapi.files.pictures import picture_at
 
         async def drawn(session: Session) -> dict[str, shown.Picture]:
-            return {one: shown.Picture("image/jpeg", small((await picture_at(session, one)).content)) for one in names}
+            found = {one: (await picture_at(session, one)).content for one in dict.fromkeys(addresses)}
+            return {one: shown.Picture("image/jpeg", small(content, shown.SIDE)) for one, content in found.items()}
 
-        names = dict.fromkeys(addresses)
         return self.asked(drawn)
 
     def asked(self, question: Callable[[Session], Coroutine[Any, Any, T]]) -> T:

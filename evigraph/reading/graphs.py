@@ -81,7 +81,7 @@ class Evidence(nx.DiGraph):  # type: ignore[misc]  # networkx has no types
     def _repr_svg_(self) -> str | None:
         return self.draw().svg if self.drawn_from is not None else None
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         """What it explains, and its size."""
         of = (
             f" of {self.graph['image']} for {self.graph['class']} ({self.graph['role']})"

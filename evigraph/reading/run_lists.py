@@ -56,7 +56,7 @@ class RunLists(Lists):
             limit: The most rows.
         """
         given = {"label": label, "predicted": predicted, "outcome": outcome}
-        return self.table("images", limit=limit, uri_prefix=uri_prefix, search=search, tag=tag, **given)
+        return self._of((), "images", limit, given | {"uriPrefix": uri_prefix, "search": search, "tag": tag})
 
     def confusions(self, *, limit: int | None = None) -> Answer:
         """Pairs of label and wrong prediction, most images first; `rate` is of the label's images."""
@@ -87,7 +87,7 @@ class RunLists(Lists):
             part of all; `edges` into it; `mean_share` over edges; `mean_importance` over those decisions.
         """
         given = {"layer": layer, "class": cls, "role": role, "outcome": outcome, "orderBy": order_by}
-        return self._of((), "channelSupport", limit, given, {"channel": {}})
+        return self._of((), "channelSupport", limit, given, {"channel.discriminativeDegree": {}})
 
     def context_labels(
         self,
@@ -157,11 +157,12 @@ class RunLists(Lists):
             min_edges: Channels of fewer edges are left out: one edge gives 1.
 
         Returns:
-            A row a layer: its values, and of the degree `count` (channels), `mean`, `median`, `quantiles`, `above` and
-            `histogram`, each after `discriminative_degree_`.
+            A row a layer: `name`, `channels`, and of the degree `count` (channels), `mean`, `median`, `quantiles`,
+            `above` and `histogram`, each after `discriminative_degree_`.
         """
         given = {"quantiles": quantiles, "bins": bins, "threshold": threshold, "minEdges": min_edges}
-        return self._of((), "layers", None, {}, {"discriminativeDegree": given})
+        found = self._of((), "layers", None, {}, {"discriminativeDegree": given})
+        return found.select("name", "channels", *_beginning(found, "discriminative_degree"))
 
     def profiles(self, cls: Class | None = None, *, role: Role = "predicted", outcome: Outcome | None = None) -> Answer:
         """How the evidence of each layer's decompositions falls off with rank, and how many channels there were.
@@ -176,9 +177,10 @@ class RunLists(Lists):
             and over all classes `positive_profile_mean_positive` and, of runs with `--overlaps`,
             `positive_profile_mean_overlapping`, in channels a decomposition.
         """
-        given = {"role": role, "outcome": outcome}
+        given: dict[str, Any] = {"role": role, "outcome": outcome}
         parts = {"profile": {"class": cls, **given}, "positiveProfile": given}
-        return self._of((), "layers", None, {}, parts)
+        found = self._of((), "layers", None, {}, parts)
+        return found.select("name", *_beginning(found, "profile"), *_beginning(found, "positive_profile"))
 
     def contrast(
         self,
@@ -366,3 +368,7 @@ class RunLists(Lists):
             "maxArea": max_area,
         }
         return self._of((), "verifiedPairs", limit, given)
+
+
+def _beginning(found: Answer, name: str) -> list[str]:
+    return [column for column in found.columns if column.startswith(name)]

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_SIDE = 72
-"""The longest side of a picture in a table, in pixels of the screen."""
+SIDE = 96
+"""The longest side of a picture in a table, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Picture:
     media_type: str
     content: bytes
 
-    def tag(self, side: int | None = _SIDE) -> str:
+    def tag(self, side: int | None = SIDE) -> str:
         """An HTML element that holds it; `side` is the longest that is shown, in pixels."""
         data = base64.b64encode(self.content).decode()
         style = "" if side is None else f' style="max-width:{side}px;max-height:{side}px"'

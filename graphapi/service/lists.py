@@ -21,7 +21,6 @@ from graphql import (
     GraphQLList,
     GraphQLObjectType,
     GraphQLSchema,
-    Undefined,
     build_schema,
     get_named_type,
     get_nullable_type,
@@ -105,8 +104,8 @@ def list_question(
         parents: From the query's root down to the object that has the list.
         field: The list's name, in GraphQL's spelling or Python's (`channel_support`).
         arguments: By name, likewise; `cls` or `class_` is `class`. Enum values in any case; input objects as dicts.
-        inside: Objects and lists within a row that are wanted besides its values, with their arguments: `profile`, or
-            `true.evidence` for one further in.
+        inside: What is wanted of a row besides its values: objects, lists and values of objects that stand there by
+            their names alone, with their arguments; `profile`, or `true.evidence` for one further in.
 
     Raises:
         NotFoundError: The object has no such list, or the list no such argument; it names near ones.
@@ -200,7 +199,8 @@ class _Variables(NamedTuple):
 
 def _tells_null(argument: GraphQLArgument) -> bool:
     """Whether null is something else than leaving the argument out."""
-    return argument.default_value not in (None, Undefined) and not is_non_null_type(argument.type)
+    has_default = argument.ast_node is not None and argument.ast_node.default_value is not None
+    return has_default and not is_non_null_type(argument.type)
 
 
 def _converted(kind: Any, value: Any) -> Any:
@@ -255,6 +255,8 @@ def _inner_columns(
     spelled = {way: way[-1] + asked.passed(field, arguments, way[-1])}
     column = "_".join(map(_snake, way))
     inner: Any = get_named_type(field.type)
+    if is_leaf_type(inner):
+        return {column: Column(way, inner.name, _is_list(field))}, spelled
     own = _columns(inner)
     if _is_list(field):
         return {column: Column(way, inner.name, True, own)}, spelled
