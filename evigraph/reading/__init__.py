@@ -3,7 +3,7 @@
     words       what arguments may be
     database    the file: GraphQL, runs, pictures, and the version that answers
     lists       any list of the schema as a table, all its pages, of one version
-    run         a run: its lists by name, edges, graphs
+    run         a run: edges, graphs, drawings; its lists by name are in run_lists and run_failures
     channel     a channel: its lists by name
     answers     a table, as Arrow, pandas and HTML
     graphs      evidence for networkx

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from evigraph.reading import shown
 from evigraph.reading.answers import Answer
+from evigraph.reading.run_failures import RunFailures
 from evigraph.reading.run_lists import RunLists
 from evigraph.reading.words import Class, ComparedOutcome, Outcome, Role
 
@@ -27,7 +28,7 @@ query ($run: String, $layer: String!, $index: Int!) {
 """
 
 
-class Run(RunLists):
+class Run(RunLists, RunFailures):
     """One run of a database.
 
     Attributes:
