@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -98,18 +97,18 @@ class Answer:
         return self.table.__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
-        """The columns, and the first rows as JSON."""
-        lines = [f"{_rows(len(self))} of {', '.join(self.columns)}"]
-        lines += [f"{name}: {value}" for name, value in self.totals.items()]
-        lines += [json.dumps(row, default=str, ensure_ascii=False) for row in self.table.slice(0, 5).to_pylist()]
-        return "\n".join([*lines, *(["..."] if len(self) > 5 else [])])
+        """The first rows in columns, and what is said of all of them."""
+        rows = [list(map(shown.text, row.values())) for row in self.table.slice(0, SHOWN_ROWS).to_pylist()]
+        lines = shown.aligned(self.columns, rows)
+        lines.append("; ".join([*(["..."] if len(self) > len(rows) else []), _rows(len(self)), *self._said()]))
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         """A table of the first rows, with the pictures of columns of addresses where the database has them."""
         rows = self.table.slice(0, SHOWN_ROWS).to_pylist()
         addresses = [name for name in self.columns if name.endswith(_ADDRESS)]
         pictures = self._pictures([row[name] for row in rows for name in addresses if row[name]])
-        said = [f"{name}: {shown.text(value)}" for name, value in self.totals.items()]
+        said = self._said()
         if len(self) > len(rows):
             said.append(f"{len(rows)} of {_rows(len(self))} are shown")
         heads = [name.removesuffix(_ADDRESS) if name in addresses and pictures else name for name in self.columns]
@@ -121,6 +120,9 @@ class Answer:
             for row in rows
         ]
         return shown.table(heads, cells, "; ".join(said))
+
+    def _said(self) -> list[str]:
+        return [f"{name}: {shown.text(value)}" for name, value in self.totals.items() if value is not None]
 
     def _known(self, column: str) -> None:
         if column not in self.columns:

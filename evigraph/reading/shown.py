@@ -10,6 +10,8 @@ from pathlib import Path
 
 SIDE = 96
 """The longest side of a picture in a table, in pixels."""
+_CELL, _LINE = 40, 120
+"""Characters of a cell and of a line, in text."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,19 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str = ""
     body = "".join("<tr>" + "".join(f"<td>{one}</td>" for one in row) + "</tr>" for row in rows)
     said = f'<caption style="caption-side:bottom;text-align:left">{html.escape(caption)}</caption>' if caption else ""
     return f"<table>{said}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def aligned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table as lines of text; the columns beyond a line's width are named in the last one."""
+    cut = [[one if len(one) <= _CELL else f"{one[: _CELL - 3]}..." for one in row] for row in (heads, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cut, strict=True)]
+    fitting = next(
+        (count for count in range(1, len(widths)) if sum(widths[: count + 1]) + 2 * count > _LINE), len(widths)
+    )
+    lines = [
+        "  ".join(one.ljust(width) for one, width in zip(row[:fitting], widths, strict=False)).rstrip() for row in cut
+    ]
+    return [*lines, *([f"... and the columns {', '.join(heads[fitting:])}"] if fitting < len(widths) else [])]
 
 
 def paragraph(name: str, facts: str, more: str = "") -> str:

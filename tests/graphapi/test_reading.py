@@ -144,7 +144,9 @@ def test_a_notebook_draws_text_as_text(scenes: Run) -> None:
     answer = scenes.table("classes")
     drawn = answer._repr_html_()
     assert drawn.count("<tr>") == len(answer) + 1
-    assert "rows of index" in repr(answer)
+    first, *_, last = repr(answer).splitlines()
+    assert first.split() == answer.columns
+    assert last == f"{len(answer)} rows; total_count: {len(answer)}"
     told = Answer(pa.table({"name": ["<b>"]}), {"said": "<i>"})
     assert "&lt;b&gt;" in told._repr_html_()
     assert "<i>" not in told._repr_html_()
