@@ -29,7 +29,8 @@ class Picture:
     def tag(self, side: int | None = SIDE) -> str:
         """An HTML element that holds it; `side` is the longest that is shown, in pixels."""
         data = base64.b64encode(self.content).decode()
-        style = "" if side is None else f' style="max-width:{side}px;max-height:{side}px"'
+        # Jupyter makes a block of each image, a line of its own.
+        style = "" if side is None else f' style="display:inline-block;max-width:{side}px;max-height:{side}px"'
         return f'<img alt="" src="data:{self.media_type};base64,{data}"{style}>'
 
     def __repr__(self) -> str:
