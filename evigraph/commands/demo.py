@@ -119,7 +119,7 @@ def _index_and_publish(directory: Path, images: int, quiet: bool) -> Path:
         name="demo",
         execution=Execution(workers=0),  # scenes of 96 pixels decode faster than a worker process starts
         preprocessing=OPTIONS,
-        # All that the explorer and the notebooks can show; the size and the time are still small.
+        # All that the explorer can show; the size and the time are still small.
         pictures=PictureOptions(thumbnails=SIDE, maps=True, max_maps=150, guided=4),
         verify=VerifySettings("wrong", top=3, occlude="grey,blur"),
     )

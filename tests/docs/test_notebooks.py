@@ -10,7 +10,7 @@ import pytest
 
 from tests.docs import notebooks
 from tests.docs.notebooks import NOTEBOOKS, differences, outputs_of, read
-from tests.docs.scripts import ROOT, Script, printed_by
+from tests.docs.scripts import ROOT
 
 OF_PAGES = {
     "support.ipynb": "python.md",
@@ -26,14 +26,6 @@ OF_PAGES = {
 """The page whose question a notebook asks."""
 MOST_BYTES = 400_000
 """Of one notebook, so that it opens at once."""
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that has demo/."""
-    folder = tmp_path_factory.mktemp("notebooks")
-    printed_by(Script("", "evigraph demo --dir demo --quiet", ""), folder)
-    return folder
 
 
 def test_there_is_one_for_each_question() -> None:
