@@ -10,11 +10,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from evigraph.reading import shown
+from evigraph.reading.answers import Answer
 from evigraph.reading.lists import PAGE
 from evigraph.reading.run import RUN_FIELDS, Run
 from evigraph.schema.errors import AmbiguousError, EvidenceError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from evigraph.graphapi.store.live import FileState
     from evigraph.graphapi.store.session import Session
 
@@ -76,6 +79,32 @@ class Database:
         for error in body.get("errors", ()):
             raise _raised(error)
         return body["data"]
+
+    def sql(self, text: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None) -> Answer:
+        """The rows of one statement of SQL, on the tables that `schema/tables` describes and the view `edge`.
+
+        While a database is open here DuckDB opens its file with no other configuration in the same process, so that
+        `duckdb.connect` is refused; and this can neither write nor reach other files.
+
+        Args:
+            text: One statement.
+            parameters: Values of `?` or of `$name`.
+
+        Raises:
+            UsageError: DuckDB refuses it.
+        """
+        import duckdb
+
+        from evigraph.schema.database import one_line
+
+        async def read(session: Session) -> pa.Table:
+            with session.version.connection() as connection:
+                return connection.execute(text, parameters).to_arrow_table()
+
+        try:
+            return Answer(self.asked(read))
+        except duckdb.Error as error:
+            raise UsageError(one_line(error)) from error
 
     @property
     def runs(self) -> Runs:

@@ -26,7 +26,7 @@ PAGE = (FOLDER / "panel.html").read_text(encoding="utf-8")
 TARGETS = [(panel["title"], panel["targets"][0]) for panel in BOARD["panels"] if "targets" in panel]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def run(demo: Path) -> Iterator[Run]:
     with evigraph.open(demo / "demo" / "evidence.duckdb") as db:
         yield db.run("demo")
@@ -97,14 +97,16 @@ def test_grafanas_panels_show_what_python_gives(demo: Path, run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_supersets_data_set_is_what_python_gives(demo: Path, run: Run) -> None:
+def test_supersets_data_set_is_what_python_gives(demo: Path) -> None:
+    """One after the other: DuckDB opens a file once a process with one configuration."""
+    with evigraph.open(demo / "demo" / "evidence.duckdb") as db:
+        support = db.run("demo").channel_support("conv4_3", "boat")
     engine = sa.create_engine(f"duckdb:///{demo / 'demo' / 'evidence.duckdb'}?access_mode=read_only")
     wanted = "class = 'boat' AND layer = 'conv4_3'"
     chart = f"SELECT channel, decisions, rate, mean_share FROM ({SUPPORT}) AS one WHERE {wanted} ORDER BY channel"
     with engine.connect() as connection:
         rows = [tuple(row) for row in connection.exec_driver_sql(chart)]
     engine.dispose()
-    support = run.channel_support("conv4_3", "boat").select("channel", "decisions", "rate", "mean_share")
-    expected = sorted(tuple(row.values()) for row in support)
+    expected = sorted(tuple(row.values()) for row in support.select("channel", "decisions", "rate", "mean_share"))
     assert [row[:2] for row in rows] == [row[:2] for row in expected]
     assert [pytest.approx(row[2:]) for row in expected] == [row[2:] for row in rows]

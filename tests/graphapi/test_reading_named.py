@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, get_args
 
+import duckdb
 import networkx as nx
 import pyarrow as pa
 import pytest
@@ -22,7 +23,7 @@ from evigraph.indexer.publish.publish import publish
 from evigraph.reading import Channel, Cohort, Database, Run, words
 from evigraph.reading.lists import Lists
 from evigraph.schema.errors import AmbiguousError, EvidenceError, NotFoundError, UsageError
-from tests.graphapi.conftest import Ask
+from tests.graphapi.conftest import Ask, Sql
 from tests.support.synthetic import synthetic_run
 
 LISTS_OF_RUN = {
@@ -288,6 +289,19 @@ def test_threads_and_loops_may_ask_at_once(opened: Database) -> None:
     with ThreadPoolExecutor(4) as threads:
         counts = set(threads.map(lambda _: asyncio.run(cell()), range(12)))
     assert len(counts) == 1
+
+
+def test_sql_on_the_open_file(opened: Database, sql: Sql) -> None:
+    """DuckDB lets nobody else in the process open it with other settings."""
+    asked = "SELECT name, image_count FROM run WHERE image_count > $least ORDER BY name"
+    assert opened.sql(asked, {"least": 1}).to_pylist() == sql(asked, least=1)
+    assert len(opened.sql("SELECT * FROM run")) == 2
+    for wrong in ("SELECT nothing FROM run", "DROP TABLE run", "COPY run TO 'run.csv'", "SELECT * FROM '/etc/passwd'"):
+        with pytest.raises(UsageError) as refusal:
+            opened.sql(wrong)
+        assert "\n" not in str(refusal.value)
+    with pytest.raises(duckdb.ConnectionException):
+        duckdb.connect(str(opened.path), read_only=True)
 
 
 def test_limits_of_the_service_can_be_given(database: Path, opened: Database) -> None:
