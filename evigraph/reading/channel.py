@@ -8,6 +8,7 @@ from evigraph.reading import shown
 from evigraph.reading.answers import Answer
 from evigraph.reading.lists import Lists
 from evigraph.reading.words import Class, ContextOrder, Fill, Method, Outcome, Role, SupportOrder
+from evigraph.schema.errors import EvidenceError
 
 if TYPE_CHECKING:
     from evigraph.reading.run import Run
@@ -100,7 +101,9 @@ class Channel(Lists):
         """Its place and degree, and the crops of its strongest peaks where the run keeps thumbnails."""
         degree = self.discriminative_degree
         facts = "no evidence" if degree is None else f"discriminative degree {degree:.2f}"
-        addresses = [address for address in self.peaks(limit=_DRAWN)["crop_url"] if address]
-        pictures = self.database.small_pictures(addresses)
-        crops = " ".join(pictures[address].tag() for address in addresses)
-        return shown.paragraph(f"{self.layer} {self.index}", facts) + crops
+        try:
+            addresses = [address for address in self.peaks(limit=_DRAWN)["crop_url"] if address]
+            pictures = self.database.small_pictures(addresses)
+        except EvidenceError as error:
+            return shown.paragraph(str(self), str(error))
+        return shown.paragraph(str(self), facts) + " ".join(pictures[address].tag() for address in addresses)

@@ -9,7 +9,7 @@ import networkx as nx
 
 from evigraph.reading.shown import Drawing
 from evigraph.reading.words import Class, Outcome, Role
-from evigraph.schema.errors import NotFoundError, UsageError
+from evigraph.schema.errors import EvidenceError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from evigraph.reading.run import Run
@@ -79,7 +79,10 @@ class Evidence(nx.DiGraph):  # type: ignore[misc]  # networkx has no types
         return Drawing(svg_text(sheet))
 
     def _repr_svg_(self) -> str | None:
-        return self.draw().svg if self.drawn_from is not None else None
+        try:
+            return self.draw().svg
+        except EvidenceError:  # derived, closed, or published anew without its run: then its text is shown
+            return None
 
     def __str__(self) -> str:
         """What it explains, and its size."""

@@ -163,7 +163,12 @@ def test_a_run_without_pictures_is_drawn_without(database: Path) -> None:
 
 def test_a_table_outlives_its_database(shown: Path) -> None:
     with evigraph.open(shown) as short:
-        images = short.run().images(limit=2)
+        run = short.run()
+        images, channel = run.images(limit=2), run.channel("3", 0)
+        evidence = run.evidence(images["uri"][0])
     html = images._repr_html_()
     assert "<img" not in html
     assert images["thumbnail_url"][0] in html
+    assert "closed" in channel._repr_html_()
+    assert evidence._repr_svg_() is None
+    assert evidence.number_of_edges() > 0
