@@ -5,6 +5,7 @@ Arguments are as in `run_lists`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from evigraph.reading.answers import Answer
@@ -22,8 +23,8 @@ class RunFailures(Lists):
     def contrast(
         self,
         layer: str,
-        a: Cohort,
-        b: Cohort,
+        a: Cohort | Mapping[str, Any],
+        b: Cohort | Mapping[str, Any],
         *,
         of: ContrastItem = "channels",
         root: ContrastRoot | None = None,

@@ -54,7 +54,7 @@ def test_why_cows_were_lost(run: Run) -> None:
         ]
         for row in answer
     ]
-    of_a, of_b = answer.totals["decisionsA"], answer.totals["decisionsB"]
+    of_a, of_b = answer.totals["decisions_a"], answer.totals["decisions_b"]
     stated = table_of(PAGE, "context label", f"of {of_a} taken for birds")
     assert made[: len(stated)] == stated
     assert f"and in the {of_b} that were recognized" in PAGE.read_text(encoding="utf-8").replace("\n", " ")

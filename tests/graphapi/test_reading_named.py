@@ -261,10 +261,10 @@ def test_a_table_is_never_of_two_versions(tmp_path: Path, monkeypatch: pytest.Mo
             return query(text, variables, **more)
 
         monkeypatch.setattr(opened, "query", published_meanwhile)
-        images = run.images()
-        assert len(images) == images.totals["total_count"]
+        read = run.images()
+        assert len(read) == read.totals["total_count"]
     with evigraph.open(pointer) as opened:
-        assert images.to_pylist() == opened.run().images().to_pylist()
+        assert read.to_pylist() == opened.run().images().to_pylist()
 
 
 def test_it_can_be_closed_twice_and_says_that_it_is_closed(database: Path) -> None:
