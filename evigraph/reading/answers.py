@@ -126,7 +126,7 @@ class Answer:
 
     def _known(self, column: str) -> None:
         if column not in self.columns:
-            raise NotFoundError("column", column, self.columns, f"; there are {', '.join(self.columns)}")
+            raise NotFoundError("column", column, self.columns, f"(there are {', '.join(self.columns)})")
 
     def _pictures(self, addresses: Sequence[str]) -> Mapping[str, shown.Picture]:
         if self.small_pictures is None or not addresses:

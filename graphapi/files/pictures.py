@@ -55,27 +55,51 @@ class _Missing(Exception):  # noqa: N818 - an answer on its way out
     pass
 
 
-async def picture_at(session: Session, address: str) -> Encoded:
+class Place(NamedTuple):
+    """What an address names: a run, a kind of picture, and its numbers, for which there need not be a picture."""
+
+    run: RunInfo
+    kind: str
+    numbers: tuple[int, ...]
+
+
+def place_at(runs: Sequence[RunInfo], address: str) -> Place:
+    """What an address names, without a look at the database.
+
+    Raises:
+        NotFoundError: None of these runs, or no address; runs that were made anew have other addresses.
+    """
+    parts = address.split("/")
+    if parts[:2] == ["", "media"] and len(parts) > 4 and parts[3] in _KINDS:
+        of_run, kind, words = parts[2], parts[3], parts[4:]
+        run = next((run for run in runs if run_address(run) == of_run), None)
+        numbers = tuple(int(word) for word in words if word.isascii() and word.isdigit() and len(word) <= 10)
+        if run is not None and len(numbers) == len(words) == _KINDS[kind][0] and max(numbers) < _ID_LIMIT:
+            return Place(run, kind, numbers)
+    raise _not_found(address)
+
+
+async def picture_at(session: Session, address: str, overlay: bool = True) -> Encoded:
     """The picture at an address of any run of the database.
 
     Args:
         session: Of one request.
         address: As the URL fields of GraphQL give it.
+        overlay: Whether an activation map lies over the image, where there is a thumbnail; else on nothing.
 
     Raises:
-        NotFoundError: There is none; runs that were made anew have other addresses.
+        NotFoundError: There is none.
+        QueryTimeoutError: Of the session.
     """
+    run, kind, numbers = place_at(session.runs, address)
     try:
-        _, media, of_run, kind, *words = address.split("/")
-        run = next(run for run in session.runs if media == "media" and run_address(run) == of_run)
-        places = [int(word) for word in words if word.isascii() and word.isdigit() and len(word) <= 10]
-        count, draw = _KINDS[kind]
-        if len(words) != count or len(places) != count or max(places) >= _ID_LIMIT:
-            raise _Missing
-        return await draw(_Source(session, run), places)
-    except (ValueError, StopIteration, KeyError, _Missing) as error:
-        hint = "; take addresses from the URL fields of GraphQL"
-        raise NotFoundError("picture", address[:200], (), hint, near=[]) from error
+        return await _KINDS[kind][1](_Source(session, run, overlay), numbers)
+    except _Missing:
+        raise _not_found(address) from None
+
+
+def _not_found(address: str) -> NotFoundError:
+    return NotFoundError("picture", address[:200], (), "(take addresses from the URL fields of GraphQL)", near=[])
 
 
 class _Source(NamedTuple):
@@ -83,6 +107,7 @@ class _Source(NamedTuple):
 
     session: Session
     run: RunInfo
+    overlay: bool
 
     def pictures(self) -> PictureSettings:
         if self.run.pictures is None:
@@ -128,7 +153,7 @@ async def _map(source: _Source, places: Sequence[int]) -> Encoded:
     pictures = source.pictures()
     row = await source.row(_MapRow, ActivationMap.__table__, _MAP, *places)
     layer = source.run.layers[row.target_layer - 1]
-    has_image = pictures.thumbnails is not None
+    has_image = source.overlay and pictures.thumbnails is not None
     under = (await source.thumbnail(image_id_of(row.decision_id))).content if has_image else None
     stored = drawing.StoredMap(row.content, row.first_y, row.first_x, row.height, row.width, layer.height, layer.width)
     geometry = pictures.layers[layer.layer_id]
