@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evigraph.reading.answers import Answer
-from evigraph.schema.errors import DatabaseError
+from evigraph.schema.errors import DatabaseError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PAGE = 1000
 """Rows that are asked at once."""
 _ATTEMPTS = 3
+_TOO_LARGE = "LIMIT_EXCEEDED"
 
 
 class Lists:
@@ -75,11 +76,17 @@ class Lists:
     def _asked(self, question: ListQuestion, limit: int | None) -> tuple[list[Any], dict[str, Any]] | None:
         """The nodes of all pages, and the totals; None where a newer version came between two of them."""
         nodes: list[Any] = []
-        after, before = None, self.database.state
+        after, before, page = None, self.database.state, PAGE
         while True:
-            size = PAGE if limit is None else min(PAGE, limit - len(nodes))
+            size = page if limit is None else min(page, limit - len(nodes))
             paging = {"first": size, "after": after} if question.is_paged else {}
-            data = self.database.query(question.text, {**question.variables, **paging})
+            try:
+                data = self.database.query(question.text, {**question.variables, **paging})
+            except UsageError as error:
+                if error.code != _TOO_LARGE or not question.is_paged or size <= 1:
+                    raise
+                page = size // 2  # rows of lists: fewer fit into one answer
+                continue
             if self.database.state != before:
                 return None
             totals = {name: _at(data, way) for name, way in question.totals.items()}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -302,6 +303,21 @@ def test_sql_on_the_open_file(opened: Database, sql: Sql) -> None:
         assert "\n" not in str(refusal.value)
     with pytest.raises(duckdb.ConnectionException):
         duckdb.connect(str(opened.path), read_only=True)
+
+
+def test_pages_shrink_to_what_one_answer_may_hold(database: Path) -> None:
+    """Rows of `failures` hold lists of up to 2 x 50 channels, and nobody could lower `first` here."""
+    with evigraph.open(database) as opened:
+        run = opened.run("scenes")
+        whole = run.failures(run.layers[-2], top=50).to_pylist()
+        most = 20 + sum(2 + len(row["predicted_evidence"]) + len(row["true_evidence"]) for row in whole) // 2
+        opened._service.settings = replace(opened._service.settings, max_objects=most)
+        with pytest.raises(UsageError, match="objects"):
+            opened.query(
+                """{ run(name: "scenes") { failures(layer: "conv3_3", top: 50, first: 1000) { nodes {
+                  image { uri } predicted { evidence { share } } true { evidence { share } } } } } }"""
+            )
+        assert run.failures(run.layers[-2], top=50).to_pylist() == whole
 
 
 def test_limits_of_the_service_can_be_given(database: Path, opened: Database) -> None:
