@@ -22,6 +22,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from evigraph.reading import Database
 from tests.docs.scripts import ROOT, TOLERANCE
 
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
@@ -51,7 +52,12 @@ def run(notebook: Notebook) -> list[list[dict[str, Any]]]:
 
     async def all_cells() -> list[list[dict[str, Any]]]:
         namespace: dict[str, Any] = {"__name__": "__main__"}
-        return [_ran(source, number, namespace) for number, source in enumerate(sources, start=1)]
+        try:
+            return [_ran(source, number, namespace) for number, source in enumerate(sources, start=1)]
+        finally:  # as the end of a kernel does
+            for value in namespace.values():
+                if isinstance(value, Database):
+                    value.close()
 
     return asyncio.run(all_cells())
 
