@@ -64,7 +64,12 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "checks": {"rollups", "tables", ""},
         "": {"tables"},
     },
-    "evigraph": {"commands": {"", "explained"}, "explained": {""}, "": {"commands"}},
+    "evigraph": {
+        "reading": set(),
+        "commands": {"", "explained", "reading"},
+        "explained": {""},
+        "": {"commands", "reading"},
+    },
     "migrations": {"versions": set(), "": set()},
 }
 """Which rooms of its own package each room may import; "" are the modules beside the rooms."""

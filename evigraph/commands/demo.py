@@ -135,7 +135,7 @@ def _index_and_publish(directory: Path, images: int, quiet: bool) -> Path:
         preprocessing=OPTIONS,
         # All that the explorer can show; the size and the time are still small.
         pictures=PictureOptions(thumbnails=SIDE, maps=True, max_maps=150, guided=4),
-        verify=VerifySettings("wrong", top=3, occlude="grey,blur"),
+        verify=VerifySettings("wrong", top=3, occlude="grey,image"),
     )
     with IndexProgress(quiet) as progress:
         report = index(settings, progress)

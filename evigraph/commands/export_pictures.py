@@ -14,6 +14,7 @@ from evigraph.outputs import Out, format_of, report, size_text, write
 
 if TYPE_CHECKING:
     from evigraph.graphapi.files.canvas import Sheet
+    from evigraph.graphapi.store.session import Session
 
 app = sub_app()
 
@@ -72,19 +73,13 @@ def export_pyramid(
     quiet: Quiet = False,
 ) -> None:
     """Draw one decision as a pyramid (Fig. 5): a row a layer, from the class down to the lowest."""
-    from evigraph.graphapi.files.patches import patches
-    from evigraph.graphapi.files.pyramid_sheet import places_of, pyramid_sheet
-    from evigraph.graphapi.questions.pyramid import pyramid
-    from evigraph.graphapi.store.names import chosen_run
-    from evigraph.graphapi.store.session import Session
+    from evigraph.graphapi.files.sheets import drawn_pyramid
 
     format_name = format_of(out, format_ and format_.value, ENDINGS, "svg")
 
     async def draw(session: Session) -> Sheet:
-        chosen, _ = chosen_run(session.runs, run)
-        answer = await pyramid(session, chosen, image, role.value, top=top, depth=depth, nodes=nodes)
-        shown = await patches(session, chosen, places_of(answer), [answer.decision.class_id], maps)
-        return pyramid_sheet(chosen, answer, shown, top)
+        of = (session, run, image, role.value)
+        return await drawn_pyramid(*of, top=top, depth=depth, nodes=nodes, maps=maps)
 
     _write(out, *asked_of_run(db, run, draw), format_name, quiet)
 
@@ -110,19 +105,13 @@ def export_panel(
     quiet: Quiet = False,
 ) -> None:
     """Draw the channels of a layer that most often support a class, each with its strongest peaks."""
-    from evigraph.graphapi.files.panel_sheet import classes_of, panel_sheet, places_of
-    from evigraph.graphapi.files.patches import patches
-    from evigraph.graphapi.questions.panel import panel
-    from evigraph.graphapi.store.names import chosen_run
-    from evigraph.graphapi.store.session import Session
+    from evigraph.graphapi.files.sheets import drawn_panel
 
     format_name = format_of(out, format_ and format_.value, ENDINGS, "svg")
 
     async def draw(session: Session) -> Sheet:
-        chosen, _ = chosen_run(session.runs, run)
-        answer = await panel(session, chosen, class_, layer, role.value, top=top, peaks=peaks, own_peaks=own_peaks)
-        shown = await patches(session, chosen, places_of(answer), classes_of(answer), maps)
-        return panel_sheet(chosen, answer, shown, own_peaks)
+        of = (session, run, class_, layer, role.value)
+        return await drawn_panel(*of, top=top, peaks=peaks, own_peaks=own_peaks, maps=maps)
 
     _write(out, *asked_of_run(db, run, draw), format_name, quiet)
 
@@ -148,7 +137,6 @@ def export_profile(
     """Draw, or list, the mean share of a layer's evidence by rank (Fig. 6), and what top N leaves out."""
     from evigraph.graphapi.files.profile_sheet import layer_profiles, profile_csv, profile_sheet
     from evigraph.graphapi.store.names import chosen_run
-    from evigraph.graphapi.store.session import Session
 
     format_name = format_of(out, format_ and format_.value, {"csv": (".csv",), **ENDINGS}, "csv")
 

@@ -81,10 +81,18 @@ def patch(thumbnail: bytes, box: Box, side: tuple[int, int], over: tuple[StoredM
     picture = _opened(thumbnail)
     if over is not None:
         picture = _over(picture, *over, side)
-    part = _enlarged(_cut(picture, box, side))
-    part.thumbnail((PATCH, PATCH), Image.Resampling.LANCZOS)
+    return _small(_enlarged(_cut(picture, box, side)), PATCH)
+
+
+def small(content: bytes, longest: int) -> bytes:
+    """A picture as a small JPEG, of at most so many pixels a side."""
+    return _small(_opened(content), longest)
+
+
+def _small(picture: Image.Image, longest: int) -> bytes:
+    picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     sink = io.BytesIO()
-    part.save(sink, "JPEG", quality=88, subsampling=0)
+    picture.save(sink, "JPEG", quality=88, subsampling=0)
     return sink.getvalue()
 
 

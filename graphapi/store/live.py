@@ -178,6 +178,12 @@ class LiveDatabase:
             if done:
                 version.close()
 
+    @property
+    def state(self) -> FileState | None:
+        """Of the file that requests read now; None while there is none. A request moves it on, and never back."""
+        version = self._current
+        return None if version is None else version.state
+
     async def watch(self) -> None:
         """Move to each new version even where no request comes; runs until it is cancelled."""
         while True:

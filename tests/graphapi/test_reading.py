@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 import evigraph
-from evigraph.answers import Answer
 from evigraph.reading import Database, Run
+from evigraph.reading.answers import Answer
 from evigraph.schema.errors import EvidenceError, NotFoundError, UsageError
 from tests.graphapi.conftest import Ask, Sql
 
@@ -42,14 +42,14 @@ def test_a_list_is_all_pages_of_graphql(scenes: Run, ask: Ask) -> None:
     wanted = ask(asked)["data"]["run"]["images"]
     rows = [{name: row[name] for name in ("uri", "probability", "label")} for row in answer]
     assert rows == [{**node, "label": node["label"] and node["label"]["name"]} for node in wanted["nodes"]]
-    assert answer.totals["totalCount"] == len(answer) == wanted["totalCount"] > 0
+    assert answer.totals["total_count"] == len(answer) == wanted["totalCount"] > 0
     short = scenes.table("images", limit=7)
     assert short.to_pylist() == answer.to_pylist()[:7]
 
 
 def test_pages_are_put_together(scenes: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = scenes.table("images").to_pylist()
-    monkeypatch.setattr("evigraph.reading._PAGE", 9)
+    monkeypatch.setattr("evigraph.reading.lists.PAGE", 9)
     assert scenes.table("images").to_pylist() == whole
     assert scenes.table("images", limit=10).to_pylist() == whole[:10]
 
@@ -79,7 +79,7 @@ def test_a_channel_has_lists_of_its_own(scenes: Run, ask: Ask) -> None:
 
 def test_a_contrast_takes_cohorts_as_dicts(scenes: Run) -> None:
     answer = scenes.contrast(scenes.layers[-2], {"outcome": "wrong"}, {"outcome": "CORRECT"}, of="context labels")
-    assert answer.totals["decisionsA"] + answer.totals["decisionsB"] <= scenes.image_count
+    assert answer.totals["decisions_a"] + answer.totals["decisions_b"] <= scenes.image_count
     assert all(row["context_label"] for row in answer)
 
 
@@ -144,7 +144,9 @@ def test_a_notebook_draws_text_as_text(scenes: Run) -> None:
     answer = scenes.table("classes")
     drawn = answer._repr_html_()
     assert drawn.count("<tr>") == len(answer) + 1
-    assert "rows of index" in repr(answer)
+    first, *_, last = repr(answer).splitlines()
+    assert first.split() == answer.columns
+    assert last == f"{len(answer)} rows; total_count: {len(answer)}"
     told = Answer(pa.table({"name": ["<b>"]}), {"said": "<i>"})
     assert "&lt;b&gt;" in told._repr_html_()
     assert "<i>" not in told._repr_html_()
