@@ -10,7 +10,6 @@ import strawberry
 from evigraph.graphapi.files import addresses
 from evigraph.graphapi.questions.evidence import EvidenceRow, Graph, GraphNode, evidence_statement, graph
 from evigraph.graphapi.questions.images import Near, NearRow, near_statement
-from evigraph.graphapi.questions.support import ConfusionRow
 from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.rows import DecisionRow, ImageRow, LabelRow, MapRow
@@ -236,14 +235,6 @@ class SkippedImage:
     reason: str
 
 
-@strawberry.type(description="Images of one label that were predicted as another class.")
-class Confusion:
-    label: Class
-    predicted: Class
-    images: int
-    rate: float = strawberry.field(description="Of all images with that label.")
-
-
 def image_node(run: RunInfo, row: ImageRow) -> Image:
     """The GraphQL object of a row of `image`."""
     return node_from(Image, row, run=run, row=row, index=row.image_id)
@@ -252,18 +243,6 @@ def image_node(run: RunInfo, row: ImageRow) -> Image:
 def decision_node(run: RunInfo, row: DecisionRow) -> Decision:
     """The GraphQL object of a row of `decision`."""
     return node_from(Decision, row, run=run, row=row, role=DecisionRole(row.role))
-
-
-def confusion_node(run: RunInfo, row: ConfusionRow) -> Confusion:
-    """The GraphQL object of a row of `confusion`."""
-    label, predicted = run.classes[row.label_id], run.classes[row.predicted_id]
-    return node_from(
-        Confusion,
-        row,
-        label=class_node(run, label),
-        predicted=class_node(run, predicted),
-        rate=row.images / label.image_count,
-    )
 
 
 async def _kept_maps(context: Context, keys: list[tuple[int, int]]) -> Sequence[frozenset[tuple[int, ...]]]:

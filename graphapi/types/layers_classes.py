@@ -10,6 +10,7 @@ import strawberry
 
 from evigraph.graphapi.questions.degrees import DegreeKey, degrees, degrees_statement, require_sensible
 from evigraph.graphapi.questions.profiles import key_of, positive, positive_statement, profile, shares_statement
+from evigraph.graphapi.questions.support import ConfusionRow
 from evigraph.graphapi.store.catalog import ClassInfo, LayerInfo, RunInfo
 from evigraph.graphapi.types.base import (
     UNSET,
@@ -178,3 +179,23 @@ def classes_page(
 def _holds(texts: Iterable[str], words: Iterable[str]) -> bool:
     folded = " ".join(texts).casefold()
     return all(word in folded for word in words)
+
+
+@strawberry.type(description="Images of one label that were predicted as another class.")
+class Confusion:
+    label: Class
+    predicted: Class
+    images: int
+    rate: float = strawberry.field(description="Of all images with that label.")
+
+
+def confusion_node(run: RunInfo, row: ConfusionRow) -> Confusion:
+    """The GraphQL object of a row of `confusion`."""
+    label, predicted = run.classes[row.label_id], run.classes[row.predicted_id]
+    return node_from(
+        Confusion,
+        row,
+        label=class_node(run, label),
+        predicted=class_node(run, predicted),
+        rate=row.images / label.image_count,
+    )

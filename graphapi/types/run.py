@@ -56,14 +56,16 @@ from evigraph.graphapi.types.contrast import (
     contrast_page,
 )
 from evigraph.graphapi.types.failures import Failure, Top, failures_page
-from evigraph.graphapi.types.image import Confusion, Image, SkippedImage, confusion_node, image_node
+from evigraph.graphapi.types.image import Image, SkippedImage, image_node
 from evigraph.graphapi.types.layers_classes import (
     Class,
     ClassOrder,
+    Confusion,
     Layer,
     Searched,
     class_node,
     classes_page,
+    confusion_node,
     layer_node,
 )
 from evigraph.graphapi.types.localization import FEWEST_EDGES, LocalizingConnection, MinEdges, localizing_page
