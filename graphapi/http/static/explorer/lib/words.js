@@ -24,5 +24,8 @@ export const WORDS = {
   q: "False discovery rate (Benjamini-Hochberg) over all items tested.",
   effect: "Natural log of the odds in a over those in b: 0 where both have it alike.",
   "receptive field": "The pixels that a place of the map depends on.",
+  rank: "The place of an edge among those of one decomposition, the largest contribution first.",
+  IoU: "Of two areas: what they have in common, divided by what they cover together.",
+  supernode: "Nodes that you put under one name; its importance is the sum of theirs.",
   "evidence set": "The channels of a layer that a decision holds.",
 };

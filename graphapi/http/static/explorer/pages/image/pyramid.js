@@ -1,0 +1,79 @@
+// The pyramid: the class on top, a row of cards a layer, curves of evidence between them.
+
+import { html, useLayoutEffect, useMemo, useRef } from "../../lib/vendor.js";
+import { Card, RestCard, RootCard } from "./card.js";
+import { highlight } from "./highlight.js";
+import { cardOf, curve, nearest, placed, strokeOf } from "./layout.js";
+import { parts } from "./text.js";
+
+/** Px around a card that are as good as the card itself. */
+const REACH = 30;
+
+/**
+ * @param {object} given
+ * @param {import("./view.js").View} given.view @param {number} given.width px
+ * @param {string} given.show what cards show @param {number} given.aspect of the picture @param {string | null} given.thumbnail
+ * @param {string[]} given.pins @param {Set<string>} given.open
+ * @param {(id: string) => void} given.onFocus @param {(layer: string) => void} given.onOpen
+ */
+export function Pyramid({ view, width, show, aspect, thumbnail, pins, open, onFocus, onOpen }) {
+  const place = useRef(/** @type {SVGSVGElement | null} */ (null));
+  const hovered = useRef(/** @type {string | null} */ (null));
+  const card = cardOf(Boolean(thumbnail));
+  const layout = useMemo(() => placed(view.rows, width, card), [view, width, card.height]);
+  const focusId = view.focused?.id ?? null;
+  const full = Math.max(...view.rows.slice(1).flatMap((row) => row.cells.flatMap((cell) => cell.importance)), 1e-9);
+  const drawing = { view, show, aspect, thumbnail, full };
+  useLayoutEffect(() => {
+    if (place.current) highlight(place.current, view.links, hovered.current && view.cells.has(hovered.current) ? hovered.current : focusId);
+  });
+  /** @param {PointerEvent} event @returns {string | null} */
+  const under = (event) => {
+    const box = /** @type {SVGSVGElement} */ (place.current).getBoundingClientRect();
+    return nearest(layout.cells, event.clientX - box.left, event.clientY - box.top, REACH);
+  };
+  /** @param {string | null} id */
+  const hover = (id) => {
+    if (id === hovered.current || !place.current) return;
+    hovered.current = id;
+    highlight(place.current, view.links, id ?? focusId);
+  };
+  /** @param {PointerEvent} event */
+  const clicked = (event) => {
+    const id = under(event);
+    if (id) onFocus(id);
+  };
+  /** @param {KeyboardEvent} event */
+  const pressed = (event) => {
+    const id = event.target instanceof Element ? event.target.closest(".card")?.getAttribute("data-id") : null;
+    if (!id || (event.key !== "Enter" && event.key !== " ")) return;
+    event.preventDefault();
+    onFocus(id);
+  };
+  const entry = focusId ?? view.rows[0].cells[0].id;
+  return html`<svg class="pyramid" data-picture="" ref=${place} width=${layout.width} height=${layout.height} viewBox=${`0 0 ${layout.width} ${layout.height}`} role="group" aria-label="the pyramid of evidence: arrow keys walk along it"
+      onPointerMove=${(/** @type {PointerEvent} */ event) => event.pointerType !== "touch" && hover(under(event))} onPointerLeave=${() => hover(null)} onClick=${clicked} onKeyDown=${pressed}>
+    <g class="edges" aria-hidden="true"><${Curves} view=${view} layout=${layout} /></g>
+    <g class="lit" aria-hidden="true"></g>
+    ${layout.heads.map(({ row, y, rest }) => html`<g key=${row.depth} role="group" aria-label=${headOf(row)}>
+      <text class="head" x="0" y=${y + 14}>${headOf(row)}</text>
+      ${row.cells.map((cell, at) => {
+        const given = { cell, place: layout.cells.get(cell.id), drawing, picture: card.picture, isFocused: cell.id === focusId, isEntry: cell.id === entry };
+        return row.depth === 0
+          ? html`<${RootCard} key=${cell.id} ...${given} decision=${view.roots[at].decision} hue=${view.roots[at].hue} />`
+          : html`<${Card} key=${cell.id} ...${given} isPinned=${cell.members.every((node) => pins.includes(node.key))} />`;
+      })}
+      ${rest && html`<${RestCard} row=${row} place=${rest} isOpen=${open.has(row.layer)} onOpen=${() => onOpen(row.layer)} />`}
+    </g>`)}
+  </svg>`;
+}
+
+/** @param {{view: import("./view.js").View, layout: import("./layout.js").Layout}} given */
+const Curves = ({ view, layout }) => view.links.map((link) => html`<path key=${link.id} class=${view.roots[link.root].hue} data-link=${link.id} d=${curve(link, layout.cells, view.roots.length)} stroke-width=${strokeOf(link.share).toFixed(2)} />`);
+
+/** "conv4_3 · 9 of 9 nodes · 22 % of the decision". @param {import("./tree.js").Row} row */
+function headOf(row) {
+  if (row.depth === 0) return row.cells.length > 1 ? "classes" : "class";
+  const shown = row.cells.reduce((count, cell) => count + cell.members.length, 0);
+  return `${row.layer} · ${shown} of ${row.nodeCount} nodes · ${parts(row.rest.map((rest) => 1 - rest.all))} of the decision`;
+}

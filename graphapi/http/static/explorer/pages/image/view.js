@@ -1,0 +1,64 @@
+// What the page shows, worked out from its address and the answer: which roots, which rows, which card is in focus.
+
+import { LEAST, ROOTS, askedTop, groupsOf, listed, whole } from "./state.js";
+import { keyOf, linksOf, merged, rowsOf } from "./tree.js";
+
+/** @typedef {ReturnType<typeof viewOf>} View */
+
+/**
+ * @param {import("../../lib/hooks.js").Run} run
+ * @param {Record<string, string>} state of the address
+ */
+export function chosen(run, state) {
+  const layers = run.layers.slice(0, -1).reverse().map((layer) => layer.name);
+  const least = Number(state.least);
+  return {
+    layers,
+    top: whole(state.top, 1, run.topN, run.topN),
+    depth: whole(state.depth, 1, layers.length, layers.length),
+    least: least > 0 && least <= LEAST[LEAST.length - 1] ? least : 0,
+    open: new Set(listed(state.open)),
+    pins: listed(state.pins),
+    groups: groupsOf(state.groups),
+    focus: state.focus ?? null,
+    show: ["crop", "whole"].includes(state.show) ? state.show : "field",
+  };
+}
+
+/** @param {import("../../lib/hooks.js").Run} run @param {Record<string, string>} state */
+export const topOf = (run, state) => askedTop(run.topN, run.layers.length - 1, whole(state.top, 1, run.topN, run.topN));
+
+/**
+ * @param {any} image of GraphQL @param {ReturnType<typeof chosen>} choice @param {string | undefined} root of the address
+ * @param {number} fold cards of a row that is not opened
+ */
+export function viewOf(image, choice, root, fold) {
+  const roles = image.decisions.map((/** @type {any} */ decision) => decision.role.toLowerCase());
+  const wanted = roles.length > 1 && root && ROOTS.includes(root) ? root : "predicted";
+  const decisions = image.decisions.filter((/** @type {any} */ _, /** @type {number} */ place) => wanted === "both" || roles[place] === wanted);
+  const tree = merged(decisions, choice.layers);
+  const { focus, pins, groups, ...limits } = choice;
+  const keep = new Set([...pins, ...groups.flatMap((group) => group.keys), ...(focus ? [focus] : [])].filter((key) => tree.nodes.has(key)));
+  const rowChoice = { ...limits, fold, keep, groups };
+  const rows = rowsOf(tree, rowChoice);
+  const links = linksOf(tree, rows, rowChoice);
+  const cells = new Map(rows.flatMap((row) => row.cells.map((cell) => [cell.id, cell])));
+  // A node in a group is in focus as the group; one that is below the depth is not there.
+  const inGroup = focus && [...cells.values()].find((cell) => cell.members.some((node) => node.key === focus));
+  return {
+    root: wanted,
+    roots: decisions.map((/** @type {any} */ decision) => ({ decision, hue: decision.role.toLowerCase(), name: decision.class.name })),
+    tree,
+    rows,
+    links,
+    cells,
+    focused: (focus && cells.get(focus)) || inGroup || null,
+    /** The strongest edge into a node, and the one whose map is its picture. @param {string} key */
+    edgeInto: (key) => tree.above.get(key)?.[0] ?? null,
+    /** @param {string} key @returns {string | null} */
+    mapOf: (key) => tree.above.get(key)?.find((edge) => edge.mapUrl)?.mapUrl ?? null,
+  };
+}
+
+/** Key of a decision's root. @param {any} decision */
+export const rootKey = (decision) => keyOf(decision.evidence.nodes[0]);
