@@ -84,17 +84,17 @@ function Patch({ node, drawing, x, y, side }) {
  * @param {boolean} given.isFocused @param {boolean} given.isEntry @param {number} given.picture
  */
 export function RootCard({ cell, place, drawing, decision, hue, isFocused, isEntry, picture }) {
-  const left = picture && drawing.thumbnail ? picture + 10 : 10;
+  const left = picture && drawing.thumbnail ? place.height + 10 : 10;
   const letters = Math.max(8, Math.floor((place.width - left - 6) / 8));
   const lines = wrapped(decision.class.name, letters, picture ? 3 : 1);
   return html`<g class=${`card ${isFocused ? "focused" : ""}`} data-id=${cell.id} transform=${`translate(${place.x} ${place.y})`} role="button" tabindex=${isEntry ? 0 : -1} aria-pressed=${isFocused}
       aria-label=${`${decision.role.toLowerCase()} class ${decision.class.name}, probability ${part(decision.probability)}`}>
     <title data-screen="">${decision.class.name}</title>
     <rect class="ground" width=${place.width} height=${place.height} rx="3" />
-    ${picture > 0 && drawing.thumbnail && html`<image x="0" y="0" width=${picture} height=${place.height} href=${media(drawing.thumbnail)} />`}
+    ${picture > 0 && drawing.thumbnail && html`<image x="0" y="0" width=${place.height} height=${place.height} href=${media(drawing.thumbnail)} />`}
     <text class="value" x=${left} y="16">${hue === "label" ? "label" : "predicted"}</text>
     ${lines.map((line, at) => html`<text key=${at} class="class" x=${left} y=${34 + at * 17}>${line}</text>`)}
-    <text class="value" x=${left} y=${36 + lines.length * 17 - (picture ? 0 : 5)}>${`${part(decision.probability)} · logit ${decision.logit.toFixed(2)}`}</text>
+    <text class="value" x=${left} y=${36 + lines.length * 17 - (picture ? 0 : 5)}>${`${part(decision.probability)}, logit ${decision.logit.toFixed(2)}`}</text>
     <rect class=${`frame ${hue}`} x="0.75" y="0.75" width=${place.width - 1.5} height=${place.height - 1.5} rx="3" />
   </g>`;
 }
@@ -106,13 +106,14 @@ export function RootCard({ cell, place, drawing, decision, hue, isFocused, isEnt
 export function RestCard({ row, place, isOpen, onOpen }) {
   const all = (/** @type {"all" | "notKept" | "hidden" | "folded"} */ of) => row.rest.map((rest) => rest[of] ?? 0);
   const some = (/** @type {"all" | "notKept" | "hidden" | "folded"} */ of) => all(of).some((value) => value > 0);
+  const short = (/** @type {number[]} */ values) => parts(values).replaceAll(" / ", "/");
   const lines = [
-    row.rest[0].notKept === null ? null : some("notKept") && `${parts(all("notKept"))} not kept`,
-    some("hidden") && `${parts(all("hidden"))} hidden`,
-    some("folded") && `${parts(all("folded"))} folded`,
+    row.rest[0].notKept === null ? null : some("notKept") && `${short(all("notKept"))} not kept`,
+    some("hidden") && `${short(all("hidden"))} hidden`,
+    some("folded") && `${short(all("folded"))} folded`,
   ].filter(Boolean);
   const more = row.foldedCount > 0 ? `${row.foldedCount} more` : isOpen ? "fewer" : null;
-  const explained = `Of the decision, ${parts(all("all"))} is not on the cards of ${row.layer}: top N and what is not decomposed were not kept, sliders hide ${row.hiddenCount} nodes, ${row.foldedCount} are folded.`;
+  const explained = `${parts(all("all"))} of the decision is not on the cards of ${row.layer}. Not kept: beyond the run's top N here and above. Folded: in ${row.foldedCount} weaker nodes. Hidden: in ${row.hiddenCount} nodes by the sliders, or below cards that are not drawn.`;
   const middle = place.width / 2;
   const high = place.height > 90;
   const pressed = (/** @type {KeyboardEvent} */ event) => {
@@ -124,7 +125,7 @@ export function RestCard({ row, place, isOpen, onOpen }) {
       aria-label=${`rest of ${row.layer}: ${explained}${more ? ` ${more}` : ""}`} onClick=${more ? (/** @type {Event} */ event) => { event.stopPropagation(); onOpen(); } : undefined} onKeyDown=${more ? pressed : undefined}>
     <title data-screen="">${explained}</title>
     <rect x="0.75" y="0.75" width=${place.width - 1.5} height=${place.height - 1.5} rx="3" />
-    <text class="name" x=${middle} y=${high ? 28 : 15} text-anchor="middle">${cut(`rest ${parts(all("all"))}`, 15)}</text>
+    <text class="name" x=${middle} y=${high ? 28 : 15} text-anchor="middle">${`rest ${short(all("all"))}`}</text>
     ${lines.map((line, at) => html`<text key=${at} class="value" x=${middle} y=${(high ? 50 : 27) + at * (high ? 15 : 11)} text-anchor="middle">${line}</text>`)}
     ${more && html`<text class="more" x=${middle} y=${place.height - (high ? 12 : 3)} text-anchor="middle">${more}</text>`}
   </g>`;

@@ -7,7 +7,7 @@ import { Picture } from "../../components/picture.js";
 import { Term } from "../../components/term.js";
 import { cellName } from "./card.js";
 import { togglePins } from "./keys.js";
-import { nameOf, part } from "./text.js";
+import { cut, nameOf, part } from "./text.js";
 import { Tested } from "./tested.js";
 
 /** @typedef {import("./tree.js").Cell} Cell */
@@ -59,15 +59,16 @@ function OfNode({ run, view, node, image }) {
     <div class="two-pictures"><figure><${Picture} path=${node.cropUrl} says=${`what ${nameOf(node)} sees`} size=${136} /><figcaption><${Term} word="receptive field">receptive field<//></figcaption></figure>
       <figure><${Picture} path=${map} says=${`activation of ${nameOf(node)}`} size=${136} /><figcaption><${Term} word="activation">activation<//></figcaption></figure></div>
     <dl class="figures">
-      ${view.roots.map((root, at) => node.importance[at] > 0 && html`<dt key=${root.hue}><i class=${`swatch ${root.hue}`}></i><${Term} word="importance">importance<//> for ${root.name}</dt><dd>${part(node.importance[at])}</dd>`)}
-      ${edge && html`<dt><${Term} word="share">share<//> of ${targetName(view, edge)}</dt><dd>${part(edge.share)}</dd>
+      ${view.roots.map((root, at) => node.importance[at] > 0 && html`<dt key=${root.hue}><i class=${`swatch ${root.hue}`}></i><${Term} word="importance">importance<//> for ${cut(root.name, 24)}</dt><dd>${part(node.importance[at])}</dd>`)}
+      ${edge && html`<dt><${Term} word="share">share<//> of ${cut(targetName(view, edge), 24)}</dt><dd>${part(edge.share)}</dd>
         <dt><${Term} word="rank">rank<//> there</dt><dd>${edge.rank + 1} of ${(view.tree.below.get(edge.target) ?? []).filter((one) => one.root === edge.root).length} kept</dd>
         <dt><${Term} word="contribution">contribution<//></dt><dd>${number(edge.contribution)}</dd>
         <dt><${Term} word="activation">activation<//></dt><dd>${number(edge.activation)}</dd>`}
       <dt><${Term} word="feature">feature<//></dt><dd>${number(node.feature.find((value) => value !== null))}</dd>
       <dt>place</dt><dd>${node.y}, ${node.x}${layer && ` of ${layer.height} × ${layer.width}`}</dd>
       ${edge?.contextLabel && html`<dt>lies on, by <${Term} word="IoU">IoU<//></dt><dd>${edge.contextLabel} <span class="dim">${number(edge.contextIou)}</span></dd>`}
-      ${edge?.contextLabelAtPeak && html`<dt>under the <${Term} word="peak">peak<//></dt><dd>${edge.contextLabelAtPeak} <span class="dim">${part(edge.contextActivationShare ?? 0)} of the map</span></dd>`}
+      ${edge?.contextLabelAtPeak && html`<dt>under the <${Term} word="peak">peak<//></dt><dd>${edge.contextLabelAtPeak}</dd>
+        ${edge.contextActivationShare !== null && html`<dt>of the map on ${edge.contextLabelAtPeak}</dt><dd>${part(edge.contextActivationShare)}</dd>`}`}
     </dl>
     <p><a href=${href.channel(run.name, node.layer, node.channel)}>The channel over all images</a></p>
     <${Tested} edges=${into} label=${image.label} name=${(/** @type {Edge} */ one) => targetName(view, one)} />

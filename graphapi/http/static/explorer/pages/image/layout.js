@@ -20,7 +20,7 @@ const WIDEST = 14;
  * Sizes of cards.
  * @param {boolean} pictures whether there are any @returns {Card}
  */
-export const cardOf = (pictures) => ({ width: CARD, picture: pictures ? CARD : 0, height: pictures ? CARD + TEXT : BARE_TEXT, gap: 8, root: 2 * CARD + 8 });
+export const cardOf = (pictures) => ({ width: CARD, picture: pictures ? CARD : 0, height: pictures ? CARD + TEXT : BARE_TEXT, gap: 8, root: 3 * CARD + 16 });
 
 /** How many cards go side by side. @param {number} width @param {Card} card */
 export const across = (width, card) => Math.max(1, Math.floor((width + card.gap) / (card.width + card.gap)));

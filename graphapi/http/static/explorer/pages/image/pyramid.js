@@ -18,15 +18,17 @@ const REACH = 30;
  */
 export function Pyramid({ view, width, show, aspect, thumbnail, pins, open, onFocus, onOpen }) {
   const place = useRef(/** @type {SVGSVGElement | null} */ (null));
+  const lit = useRef(/** @type {SVGGElement | null} */ (null));
   const hovered = useRef(/** @type {string | null} */ (null));
   const card = cardOf(Boolean(thumbnail));
   const layout = useMemo(() => placed(view.rows, width, card), [view, width, card.height]);
   const focusId = view.focused?.id ?? null;
   const full = Math.max(...view.rows.slice(1).flatMap((row) => row.cells.flatMap((cell) => cell.importance)), 1e-9);
   const drawing = { view, show, aspect, thumbnail, full };
+  const drawn = useMemo(() => ({ layout, links: view.links, curves: new Map(view.links.map((link) => [link.id, { d: curve(link, layout.cells, view.roots.length), hue: view.roots[link.root].hue, width: strokeOf(link.share).toFixed(2) }])) }), [layout, view]);
   useLayoutEffect(() => {
-    if (place.current) highlight(place.current, view.links, hovered.current && view.cells.has(hovered.current) ? hovered.current : focusId);
-  });
+    if (lit.current) highlight(lit.current, drawn, hovered.current && view.cells.has(hovered.current) ? hovered.current : focusId);
+  }, [drawn, focusId]);
   /** @param {PointerEvent} event @returns {string | null} */
   const under = (event) => {
     const box = /** @type {SVGSVGElement} */ (place.current).getBoundingClientRect();
@@ -34,9 +36,9 @@ export function Pyramid({ view, width, show, aspect, thumbnail, pins, open, onFo
   };
   /** @param {string | null} id */
   const hover = (id) => {
-    if (id === hovered.current || !place.current) return;
+    if (id === hovered.current || !lit.current) return;
     hovered.current = id;
-    highlight(place.current, view.links, id ?? focusId);
+    highlight(lit.current, drawn, id ?? focusId);
   };
   /** @param {PointerEvent} event */
   const clicked = (event) => {
@@ -53,10 +55,8 @@ export function Pyramid({ view, width, show, aspect, thumbnail, pins, open, onFo
   const entry = focusId ?? view.rows[0].cells[0].id;
   return html`<svg class="pyramid" data-picture="" ref=${place} width=${layout.width} height=${layout.height} viewBox=${`0 0 ${layout.width} ${layout.height}`} role="group" aria-label="the pyramid of evidence: arrow keys walk along it"
       onPointerMove=${(/** @type {PointerEvent} */ event) => event.pointerType !== "touch" && hover(under(event))} onPointerLeave=${() => hover(null)} onClick=${clicked} onKeyDown=${pressed}>
-    <g class="edges" aria-hidden="true"><${Curves} view=${view} layout=${layout} /></g>
-    <g class="lit" aria-hidden="true"></g>
-    ${layout.heads.map(({ row, y, rest }) => html`<g key=${row.depth} role="group" aria-label=${headOf(row)}>
-      <text class="head" x="0" y=${y + 14}>${headOf(row)}</text>
+    <g class="edges" aria-hidden="true"><${Curves} drawn=${drawn} /></g>
+    ${layout.heads.map((/** @type {import("./layout.js").Layout["heads"][number]} */ { row, rest }) => html`<g key=${row.depth} role="group" aria-label=${headOf(row)}>
       ${row.cells.map((cell, at) => {
         const given = { cell, place: layout.cells.get(cell.id), drawing, picture: card.picture, isFocused: cell.id === focusId, isEntry: cell.id === entry };
         return row.depth === 0
@@ -65,11 +65,13 @@ export function Pyramid({ view, width, show, aspect, thumbnail, pins, open, onFo
       })}
       ${rest && html`<${RestCard} row=${row} place=${rest} isOpen=${open.has(row.layer)} onOpen=${() => onOpen(row.layer)} />`}
     </g>`)}
+    <g class="lit" aria-hidden="true" ref=${lit}></g>
+    <g class="heads" aria-hidden="true">${layout.heads.map(({ row, y }) => html`<text key=${row.depth} x="0" y=${y + 14}>${headOf(row)}</text>`)}</g>
   </svg>`;
 }
 
-/** @param {{view: import("./view.js").View, layout: import("./layout.js").Layout}} given */
-const Curves = ({ view, layout }) => view.links.map((link) => html`<path key=${link.id} class=${view.roots[link.root].hue} data-link=${link.id} d=${curve(link, layout.cells, view.roots.length)} stroke-width=${strokeOf(link.share).toFixed(2)} />`);
+/** @param {{drawn: import("./highlight.js").Drawn}} given */
+const Curves = ({ drawn }) => [...drawn.curves].map(([id, { d, hue, width }]) => html`<path key=${id} class=${hue} d=${d} stroke-width=${width} />`);
 
 /** "conv4_3 · 9 of 9 nodes · 22 % of the decision". @param {import("./tree.js").Row} row */
 function headOf(row) {

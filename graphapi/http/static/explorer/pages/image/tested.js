@@ -16,15 +16,12 @@ export function Tested({ edges, label, name }) {
   const tests = [...tested.verification].sort((a, b) => (a.method < b.method ? 1 : a.method > b.method ? -1 : (a.fill ?? "") < (b.fill ?? "") ? -1 : 1));
   const large = tests.some((/** @type {any} */ test) => test.area > TOO_LARGE);
   return html`<h3>Without it</h3>
-    <table class="tested"><caption class="unseen">decisions without the evidence for ${name(tested)}</caption>
-      <thead><tr><th scope="col">what was done</th><th scope="col" class="numeric">logit</th><th scope="col">decided</th></tr></thead>
-      <tbody>${tests.flatMap((/** @type {any} */ test, /** @type {number} */ at) => [
-        html`<tr key=${at}><th scope="row">${test.method === "REMOVE" ? html`<${Term} word="removing it">removed<//>` : html`<${Term} word="hiding it">hidden<//> ${FILLS[test.fill] ?? ""}`}${test.area !== null && html`<span class=${test.area > TOO_LARGE ? "warned" : "dim"}> ${part(test.area)} of the picture</span>`}</th>
-          <td class="numeric">${signed(test.logitChange)}</td><td><${Decided} test=${test} label=${label} /></td></tr>`,
-        html`<tr key=${`${at} control`} class="control"><th scope="row"><${Term} word="control">control<//></th>${test.control
-          ? html`<td class="numeric">${signed(test.control.logitChange)}</td><td><${Decided} test=${test.control} label=${label} /></td>`
-          : html`<td colspan="2" class="dim">nothing was fit for one</td>`}</tr>`,
-      ])}</tbody></table>
+    <table class="tested"><caption class="unseen">decisions without the evidence for ${name(tested)}: change of the logit, that of the control, and what was decided</caption>
+      <thead><tr><th scope="col">done</th><th scope="col" class="numeric">logit</th><th scope="col" class="numeric"><${Term} word="control">control<//></th><th scope="col">decided</th></tr></thead>
+      <tbody>${tests.map((/** @type {any} */ test, /** @type {number} */ at) => html`<tr key=${at}>
+        <th scope="row">${test.method === "REMOVE" ? html`<${Term} word="removing it">removed<//>` : html`<${Term} word="hiding it">hidden<//> ${FILLS[test.fill] ?? ""}`}${test.area !== null && html`<br /><span class=${test.area > TOO_LARGE ? "warned" : "dim"}>${part(test.area)} of it all</span>`}</th>
+        <td class="numeric">${signed(test.logitChange)}</td><td class="numeric">${test.control ? signed(test.control.logitChange) : html`<span class="dim">none fit</span>`}</td>
+        <td><${Decided} test=${test} label=${label} />${test.control?.corrected && html`<br /><span class="dim">control: ${test.control.predicted.name}</span>`}</td></tr>`)}</tbody></table>
     ${large && html`<p class="dim">A test that hides more than half of the picture says little of the place.</p>`}`;
 }
 

@@ -160,6 +160,26 @@ export function linksOf(tree, rows, choice) {
   return [...links.values()].sort((a, b) => a.importance - b.importance);
 }
 
+/** @type {WeakMap<Link[], Record<"source" | "target", Map<string, Link[]>>>} */
+const ends = new WeakMap();
+
+/** Links by either of their ends, made once for each drawing. @param {Link[]} links */
+function byEnd(links) {
+  let found = ends.get(links);
+  if (!found) {
+    found = { source: new Map(), target: new Map() };
+    for (const link of links) {
+      for (const end of /** @type {("source" | "target")[]} */ (["source", "target"])) {
+        const known = found[end].get(link[end]);
+        if (known) known.push(link);
+        else found[end].set(link[end], [link]);
+      }
+    }
+    ends.set(links, found);
+  }
+  return found;
+}
+
 /**
  * What is on the paths through a card: all ways up to the class, and all ways down.
  * @param {Link[]} links @param {string} id
@@ -169,8 +189,7 @@ export function pathsThrough(links, id) {
   const cells = new Set([id]);
   const found = new Set();
   for (const [from, to] of /** @type {["source" | "target", "source" | "target"][]} */ ([["source", "target"], ["target", "source"]])) {
-    const next = new Map();
-    for (const link of links) next.set(link[from], [...(next.get(link[from]) ?? []), link]);
+    const next = byEnd(links)[from];
     const seen = new Set([id]);
     for (const at of seen) {
       for (const link of next.get(at) ?? []) {

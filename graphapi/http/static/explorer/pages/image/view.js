@@ -3,7 +3,15 @@
 import { LEAST, ROOTS, askedTop, groupsOf, listed, whole } from "./state.js";
 import { keyOf, linksOf, merged, rowsOf } from "./tree.js";
 
-/** @typedef {ReturnType<typeof viewOf>} View */
+/** @typedef {{decision: any, hue: string, name: string}} Root a decision of GraphQL, "predicted" or "label", and the class's name */
+/**
+ * @typedef {object} View
+ * @property {string} root predicted, label or both @property {Root[]} roots
+ * @property {import("./tree.js").Tree} tree @property {import("./tree.js").Row[]} rows @property {import("./tree.js").Link[]} links
+ * @property {Map<string, import("./tree.js").Cell>} cells by id @property {import("./tree.js").Cell | null} focused
+ * @property {(key: string) => import("./tree.js").Edge | null} edgeInto a node, the strongest
+ * @property {(key: string) => string | null} mapOf the strongest edge into a node that has one
+ */
 
 /**
  * @param {import("../../lib/hooks.js").Run} run
@@ -31,6 +39,7 @@ export const topOf = (run, state) => askedTop(run.topN, run.layers.length - 1, w
 /**
  * @param {any} image of GraphQL @param {ReturnType<typeof chosen>} choice @param {string | undefined} root of the address
  * @param {number} fold cards of a row that is not opened
+ * @returns {View}
  */
 export function viewOf(image, choice, root, fold) {
   const roles = image.decisions.map((/** @type {any} */ decision) => decision.role.toLowerCase());
@@ -53,9 +62,7 @@ export function viewOf(image, choice, root, fold) {
     links,
     cells,
     focused: (focus && cells.get(focus)) || inGroup || null,
-    /** The strongest edge into a node, and the one whose map is its picture. @param {string} key */
     edgeInto: (key) => tree.above.get(key)?.[0] ?? null,
-    /** @param {string} key @returns {string | null} */
     mapOf: (key) => tree.above.get(key)?.find((edge) => edge.mapUrl)?.mapUrl ?? null,
   };
 }
