@@ -31,7 +31,7 @@ export function Frame({ children }) {
     </nav>
     <div class="column">
       <${Newer} />
-      <header class="where"><${Trail} page=${page} params=${params} />${run && page !== "runs" && page !== "compare" && html`<span class="figures">${percent(run.accuracy)} right of ${run.imageCount.toLocaleString("en-US")} images</span>`}</header>
+      <header class="where"><${Trail} page=${page} params=${params} />${run && page !== "runs" && page !== "compare" && html`<span class="figures">${run.accuracy === null ? "" : `${percent(run.accuracy)} right of `}${run.imageCount.toLocaleString("en-US")} images</span>`}</header>
       <main id="main" tabindex="-1">${children}</main>
     </div>`;
 }

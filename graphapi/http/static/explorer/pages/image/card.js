@@ -54,8 +54,11 @@ function Frame({ hues, width, height }) {
 function Shown({ cell, drawing, side }) {
   const shown = cell.members.slice(0, 4);
   const each = shown.length > 1 ? side / 2 : side;
-  return shown.map((node, place) => html`<${Patch} key=${node.key} node=${node} drawing=${drawing} x=${(place % 2) * each} y=${Math.floor(place / 2) * each} side=${each} />`);
+  return shown.map((node, place) => html`<${Patch} key=${node.key} node=${node} drawing=${drawing} x=${(place % 2) * each} y=${shown.length === 2 ? each / 2 : Math.floor(place / 2) * each} side=${each} />`);
 }
+
+/** Of 100, the longer side of the picture. */
+const SMALL = 12.5;
 
 /**
  * What a node sees: its receptive field with the activation map over it, without it, or both in the whole picture.
@@ -68,12 +71,16 @@ function Patch({ node, drawing, x, y, side }) {
   const [width, height] = aspect >= 1 ? [100, 100 / aspect] : [100 * aspect, 100];
   const [top, left, bottom, right] = node.box ?? [0, 0, 1, 1];
   const field = { x: left * width, y: top * height, width: (right - left) * width, height: (bottom - top) * height };
+  // A field of a few pixels is all one colour: it is shown, framed, in what is around it.
+  const isSmall = Math.max(field.width, field.height) < SMALL;
   if (!whole || (show === "field" && !node.box) || (show === "crop" && !node.cropUrl)) return html`<rect class="no-map" x=${x + 0.75} y=${y + 0.75} width=${side - 1.5} height=${side - 1.5} />`;
   if (show === "crop" || (show === "field" && !map)) return html`<image x=${x} y=${y} width=${side} height=${side} href=${media(/** @type {string} */ (node.cropUrl))} />`;
-  const box = show === "whole" ? `0 0 ${width} ${height}` : `${field.x} ${field.y} ${field.width} ${field.height}`;
+  const around = (/** @type {number} */ begin, /** @type {number} */ length, /** @type {number} */ side) => Math.max(0, Math.min(side - SMALL, begin + length / 2 - SMALL / 2));
+  const seen = isSmall ? { x: around(field.x, field.width, width), y: around(field.y, field.height, height), width: SMALL, height: SMALL } : field;
+  const box = show === "whole" ? `0 0 ${width} ${height}` : `${seen.x} ${seen.y} ${seen.width} ${seen.height}`;
   return html`<svg x=${x} y=${y} width=${side} height=${side} viewBox=${box}>
-    <image width=${width} height=${height} href=${media(whole)} preserveAspectRatio="none" image-rendering=${field.width < 12 && show === "field" ? "pixelated" : "auto"} />
-    ${show === "whole" && node.box && html`<rect class="field" ...${field} />`}
+    <image width=${width} height=${height} href=${media(whole)} preserveAspectRatio="none" image-rendering=${isSmall && show === "field" ? "pixelated" : "auto"} />
+    ${(show === "whole" || isSmall) && node.box && html`<rect class="field" vector-effect="non-scaling-stroke" ...${field} />`}
   </svg>`;
 }
 
@@ -106,7 +113,8 @@ export function RootCard({ cell, place, drawing, decision, hue, isFocused, isEnt
 export function RestCard({ row, place, isOpen, onOpen }) {
   const all = (/** @type {"all" | "notKept" | "hidden" | "folded"} */ of) => row.rest.map((rest) => rest[of] ?? 0);
   const some = (/** @type {"all" | "notKept" | "hidden" | "folded"} */ of) => all(of).some((value) => value > 0);
-  const short = (/** @type {number[]} */ values) => parts(values).replaceAll(" / ", "/");
+  // Two numbers leave no room for their unit, which the heading of the row has.
+  const short = (/** @type {number[]} */ values) => (values.length > 1 ? parts(values).replaceAll(" / ", "/").replace(" %", "") : parts(values));
   const lines = [
     row.rest[0].notKept === null ? null : some("notKept") && `${short(all("notKept"))} not kept`,
     some("hidden") && `${short(all("hidden"))} hidden`,
@@ -126,8 +134,8 @@ export function RestCard({ row, place, isOpen, onOpen }) {
     <title data-screen="">${explained}</title>
     <rect x="0.75" y="0.75" width=${place.width - 1.5} height=${place.height - 1.5} rx="3" />
     <text class="name" x=${middle} y=${high ? 28 : 15} text-anchor="middle">${`rest ${short(all("all"))}`}</text>
-    ${lines.map((line, at) => html`<text key=${at} class="value" x=${middle} y=${(high ? 50 : 27) + at * (high ? 15 : 11)} text-anchor="middle">${line}</text>`)}
-    ${more && html`<text class="more" x=${middle} y=${place.height - (high ? 12 : 3)} text-anchor="middle">${more}</text>`}
+    ${lines.map((line, at) => html`<text key=${at} class="value" x=${middle} y=${(high ? 50 : 29) + at * (high ? 15 : 11)} text-anchor="middle">${line}</text>`)}
+    ${more && html`<text class="more" x=${middle} y=${place.height - (high ? 12 : 6)} text-anchor="middle">${more}</text>`}
   </g>`;
 }
 

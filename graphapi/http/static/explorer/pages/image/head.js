@@ -49,6 +49,6 @@ function useShown(image, view) {
 function Switch({ root, names }) {
   /** @type {[string, string][]} */
   const ways = [["predicted", `predicted: ${names.predicted}`], ["label", `label: ${names.label}`], ["both", "both"]];
-  return html`<div role="group" aria-label="explain" class="choices explain"><span class="dim">Explain</span>${ways.map(([name, title]) => html`<button type="button" key=${name} aria-pressed=${root === name} onClick=${() => setState({ root: name === "predicted" ? null : name, focus: null })}>
+  return html`<div role="group" aria-label="explain" class="choices explain"><span class="dim">Explain</span>${ways.map(([name, title]) => html`<button type="button" key=${name} aria-pressed=${root === name} title=${title} onClick=${() => setState({ root: name === "predicted" ? null : name })}>
     ${name !== "label" && html`<i class="swatch predicted"></i>`}${name !== "predicted" && html`<i class="swatch label"></i>`}${title}</button>`)}</div>`;
 }

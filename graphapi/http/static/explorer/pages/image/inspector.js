@@ -15,9 +15,14 @@ import { Tested } from "./tested.js";
 /** @typedef {import("./view.js").View} View */
 const FEW = 8;
 
-/** @param {{run: import("../../lib/hooks.js").Run, image: any, view: View | null, choice: {pins: string[]}}} given */
+/** @param {{run: import("../../lib/hooks.js").Run, image: any, view: View | null, choice: {pins: string[], focus: string | null}}} given */
 export function Inspector({ run, image, view, choice }) {
+  const { focus } = choice;
   const cell = view?.focused;
+  if (view && !cell && focus) {
+    return html`<aside class="inspector" aria-label="inspector"><header><h2>${focus.split(":").slice(0, 2).join(" ")}</h2><button type="button" class="quiet" aria-label="close" onClick=${() => setState({ focus: null })}>×</button></header>
+      <p class="dim">It is no evidence that is drawn for ${view.roots.map((root) => root.name).join(" or ")}: the decision does not hold it there, or it lies below the layers shown.</p></aside>`;
+  }
   if (!view || !cell) {
     return html`<aside class="inspector idle" aria-label="inspector"><h2>Nothing in focus</h2>
       <p class="dim">Point at a card to see its paths from the class down. Click it, and what is known of it stands here: how much it gives to the decision, what it lies on in the image, and what the network decides without it.</p></aside>`;

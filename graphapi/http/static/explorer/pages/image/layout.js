@@ -8,7 +8,7 @@
 
 export const CARD = 96;
 const TEXT = 28;
-const BARE_TEXT = 54;
+const BARE_TEXT = 68;
 const HEAD = 22;
 /** Between rows, for the curves. */
 const BETWEEN = 40;

@@ -11,7 +11,7 @@ export function Strip({ run, image, result, root }) {
   const alike = [...[...image.alikeBefore].reverse(), ...image.alikeAfter];
   const failures = [["Previous failure", image.failureBefore[0]], ["Next failure", image.failureAfter[0]]].filter(([, one]) => one);
   const rows = () => alike.map(({ index, uri, correct, predicted }) => ({ index, uri, predicted: predicted.name, correct }));
-  const empty = !alike.length && !failures.length && "No other image has this label, and the run has no other failure.";
+  const empty = !alike.length && !failures.length && (image.label ? "No other image has this label, and the run has no other failure." : "The image has no label, and the run no failure: where images have labels, their likes and the failures stand here.");
   return html`<${Panel} id="near" title=${image.label ? html`More of <a href=${href.class(run.name, image.label.index)}>${image.label.name}</a>, and the failures beside` : "Failures beside"} result=${result} rows=${alike.length ? rows : undefined} empty=${empty}>
     ${failures.length > 0 && html`<ul class="near failures">${failures.map(([title, one]) => html`<li key=${title}><a href=${href.image(run.name, one.index, { root })}>
       <${Picture} path=${one.thumbnailUrl} says=${fileName(one.uri)} size=${64} /><span><b>${title}</b><br />${one.label.name} taken for ${one.predicted.name}</span></a></li>`)}</ul>`}

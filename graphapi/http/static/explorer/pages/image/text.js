@@ -2,12 +2,12 @@
 
 import { number } from "../../lib/format.js";
 
-/** "6.1 %", "0.04 %", "<0.01 %". @param {number} value in 0..1 */
+/** "38 %", "6.1 %", "0.04 %", "<0.01 %". @param {number} value in 0..1 */
 export function part(value) {
   const hundred = value * 100;
   if (hundred === 0) return "0 %";
   if (hundred < 0.01) return "<0.01 %";
-  return `${hundred >= 10 ? hundred.toFixed(0) : hundred >= 1 ? hundred.toFixed(1) : Number(hundred.toPrecision(1))} %`;
+  return `${hundred >= 10 ? hundred.toFixed(0) : hundred.toFixed(hundred >= 1 ? 1 : 2)} %`;
 }
 
 /** "34 %", of two roots "34 / 41 %". @param {number[]} values in 0..1 */
