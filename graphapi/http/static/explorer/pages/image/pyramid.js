@@ -66,7 +66,7 @@ export function Pyramid({ view, width, show, aspect, thumbnail, pins, open, onFo
       ${rest && html`<${RestCard} row=${row} place=${rest} isOpen=${open.has(row.layer)} onOpen=${() => onOpen(row.layer)} />`}
     </g>`)}
     <g class="lit" aria-hidden="true" ref=${lit}></g>
-    <g class="heads" aria-hidden="true">${layout.heads.map(({ row, y }) => html`<text key=${row.depth} x="0" y=${y + 14}>${headOf(row)}</text>`)}</g>
+    <g class="heads" aria-hidden="true">${layout.heads.map((/** @type {import("./layout.js").Layout["heads"][number]} */ { row, y }) => html`<text key=${row.depth} x="0" y=${y + 14}>${headOf(row)}</text>`)}</g>
   </svg>`;
 }
 
