@@ -23,7 +23,7 @@ export function useImageKeys(view, choice, state) {
     requestAnimationFrame(() => {
       const card = cardOf(to);
       card?.focus({ preventScroll: true });
-      card?.scrollIntoView({ block: "nearest" });
+      card?.querySelector(".ground")?.scrollIntoView({ block: "nearest" }); // the card's own box counts what its pictures hide
     });
   };
   const pin = () => {

@@ -19,7 +19,7 @@ export function Tested({ edges, label, name }) {
     <table class="tested"><caption class="unseen">decisions without the evidence for ${name(tested)}: change of the logit, that of the control, and what was decided</caption>
       <thead><tr><th scope="col">done</th><th scope="col" class="numeric">logit</th><th scope="col" class="numeric"><${Term} word="control">control<//></th><th scope="col">decided</th></tr></thead>
       <tbody>${tests.map((/** @type {any} */ test, /** @type {number} */ at) => html`<tr key=${at}>
-        <th scope="row">${test.method === "REMOVE" ? html`<${Term} word="removing it">removed<//>` : html`<${Term} word="hiding it">hidden<//> ${FILLS[test.fill] ?? ""}`}${test.area !== null && html`<br /><span class=${test.area > TOO_LARGE ? "warned" : "dim"}>${part(test.area)} of it all</span>`}</th>
+        <th scope="row">${test.method === "REMOVE" ? html`<${Term} word="removing it">removed<//>` : html`<${Term} word="hiding it">hidden<//> ${FILLS[test.fill] ?? ""}`}${test.area !== null && html`<br /><span class=${test.area > TOO_LARGE ? "warned" : "dim"}>${part(test.area)} of the image</span>`}</th>
         <td class="numeric">${signed(test.logitChange)}</td><td class="numeric">${test.control ? signed(test.control.logitChange) : html`<span class="dim">none fit</span>`}</td>
         <td><${Decided} test=${test} label=${label} />${test.control?.corrected && html`<br /><span class="dim">control: ${test.control.predicted.name}</span>`}</td></tr>`)}</tbody></table>
     ${large && html`<p class="dim">A test that hides more than half of the picture says little of the place.</p>`}`;
