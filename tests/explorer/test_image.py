@@ -127,6 +127,10 @@ def test_hovering_leaves_the_paths_of_the_nearest(open_page: Open, answer: dict[
     assert page.locator(".lit .veil").count() == 1
     page.mouse.move(5, 5)
     assert page.locator(".lit path").count() == 0
+    focus(page, row(page, "conv5_3")[0])  # while another is hovered the one in focus is not lit
+    page.mouse.move(box["x"] + 40, box["y"] + 40)
+    assert page.locator(".lit.covered").count() == 1
+    assert page.locator(".sheet .lit path:not(.veil)").count() == on_paths
 
 
 def _paths(edges: list[dict[str, Any]], middle: str) -> int:
@@ -279,7 +283,7 @@ def test_cards_show_fields_maps_or_the_whole(open_page: Open) -> None:
 
 def test_the_drawing_as_files(open_page: Open, tmp_path: Path) -> None:
     """As it is seen, with all it needs inside."""
-    page = open_page(f"{FAILURE}?root=both")
+    page = open_page(f"{FAILURE}?root=both&focus=conv5_3:20:3:2")
     panel = page.locator("#pyramid")
     for kind in ("SVG", "PNG"):
         with page.expect_download() as download:
@@ -291,12 +295,14 @@ def test_the_drawing_as_files(open_page: Open, tmp_path: Path) -> None:
     assert all(url.startswith("data:image/") for url in images)
     texts = {"".join(element.itertext()) for element in drawing.iter(f"{SVG}text")}
     assert {"boat", "cow"} <= texts
+    (veil,) = (one for one in drawing.iter(f"{SVG}path") if one.get("class") == "veil")
+    assert veil.get("fill-opacity") == "0.85"
     with Image.open(tmp_path / "tree.png") as picture:
         width, height = picture.size
         colours = picture.convert("RGB").getcolors(width * height)
     assert colours is not None
     assert len(colours) > 1000
-    assert abs(width - 2 * page.locator("svg.pyramid").bounding_box()["width"]) <= 2  # type: ignore[index]
+    assert abs(width - 2 * page.locator("svg[data-picture]").bounding_box()["width"]) <= 2  # type: ignore[index]
 
 
 def test_where_to_go_from_here(open_page: Open, answer: dict[str, Any]) -> None:
@@ -332,7 +338,7 @@ def test_a_global_id_leads_to_the_index(open_page: Open, browser: playwright.Bro
 
 def test_the_pyramid_stands_alone(open_page: Open) -> None:
     page = open_page(f"{FAILURE}?embed=pyramid")
-    assert page.locator("svg.pyramid").count() == 1
+    assert page.locator("svg[data-picture]").count() == 1
     assert page.locator(".panel").count() == 1
     assert page.get_by_role("complementary").count() == 0
 

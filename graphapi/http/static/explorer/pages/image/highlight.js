@@ -1,5 +1,5 @@
 // What lies under the pointer, shown without drawing the page anew: a veil over everything, with holes where the cards of
-// its paths are, and their curves above. Only this group is painted again, 726 curves and 700 cards below it are not.
+// its paths are, and their curves above. On a sheet of its own it is painted alone, without 700 cards and curves below it.
 
 import { pathsThrough } from "./tree.js";
 
@@ -11,13 +11,14 @@ const SVG = "http://www.w3.org/2000/svg";
 /**
  * Show the paths through a card, or everything alike.
  * @param {SVGGElement} place an empty group above the cards @param {Drawn} drawn @param {string | null} id of the card
+ * @returns {boolean} whether anything is left to fade
  */
 export function highlight(place, { layout, links, curves }, id) {
   const shown = id === null ? null : pathsThrough(links, id);
   // Where everything is on a path nothing stands out, as below a class alone.
   if (shown === null || shown.links.size === links.length) {
     if (place.firstChild) place.replaceChildren();
-    return;
+    return false;
   }
   let holes = `M0 0H${layout.width}V${layout.height}H0z`;
   for (const cell of shown.cells) {
@@ -30,6 +31,7 @@ export function highlight(place, { layout, links, curves }, id) {
     return made({ class: curve.hue, d: curve.d, "stroke-width": curve.width });
   });
   place.replaceChildren(veil, ...lit);
+  return true;
 }
 
 /** @param {Record<string, string>} attributes */

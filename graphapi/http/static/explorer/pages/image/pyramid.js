@@ -1,6 +1,6 @@
 // The pyramid: the class on top, a row of cards a layer, curves of evidence between them.
 
-import { html, useLayoutEffect, useMemo, useRef } from "../../lib/vendor.js";
+import { Fragment, html, useLayoutEffect, useMemo, useRef } from "../../lib/vendor.js";
 import { Card, RestCard, RootCard } from "./card.js";
 import { highlight } from "./highlight.js";
 import { cardOf, curve, nearest, placed, strokeOf } from "./layout.js";
@@ -18,7 +18,9 @@ const REACH = 30;
  */
 export function Pyramid({ view, width, show, aspect, thumbnail, pins, open, onFocus, onOpen }) {
   const place = useRef(/** @type {SVGSVGElement | null} */ (null));
+  // The paths of the card in focus are part of the drawing; those of the hovered one lie on a sheet of their own above it.
   const lit = useRef(/** @type {SVGGElement | null} */ (null));
+  const sheet = useRef(/** @type {SVGGElement | null} */ (null));
   const hovered = useRef(/** @type {string | null} */ (null));
   const card = cardOf(Boolean(thumbnail));
   const layout = useMemo(() => placed(view.rows, width, card), [view, width, card.height]);
@@ -26,8 +28,16 @@ export function Pyramid({ view, width, show, aspect, thumbnail, pins, open, onFo
   const full = Math.max(...view.rows.slice(1).flatMap((row) => row.cells.flatMap((cell) => cell.importance)), 1e-9);
   const drawing = { view, show, aspect, thumbnail, full };
   const drawn = useMemo(() => ({ layout, links: view.links, curves: new Map(view.links.map((link) => [link.id, { d: curve(link, layout.cells, view.roots.length), hue: view.roots[link.root].hue, width: strokeOf(link.share).toFixed(2) }])) }), [layout, view]);
+  const shown = () => {
+    if (!lit.current || !sheet.current) return;
+    const id = hovered.current && view.cells.has(hovered.current) ? hovered.current : null;
+    const isAbove = highlight(sheet.current, drawn, id);
+    /** @type {SVGElement} */ (sheet.current.ownerSVGElement).classList.toggle("used", isAbove);
+    lit.current.classList.toggle("covered", isAbove);
+  };
   useLayoutEffect(() => {
-    if (lit.current) highlight(lit.current, drawn, hovered.current && view.cells.has(hovered.current) ? hovered.current : focusId);
+    if (lit.current) highlight(lit.current, drawn, focusId);
+    shown();
   }, [drawn, focusId]);
   /** @param {PointerEvent} event @returns {string | null} */
   const under = (event) => {
@@ -36,9 +46,9 @@ export function Pyramid({ view, width, show, aspect, thumbnail, pins, open, onFo
   };
   /** @param {string | null} id */
   const hover = (id) => {
-    if (id === hovered.current || !lit.current) return;
+    if (id === hovered.current) return;
     hovered.current = id;
-    highlight(lit.current, drawn, id ?? focusId);
+    shown();
   };
   /** @param {PointerEvent} event */
   const clicked = (event) => {
@@ -53,7 +63,7 @@ export function Pyramid({ view, width, show, aspect, thumbnail, pins, open, onFo
     onFocus(id);
   };
   const entry = focusId ?? view.rows[0].cells[0].id;
-  return html`<svg class="pyramid" data-picture="" ref=${place} width=${layout.width} height=${layout.height} viewBox=${`0 0 ${layout.width} ${layout.height}`} role="group" aria-label="the pyramid of evidence: arrow keys walk along it"
+  return html`<${Fragment}><svg class="pyramid" data-picture="" ref=${place} width=${layout.width} height=${layout.height} viewBox=${`0 0 ${layout.width} ${layout.height}`} role="group" aria-label="the pyramid of evidence: arrow keys walk along it"
       onPointerMove=${(/** @type {PointerEvent} */ event) => event.pointerType !== "touch" && hover(under(event))} onPointerLeave=${() => hover(null)} onClick=${clicked} onKeyDown=${pressed}>
     <g class="edges" aria-hidden="true"><${Curves} drawn=${drawn} /></g>
     ${layout.heads.map((/** @type {import("./layout.js").Layout["heads"][number]} */ { row, rest }) => html`<g key=${row.depth} role="group" aria-label=${headOf(row)}>
@@ -66,9 +76,13 @@ export function Pyramid({ view, width, show, aspect, thumbnail, pins, open, onFo
       ${rest && html`<${RestCard} row=${row} place=${rest} isOpen=${open.has(row.layer)} onOpen=${() => onOpen(row.layer)} />`}
     </g>`)}
     <g class="lit" aria-hidden="true" ref=${lit}></g>
-    <g class="heads" aria-hidden="true">${layout.heads.map((/** @type {import("./layout.js").Layout["heads"][number]} */ { row, y }) => html`<text key=${row.depth} x="0" y=${y + 14}>${headOf(row)}</text>`)}</g>
-  </svg>`;
+    <${Heads} layout=${layout} />
+  </svg>
+  <svg class="pyramid sheet" width=${layout.width} height=${layout.height} aria-hidden="true"><g class="lit" ref=${sheet}></g><${Heads} layout=${layout} /></svg><//>`;
 }
+
+/** @param {{layout: import("./layout.js").Layout}} given */
+const Heads = ({ layout }) => html`<g class="heads" aria-hidden="true">${layout.heads.map((/** @type {import("./layout.js").Layout["heads"][number]} */ { row, y }) => html`<text key=${row.depth} x="0" y=${y + 14}>${headOf(row)}</text>`)}</g>`;
 
 /** @param {{drawn: import("./highlight.js").Drawn}} given */
 const Curves = ({ drawn }) => [...drawn.curves].map(([id, { d, hue, width }]) => html`<path key=${id} class=${hue} d=${d} stroke-width=${width} />`);
