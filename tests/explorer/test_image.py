@@ -302,7 +302,7 @@ def test_the_drawing_as_files(open_page: Open, tmp_path: Path) -> None:
         colours = picture.convert("RGB").getcolors(width * height)
     assert colours is not None
     assert len(colours) > 1000
-    assert abs(width - 2 * page.locator("svg[data-picture]").bounding_box()["width"]) <= 2  # type: ignore[index]
+    assert abs(width - 2 * page.locator("svg[data-picture]").bounding_box()["width"]) <= 2
 
 
 def test_where_to_go_from_here(open_page: Open, answer: dict[str, Any]) -> None:

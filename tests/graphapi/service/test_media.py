@@ -115,7 +115,7 @@ def test_boxes_are_what_crops_show(client: TestClient, answer: dict[str, Any]) -
     assert root["box"] is None
     for one in below:
         top, left, bottom, right = one["box"]
-        cut = thumbnail.crop(tuple(round(part * 32) for part in (left, top, right, bottom)))  # type: ignore[arg-type]
+        cut = thumbnail.crop(tuple(round(part * 32) for part in (left, top, right, bottom)))
         crop = opened(client, one["cropUrl"])
         assert (np.asarray(crop.resize(cut.size, Image.Resampling.NEAREST)) == np.asarray(cut)).all()
         if one["layer"] == "0":

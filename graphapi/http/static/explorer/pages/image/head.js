@@ -8,14 +8,13 @@ import { part } from "./text.js";
 /**
  * @param {object} given
  * @param {import("../../lib/hooks.js").Run} given.run @param {any} given.image @param {import("./view.js").View | null} given.view
- * @param {(aspect: number) => void} given.onAspect width of the picture over its height
  */
-export function Head({ run, image, view, onAspect }) {
+export function Head({ run, image, view }) {
   const of = (/** @type {string} */ role) => image.decisions.find((/** @type {any} */ decision) => decision.role === role);
   const [predicted, label] = [of("PREDICTED"), of("LABEL")];
   const others = image.labels.filter((/** @type {any} */ one) => one.index !== image.label?.index);
   return html`<div class="image-head">
-    <${Small} image=${image} view=${view} onAspect=${onAspect} />
+    <${Small} image=${image} view=${view} />
     <div>
       <h1>${image.uri}</h1>
       <table class="facts"><caption class="unseen">label and prediction</caption><tbody>
@@ -28,21 +27,15 @@ export function Head({ run, image, view, onAspect }) {
   </div>`;
 }
 
-/** @param {{image: any, view: import("./view.js").View | null, onAspect: (aspect: number) => void}} given */
-function Small({ image, view, onAspect }) {
-  const picture = useShown(image, view);
-  if (!picture) return null;
-  return html`<button type="button" class="open-picture" onClick=${() => setState({ large: 1 }, { replace: true })} aria-label="Show the picture large">
-    <img src=${media(image.thumbnailUrl)} alt=${`the picture ${image.uri}`} width="176" height="176" onLoad=${(/** @type {any} */ event) => onAspect(event.target.naturalWidth / event.target.naturalHeight || 1)} />
-    ${picture.map && html`<img class="over" src=${media(picture.map)} alt="activation of the node in focus" width="176" height="176" />`}
-  </button>`;
-}
-
-/** @param {any} image @param {import("./view.js").View | null} view */
-function useShown(image, view) {
+/** @param {{image: any, view: import("./view.js").View | null}} given */
+function Small({ image, view }) {
   if (!image.thumbnailUrl) return null;
   const [node] = view?.focused?.members ?? [];
-  return { map: node && view ? view.mapOf(node.key) : null };
+  const map = node && view ? view.mapOf(node.key) : null;
+  return html`<button type="button" class="open-picture" onClick=${() => setState({ large: 1 }, { replace: true })} aria-label="Show the picture large">
+    <img src=${media(image.thumbnailUrl)} alt=${`the picture ${image.uri}`} width="176" height="176" />
+    ${map && html`<img class="over" src=${media(map)} alt="activation of the node in focus" width="176" height="176" />`}
+  </button>`;
 }
 
 /** @param {{root: string, names: {predicted: string, label: string}}} given */

@@ -5,6 +5,7 @@ import { fileName } from "../../lib/format.js";
 import { useQuery, useRun } from "../../lib/hooks.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../../lib/vendor.js";
 import { Panel, States } from "../../components/panel.js";
+import { media } from "../../components/picture.js";
 import { Controls, Shown } from "./controls.js";
 import { Head } from "./head.js";
 import { Inspector } from "./inspector.js";
@@ -44,9 +45,9 @@ function OfIndex({ address, index }) {
   const result = useQuery(IMAGE, { run: run.name, index, top: topOf(run, state) });
   const image = result.data?.run?.image;
   const [width, measured] = useWidth();
-  const [aspect, setAspect] = useState(1);
   const choice = useMemo(() => chosen(run, state), [run, JSON.stringify(state)]);
   const thumbnail = image?.thumbnailUrl ?? null;
+  const aspect = useAspect(thumbnail);
   const fold = Math.min(FOLD, Math.max(LEAST_FOLD, across(width, cardOf(Boolean(thumbnail))) - 1));
   const view = useMemo(() => image && width > 0 ? viewOf(image, choice, state.root, fold) : null, [image, choice, state.root, fold, width > 0]);
   useImageKeys(view, choice, state);
@@ -62,7 +63,7 @@ function OfIndex({ address, index }) {
   };
   return html`<div class=${state.embed ? "" : "with-inspector"}>
     <div>
-      ${!state.embed && html`<${Head} run=${run} image=${image} view=${view} onAspect=${setAspect} />`}
+      ${!state.embed && html`<${Head} run=${run} image=${image} view=${view} />`}
       <${Panel} id="pyramid" title="Evidence, from the class down" result=${result} picture height=${600}
         rows=${() => (view ? rowsOfTable(view) : [])} tools=${view && html`<${Shown} show=${choice.show} pictures=${Boolean(thumbnail)} />`}>
         <${Notes} image=${image} view=${view} />
@@ -94,6 +95,19 @@ function useWidth() {
     return () => watch.disconnect();
   }, [element]);
   return [width, ref.current];
+}
+
+/** Width of a picture over its height; 1 until it is known. @param {string | null} path */
+function useAspect(path) {
+  const [aspect, setAspect] = useState(1);
+  useEffect(() => {
+    if (!path) return;
+    const picture = new Image();
+    picture.onload = () => setAspect(picture.naturalWidth / picture.naturalHeight || 1);
+    picture.src = media(path);
+    return () => { picture.onload = null; };
+  }, [path]);
+  return aspect;
 }
 
 /** What the run lacks, and the option that adds it. @param {{image: any, view: import("./view.js").View | null}} given */
