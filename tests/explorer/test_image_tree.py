@@ -264,7 +264,8 @@ def test_groups_in_the_address(call: Call) -> None:
 
 
 def test_how_many_edges_are_asked_for(call: Call) -> None:
-    """All of a tree of at most 1,500 edges; of larger ones what is drawn, and as much as that anyway."""
-    cases = [(3, 5, 3), (3, 6, 3), (10, 5, 10), (10, 5, 2), (10, 3, 10), (20, 2, 20)]
-    found = call("return given.map(([n, layers, wanted]) => state.askedTop(n, layers, wanted));", cases)
-    assert found == [None, None, 10, 4, None, None]
+    """All of a tree of at most 1,500 edges; of larger ones less, and by the slider up to 4,000."""
+    cases = [(3, 5), (3, 6), (6, 5), (10, 5), (10, 3), (20, 2), (50, 1)]
+    found = call("return given.map(([topN, layers]) => state.tops(topN, layers));", cases)
+    pairs = [(3, 3), (3, 3), (4, 5), (4, 5), (10, 10), (20, 20), (50, 50)]
+    assert found == [{"first": first, "most": most} for first, most in pairs]

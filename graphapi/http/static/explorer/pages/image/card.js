@@ -116,7 +116,8 @@ export function RestCard({ row, place, isOpen, onOpen }) {
   // Two numbers leave no room for their unit, which the heading of the row has.
   const short = (/** @type {number[]} */ values) => (values.length > 1 ? parts(values).replaceAll(" / ", "/").replace(" %", "") : parts(values));
   const lines = [
-    row.rest[0].notKept === null ? null : some("notKept") && `${short(all("notKept"))} not kept`,
+    // What of it the run keeps, an answer that is cut does not tell.
+    row.rest[0].notKept === null ? `${short(row.rest.map((rest) => Math.max(0, rest.all - rest.hidden - rest.folded)))} not here` : some("notKept") && `${short(all("notKept"))} not kept`,
     some("hidden") && `${short(all("hidden"))} hidden`,
     some("folded") && `${short(all("folded"))} folded`,
   ].filter(Boolean);

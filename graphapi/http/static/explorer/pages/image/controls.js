@@ -7,12 +7,12 @@ import { LEAST } from "./state.js";
 import { part } from "./text.js";
 
 /**
- * @param {{run: import("../../lib/hooks.js").Run, choice: {top: number, depth: number, least: number}, layers: number}} given
+ * @param {{run: import("../../lib/hooks.js").Run, choice: {top: number, firstTop: number, mostTop: number, depth: number, least: number}, layers: number}} given
  */
 export function Controls({ run, choice, layers }) {
   const least = Math.max(0, LEAST.findIndex((value) => value >= choice.least));
   return html`<div class="controls">
-    <${Slider} id="top" says="Edges of a node" shown=${`top ${choice.top} of ${run.topN}`} value=${choice.top} min=${1} max=${run.topN} onChange=${(/** @type {number} */ value) => setState({ top: value === run.topN ? null : value }, { replace: true })} />
+    <${Slider} id="top" says="Edges of a node" shown=${`top ${choice.top} of ${run.topN}`} value=${choice.top} min=${1} max=${choice.mostTop} onChange=${(/** @type {number} */ value) => setState({ top: value === choice.firstTop ? null : value }, { replace: true })} />
     <${Slider} id="depth" says="Layers" shown=${`${choice.depth} of ${layers}`} value=${choice.depth} min=${1} max=${layers} onChange=${(/** @type {number} */ value) => setState({ depth: value === layers ? null : value }, { replace: true })} />
     <${Slider} id="least" says=${html`Least <${Term} word="importance">importance<//>`} shown=${least === 0 ? "any" : part(LEAST[least])} value=${least} min=${0} max=${LEAST.length - 1} onChange=${(/** @type {number} */ value) => setState({ least: LEAST[value] || null }, { replace: true })} />
   </div>`;

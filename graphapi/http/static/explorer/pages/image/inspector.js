@@ -51,7 +51,23 @@ function OfRoot({ run, view, cell }) {
 function OfGroup({ view, cell }) {
   return html`<p class="dim"><${Term} word="supernode">Group<//> of ${cell.members.length} nodes in this row.</p>
     <dl class="figures">${view.roots.map((root, at) => html`<dt key=${root.hue}><${Term} word="importance">importance<//> for ${root.name}</dt><dd>${part(cell.importance[at])}</dd>`)}</dl>
-    <h3>Nodes</h3><ul class="neighbours">${cell.members.map((node) => html`<li key=${node.key}><${Picture} path=${node.cropUrl} says=${`what ${nameOf(node)} sees`} size=${28} /><span>${nameOf(node)} <span class="dim">at ${node.y}, ${node.x}</span></span><span class="numeric">${part(Math.max(...node.importance))}</span></li>`)}</ul>`;
+    <h3>Nodes</h3><ul class="neighbours">${cell.members.map((node) => html`<li key=${node.key}><${Picture} path=${node.cropUrl} says=${`what ${nameOf(node)} sees`} size=${28} /><span>${nameOf(node)} <span class="dim">at ${node.y}, ${node.x}</span></span><span class="numeric">${part(Math.max(...node.importance))}</span></li>`)}</ul>
+    <${Links} view=${view} title="supported by" of=${cell.id} here="target" there="source" />
+    <${Links} view=${view} title="supports" of=${cell.id} here="source" there="target" />`;
+}
+
+/**
+ * Drawn neighbours of a group, with the part of the decision that goes between.
+ * @param {{view: View, title: string, of: string, here: "source" | "target", there: "source" | "target"}} given
+ */
+function Links({ view, title, of, here, there }) {
+  const links = view.links.filter((link) => link[here] === of).reverse();
+  return html`<h3>${title}</h3>
+    ${links.length === 0 ? html`<p class="dim">nothing that is drawn</p>` : html`<ul class="neighbours">${links.slice(0, FEW).map((link) => {
+      const cell = /** @type {Cell} */ (view.cells.get(link[there]));
+      return html`<li key=${link.id}><i class=${`swatch ${view.roots[link.root].hue}`}></i>
+        <button type="button" class="quiet link" onClick=${() => setState({ focus: cell.id })}>${cell.depth === 0 ? view.roots[link.root].name : cellName(cell)}</button><span class="numeric">${part(link.importance)}</span></li>`;
+    })}</ul>`}`;
 }
 
 /** @param {{run: import("../../lib/hooks.js").Run, view: View, node: import("./tree.js").Node, image: any}} given */

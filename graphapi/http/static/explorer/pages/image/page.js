@@ -42,7 +42,7 @@ function OfId({ address }) {
 function OfIndex({ address, index }) {
   const run = /** @type {import("../../lib/hooks.js").Run} */ (useRun(address.params.run));
   const { state } = address;
-  const result = useQuery(IMAGE, { run: run.name, index, top: topOf(run, state) });
+  const result = useQuery(IMAGE, { run: run.name, index, top: topOf(run, state).askedTop });
   const image = result.data?.run?.image;
   const [width, measured] = useWidth();
   const choice = useMemo(() => chosen(run, state), [run, JSON.stringify(state)]);
@@ -118,7 +118,7 @@ function Notes({ image, view }) {
   else if (!image.thumbnailUrl) lines.push(html`The run keeps no thumbnails; <code>evigraph extend RUN --thumbnails 224</code> adds them.`);
   else if (view && !some) lines.push(html`The run keeps no activation maps; <code>evigraph extend RUN --maps</code> adds them.`);
   for (const { decision, name } of view?.roots ?? []) {
-    if (decision.evidence.truncated) lines.push(html`Of ${name} not all edges are here: raise top N for those of lower rank.`);
+    if (decision.evidence.truncated) lines.push(html`Of ${name} not all edges are here, only the strongest of each node.`);
     if (decision.cutNodeCount) lines.push(html`Of ${name} the run left ${decision.cutNodeCount} nodes undecomposed, of ${(decision.cutImportance * 100).toFixed(1)} % of the decision.`);
   }
   return lines.map((line, at) => html`<p key=${at} class="note">${line}</p>`);

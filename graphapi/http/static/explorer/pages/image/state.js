@@ -53,17 +53,21 @@ export function whole(text, least, largest, byDefault) {
   return text && Number.isInteger(value) ? Math.min(largest, Math.max(least, value)) : byDefault;
 }
 
-const MOST_EDGES = 1500;
+/** Edges of a tree without shared nodes: what is asked for at first, and what an answer of a megabyte has room for. */
+const [FIRST_EDGES, MOST_EDGES] = [1500, 4000];
 
 /**
- * How many edges of each decomposition are asked for at once: all, unless a decision's tree may be larger than an answer should be.
- * @param {number} topN of the run @param {number} layers @param {number} wanted by the slider
- * @returns {number | null} null for all
+ * How many edges of each decomposition are asked for: all the run keeps, unless a decision's tree may be larger than an answer should be.
+ * @param {number} topN of the run @param {number} layers
+ * @returns {{first: number, most: number}} before the slider is moved, and at its end
  */
-export function askedTop(topN, layers, wanted) {
+export function tops(topN, layers) {
   const edges = (/** @type {number} */ top) => Array.from({ length: layers }, (_, depth) => top ** (depth + 1)).reduce((all, value) => all + value, 0);
-  if (edges(topN) <= MOST_EDGES) return null;
-  let top = 1;
-  while (top < topN && edges(top + 1) <= MOST_EDGES) top += 1;
-  return Math.min(topN, Math.max(top, wanted));
+  /** @param {number} limit */
+  const within = (limit) => {
+    let top = 1;
+    while (top < topN && edges(top + 1) <= limit) top += 1;
+    return top;
+  };
+  return { first: within(FIRST_EDGES), most: within(MOST_EDGES) };
 }

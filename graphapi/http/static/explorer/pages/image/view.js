@@ -1,6 +1,6 @@
 // What the page shows, worked out from its address and the answer: which roots, which rows, which card is in focus.
 
-import { LEAST, ROOTS, askedTop, groupsOf, listed, whole } from "./state.js";
+import { LEAST, ROOTS, groupsOf, listed, tops, whole } from "./state.js";
 import { keyOf, linksOf, merged, rowsOf } from "./tree.js";
 
 /** @typedef {{decision: any, hue: string, name: string}} Root a decision of GraphQL, "predicted" or "label", and the class's name */
@@ -22,7 +22,7 @@ export function chosen(run, state) {
   const least = Number(state.least);
   return {
     layers,
-    top: whole(state.top, 1, run.topN, run.topN),
+    ...topOf(run, state),
     depth: whole(state.depth, 1, layers.length, layers.length),
     least: least > 0 && least <= LEAST[LEAST.length - 1] ? least : 0,
     open: new Set(listed(state.open)),
@@ -33,8 +33,16 @@ export function chosen(run, state) {
   };
 }
 
-/** @param {import("../../lib/hooks.js").Run} run @param {Record<string, string>} state */
-export const topOf = (run, state) => askedTop(run.topN, run.layers.length - 1, whole(state.top, 1, run.topN, run.topN));
+/**
+ * Edges of a decomposition: drawn, by default, at most; and asked for, null for all that the run keeps.
+ * @param {import("../../lib/hooks.js").Run} run @param {Record<string, string>} state
+ */
+export function topOf(run, state) {
+  const { first, most } = tops(run.topN, run.layers.length - 1);
+  const top = whole(state.top, 1, most, first);
+  const asked = Math.max(first, top);
+  return { top, firstTop: first, mostTop: most, askedTop: asked === run.topN ? null : asked };
+}
 
 /**
  * @param {any} image of GraphQL @param {ReturnType<typeof chosen>} choice @param {string | undefined} root of the address
