@@ -85,9 +85,9 @@ def service(demo_database: Path) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[playwright.Browser]:
-    """One Chromium, with a profile of its own."""
+    """One Chromium, with a profile of its own; while it is there this thread cannot run an event loop of others."""
     path = chromium()
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=list(ARGUMENTS))
