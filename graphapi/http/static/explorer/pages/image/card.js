@@ -92,7 +92,7 @@ function Patch({ node, drawing, x, y, side }) {
  */
 export function RootCard({ cell, place, drawing, decision, hue, isFocused, isEntry, picture }) {
   const left = picture && drawing.thumbnail ? place.height + 10 : 10;
-  const letters = Math.max(8, Math.floor((place.width - left - 6) / 8));
+  const letters = Math.max(8, Math.floor((place.width - left - 6) / 8.8));
   const lines = wrapped(decision.class.name, letters, picture ? 3 : 1);
   return html`<g class=${`card ${isFocused ? "focused" : ""}`} data-id=${cell.id} transform=${`translate(${place.x} ${place.y})`} role="button" tabindex=${isEntry ? 0 : -1} aria-pressed=${isFocused}
       aria-label=${`${decision.role.toLowerCase()} class ${decision.class.name}, probability ${part(decision.probability)}`}>

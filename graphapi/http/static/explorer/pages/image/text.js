@@ -2,11 +2,12 @@
 
 import { number } from "../../lib/format.js";
 
-/** "38 %", "6.1 %", "0.04 %", "<0.01 %". @param {number} value in 0..1 */
+/** "99.7 %", "38 %", "6.1 %", "0.04 %", "<0.01 %". @param {number} value in 0..1 */
 export function part(value) {
   const hundred = value * 100;
   if (hundred === 0) return "0 %";
   if (hundred < 0.01) return "<0.01 %";
+  if (hundred > 99 && hundred < 100) return hundred > 99.95 ? ">99.9 %" : `${hundred.toFixed(1)} %`; // not all of it
   return `${hundred >= 10 ? hundred.toFixed(0) : hundred.toFixed(hundred >= 1 ? 1 : 2)} %`;
 }
 
