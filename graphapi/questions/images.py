@@ -1,4 +1,6 @@
-"""Images: one by its uri, and those of two runs in pairs, which of them each gets right.
+"""Images: one by its uri or index, those before and after it, and those of two runs in pairs.
+
+Of two runs in pairs: which images each gets right.
 
 1. Images are paired by uri, and classes by key and name. A pair counts where both runs give it the same class label:
    else they do not agree on what is right.
@@ -8,9 +10,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
 from sqlalchemy import select
@@ -18,7 +20,7 @@ from sqlalchemy import select
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.rows import ImageRow
 from evigraph.graphapi.store.session import Session
-from evigraph.graphapi.store.sql import Template, columns_of, hole
+from evigraph.graphapi.store.sql import Statement, Template, columns_of, hole
 from evigraph.schema.errors import NotFoundError, UsageError
 from evigraph.schema.tables.dataset import Image
 
@@ -26,18 +28,52 @@ _OF_URI = Template(
     ImageRow,
     select(*columns_of(ImageRow, Image.__table__)).where(Image.run_id == hole("run_id"), Image.uri == hole("uri")),
 )
+_AT_INDEX = Template(
+    ImageRow,
+    select(*columns_of(ImageRow, Image.__table__)).where(
+        Image.run_id == hole("run_id"), Image.image_id == hole("image_id")
+    ),
+)
+_INDEX_LIMIT = 2**31
+"""Indices are below: the column is of 32 bits."""
 
 
-class _Near(NamedTuple):
+class _NearUri(NamedTuple):
     uri: str
 
 
 _NEAR = Template(
-    _Near,
+    _NearUri,
     """SELECT uri FROM image WHERE run_id = :run_id
        ORDER BY contains(lower(uri), lower(:uri)) DESC, jaro_winkler_similarity(lower(uri), lower(:uri)) DESC, image_id
        LIMIT 3""",
 )
+
+
+async def named_image(session: Session, run: RunInfo, uri: str | None, index: int | None) -> ImageRow:
+    """The image that is named by its uri, or by its index.
+
+    Raises:
+        UsageError: It is named by neither, or by both.
+        NotFoundError: The run has none such.
+    """
+    if uri is not None and index is None:
+        return await image_of(session, run, uri)
+    if index is not None and uri is None:
+        return await image_at(session, run, index)
+    raise UsageError(f"image: uri and index are {'both' if uri is not None else 'not'} given; name it by one of them")
+
+
+async def image_at(session: Session, run: RunInfo, index: int) -> ImageRow:
+    """The image at a position of the data's listing.
+
+    Raises:
+        NotFoundError: The run has none there.
+    """
+    if 0 <= index < _INDEX_LIMIT:
+        for row in await session.rows(_AT_INDEX.filled(run_id=run.run_id, image_id=index)):
+            return row
+    raise NotFoundError("image", str(index), (), f"in run {run.name!r}; it may have been skipped, see skippedImages")
 
 
 async def image_of(session: Session, run: RunInfo, uri: str) -> ImageRow:
@@ -50,6 +86,48 @@ async def image_of(session: Session, run: RunInfo, uri: str) -> ImageRow:
         return row
     near = [row.uri for row in await session.rows(_NEAR.filled(run_id=run.run_id, uri=uri))]
     raise NotFoundError("image", uri, (), f"in run {run.name!r}; images go by their uri", near=near)
+
+
+class Near(NamedTuple):
+    """Which images are near one: `step` 1 after it, -1 before it in the data's order; None does not filter."""
+
+    step: int
+    same_label: bool = False
+    outcome: str | None = None
+
+
+class NearRow(NamedTuple):
+    """Of `image`, and which image it is near."""
+
+    near: int
+    run_id: int
+    image_id: int
+    uri: str
+    label_id: int | None
+    predicted_id: int
+    probability: float
+
+
+def near_statement(run_id: int, image_ids: Sequence[int], wanted: Near, first: int) -> Statement[NearRow]:
+    """The `first` nearest images of each of some images, the nearest first."""
+    return _near_template(wanted).filled(run_id=run_id, image_ids=tuple(image_ids), first=first)
+
+
+_OUTCOMES = {"correct": "AND b.label_id = b.predicted_id", "wrong": "AND b.label_id != b.predicted_id", None: ""}
+
+
+@cache
+def _near_template(wanted: Near) -> Template[NearRow]:
+    side, order = (">", "ASC") if wanted.step > 0 else ("<", "DESC")
+    alike = "AND b.label_id = a.label_id" if wanted.same_label else ""
+    return Template(
+        NearRow,
+        f"""SELECT a.image_id AS near, b.run_id, b.image_id, b.uri, b.label_id, b.predicted_id, b.probability
+            FROM image AS a JOIN image AS b ON b.run_id = a.run_id AND b.image_id {side} a.image_id {alike}
+            WHERE a.run_id = :run_id AND a.image_id IN :image_ids {_OUTCOMES[wanted.outcome]}
+            QUALIFY row_number() OVER (PARTITION BY a.image_id ORDER BY b.image_id {order}) <= :first
+            ORDER BY near, b.image_id {order}""",
+    )
 
 
 class _PairsRow(NamedTuple):

@@ -9,10 +9,20 @@ import strawberry
 
 from evigraph.graphapi.files import addresses
 from evigraph.graphapi.questions.evidence import EvidenceRow, Graph, GraphNode, evidence_statement, graph
+from evigraph.graphapi.questions.images import Near, NearRow, near_statement
 from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.rows import DecisionRow, ImageRow, LabelRow, MapRow
-from evigraph.graphapi.types.base import UNSET, DecisionRole, Info, NodeInterface, described, given
+from evigraph.graphapi.types.base import (
+    UNSET,
+    DecisionRole,
+    Info,
+    NodeInterface,
+    Outcome,
+    described,
+    given,
+    outcome_of,
+)
 from evigraph.graphapi.types.layers_classes import Class, class_by_id, class_node
 from evigraph.graphapi.types.loaders import Context, grouped, in_groups
 from evigraph.graphapi.types.nodes import node_from
@@ -21,6 +31,10 @@ from evigraph.graphapi.types.verification import Verification, tests_of_edge
 from evigraph.schema.tables.dataset import ImageLabel
 from evigraph.schema.tables.evidence import Decision as DecisionTable
 from evigraph.schema.tables.pictures import ActivationMap
+
+_MOST_NEAR = 20
+NearFirst = Annotated[int, strawberry.argument(description=f"At most {_MOST_NEAR}.")]
+SameLabel = Annotated[bool, strawberry.argument(description="Only those of the same label.")]
 
 
 @strawberry.type(description="A node of the hierarchy: a channel at a place. Places are in the layer's map.")
@@ -43,6 +57,18 @@ class EvidenceNode:
     )
     def crop_url(self) -> str | None:
         return addresses.crop_url(self.run, self.image_id, self.layer_id, self.y, self.x)
+
+    @described(
+        "Where that receptive field lies in the picture: its top, left, bottom and right as parts of the picture's "
+        "height and width; null where cropUrl is."
+    )
+    def box(self) -> list[float] | None:
+        pictures = self.run.pictures
+        if pictures is None or self.crop_url() is None:
+            return None
+        height, width = pictures.size
+        top, left, bottom, right = pictures.layers[self.layer_id].box(self.y, self.x, pictures.size)
+        return [top / height, left / width, bottom / height, right / width]
 
 
 @strawberry.type(description="A kept channel of one decomposition. target and source are indices into nodes.")
@@ -86,10 +112,9 @@ class EvidenceEdge:
         if self.run.pictures is None or self.run.pictures.maps is None:
             return None
         row = self.row
-        maps = info.context.rows(MapRow, ActivationMap, "run_id", "decision_id")
-        kept = await maps.load((self.run.run_id, row.decision_id))
         edge = addresses.edge_of(row)
-        return addresses.map_url(self.run, row.decision_id, edge) if edge in map(addresses.edge_of, kept) else None
+        kept = await info.context.ask(_kept_maps).load((self.run.run_id, row.decision_id))
+        return addresses.map_url(self.run, row.decision_id, edge) if edge in kept else None
 
 
 @strawberry.type(description="The evidence graph of one decision; node 0 is the root.")
@@ -183,6 +208,23 @@ class Image(NodeInterface):
         decisions = info.context.rows(DecisionRow, DecisionTable, "run_id", "image_id")
         return [decision_node(self.run, row) for row in await decisions.load((self.run.run_id, self.row.image_id))]
 
+    @described("The images before it in the data's order, the nearest first.")
+    async def preceding(
+        self, info: Info, first: NearFirst = 1, same_label: SameLabel = False, outcome: Outcome | None = UNSET
+    ) -> list[Image]:
+        return await self._near(info.context, Near(-1, same_label, outcome_of(outcome)), first)
+
+    @described("The images after it in the data's order, the nearest first.")
+    async def following(
+        self, info: Info, first: NearFirst = 1, same_label: SameLabel = False, outcome: Outcome | None = UNSET
+    ) -> list[Image]:
+        return await self._near(info.context, Near(1, same_label, outcome_of(outcome)), first)
+
+    async def _near(self, context: Context, wanted: Near, first: int) -> list[Image]:
+        key = _NearKey(self.run.run_id, wanted, bounded("first", first, 1, _MOST_NEAR, 1), self.row.image_id)
+        rows = await context.ask(_near_images).load(key)
+        return [image_node(self.run, ImageRow(*row[1:])) for row in rows]
+
     def id_parts(self) -> tuple[str | int, ...]:
         return (self.run.name, self.row.image_id)
 
@@ -201,6 +243,31 @@ def image_node(run: RunInfo, row: ImageRow) -> Image:
 def decision_node(run: RunInfo, row: DecisionRow) -> Decision:
     """The GraphQL object of a row of `decision`."""
     return node_from(Decision, row, run=run, row=row, role=DecisionRole(row.role))
+
+
+async def _kept_maps(context: Context, keys: list[tuple[int, int]]) -> Sequence[frozenset[tuple[int, ...]]]:
+    """The edges of each (run, decision) whose map is kept."""
+    maps = await context.rows(MapRow, ActivationMap, "run_id", "decision_id").load_many(keys)
+    return [frozenset(map(addresses.edge_of, rows)) for rows in maps]
+
+
+class _NearKey(NamedTuple):
+    """What is near one image; all but the image is shared within a statement."""
+
+    run_id: int
+    wanted: Near
+    first: int
+    image_id: int
+
+
+async def _near_images(context: Context, keys: list[_NearKey]) -> Sequence[list[NearRow] | BaseException]:
+    async def load(group: list[_NearKey]) -> dict[_NearKey, list[NearRow]]:
+        run_id, wanted, first, _ = group[0]
+        statement = near_statement(run_id, sorted({key.image_id for key in group}), wanted, first)
+        by_image = grouped(await context.session.rows(statement), ["near"])
+        return {key: by_image.get((key.image_id,), []) for key in group}
+
+    return await in_groups(keys, lambda key: key[:-1], load)
 
 
 class _EvidenceKey(NamedTuple):

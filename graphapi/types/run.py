@@ -10,7 +10,7 @@ import strawberry
 
 from evigraph.graphapi.questions import support
 from evigraph.graphapi.questions.class_graph import class_graph
-from evigraph.graphapi.questions.images import compare, image_of
+from evigraph.graphapi.questions.images import compare, named_image
 from evigraph.graphapi.questions.support import SkippedRow, SupportRow
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.names import check_channel, find_class, find_layer, find_run
@@ -218,9 +218,9 @@ class Run(TestedRun, NodeInterface):
     def class_(self, name: str) -> Class | None:
         return class_node(self.run, find_class(self.run, name))
 
-    @described("The image of this uri, which is relative to the data's root.")
-    async def image(self, info: Info, uri: str) -> Image | None:
-        return image_node(self.run, await image_of(info.context.session, self.run, uri))
+    @described("The image of this uri, which is relative to the data's root, or of this index.")
+    async def image(self, info: Info, uri: str | None = UNSET, index: int | None = UNSET) -> Image | None:
+        return image_node(self.run, await named_image(info.context.session, self.run, given(uri), given(index)))
 
     @described("In the data's order. label and predicted are classes by name, key or index.")
     async def images(

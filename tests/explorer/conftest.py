@@ -99,9 +99,9 @@ def bare_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """One Chromium, with a profile of its own."""
+    """One Chromium, with a profile of its own; while it is there this thread cannot run an event loop of others."""
     path = chromium()
     playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright")
     with playwright.sync_playwright() as driver:

@@ -38,6 +38,48 @@ def test_an_unknown_image_has_near_ones(ask: Ask) -> None:
     assert "'images/00012.png'" in error["message"]
 
 
+def test_an_image_by_its_index(ask: Ask, sql: Sql) -> None:
+    (row,) = sql("SELECT uri FROM image WHERE run_id = 1 AND image_id = 7")
+    answer = ask('{ run(name: "scenes") { image(index: 7) { uri index } } }')
+    assert answer["data"]["run"]["image"] == {"uri": row["uri"], "index": 7}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ("index: 100000", "NOT_FOUND", "'100000'"),
+        ("index: -1", "NOT_FOUND", "'-1'"),
+        ('index: 7, uri: "images/00007.png"', "BAD_USER_INPUT", "both given"),
+        ("", "BAD_USER_INPUT", "not given"),
+    ],
+)
+def test_what_names_no_image(ask: Ask, arguments: str, code: str, says: str) -> None:
+    (error,) = ask(f'{{ run(name: "scenes") {{ image{arguments and f"({arguments})"} {{ uri }} }} }}')["errors"]
+    assert error["extensions"]["code"] == code
+    assert says in error["message"]
+
+
+@pytest.mark.parametrize("way", ["preceding", "following"])
+@pytest.mark.parametrize("arguments", ["", "sameLabel: true", "outcome: WRONG", "sameLabel: true, outcome: CORRECT"])
+def test_images_near_one(run: Ask, sql: Sql, way: str, arguments: str) -> None:
+    rows = sql("SELECT image_id, label_id, predicted_id FROM image WHERE run_id = 1 ORDER BY image_id")
+    near = f"{way}(first: 3{arguments and f', {arguments}'}) {{ index }}"
+    for node, row in zip(
+        run(f"images(first: 100) {{ nodes {{ index {near} }} }}")["images"]["nodes"], rows, strict=True
+    ):
+        step = 1 if way == "following" else -1
+        wanted = [
+            other["image_id"]
+            for other in rows[::step]
+            if (other["image_id"] - row["image_id"]) * step > 0
+            and ("sameLabel" not in arguments or other["label_id"] == row["label_id"] is not None)
+            and ("WRONG" not in arguments or None is not other["label_id"] != other["predicted_id"])
+            and ("CORRECT" not in arguments or other["label_id"] == other["predicted_id"])
+        ]
+        assert [image["index"] for image in node[way]] == wanted[:3]
+        assert node["index"] == row["image_id"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "where"),
     [

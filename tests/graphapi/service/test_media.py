@@ -23,7 +23,7 @@ from tests.support import tiny
 
 QUERY = """{ run(name: "shown") {
     images(first: 30) { nodes { index uri thumbnailUrl decisions {
-        evidence { nodes { layer channel y x } edges { source importance activation mapUrl } } } } }
+        evidence { nodes { layer channel y x cropUrl box } edges { source importance activation mapUrl } } } } }
     layers { name channels }
     a: channel(layer: "6", index: 0) { ...peaks }  b: channel(layer: "0", index: 1) { ...peaks }
 } }
@@ -105,6 +105,23 @@ def test_crops_and_guided_crops(client: TestClient, answer: dict[str, Any], imag
         assert [url is not None for url in urls] == [place < 2 for place in range(len(urls))]
         for peak in answer[channel]["peaks"]["nodes"][:2]:
             assert opened(client, peak["guidedUrl"]).size == opened(client, peak["cropUrl"]).size
+
+
+def test_boxes_are_what_crops_show(client: TestClient, answer: dict[str, Any]) -> None:
+    """Cutting the thumbnail at a node's box gives the node's crop; at layer 0 a box is of 3 x 3 pixels of 32."""
+    node = answer["images"]["nodes"][0]
+    thumbnail = opened(client, node["thumbnailUrl"]).convert("RGB")
+    root, *below = node["decisions"][0]["evidence"]["nodes"]
+    assert root["box"] is None
+    for one in below:
+        top, left, bottom, right = one["box"]
+        cut = thumbnail.crop(tuple(round(part * 32) for part in (left, top, right, bottom)))
+        crop = opened(client, one["cropUrl"])
+        assert (np.asarray(crop.resize(cut.size, Image.Resampling.NEAREST)) == np.asarray(cut)).all()
+        if one["layer"] == "0":
+            middle = (one["y"] + 0.5) / 32, (one["x"] + 0.5) / 32
+            assert top == max(0, middle[0] - 1.5 / 32)
+            assert right == min(1, middle[1] + 1.5 / 32)
 
 
 def test_maps(client: TestClient, answer: dict[str, Any]) -> None:

@@ -32,6 +32,10 @@ QUERIES = {
         """{ run { channelSupport(layer: "conv3_3", first: %d) { nodes { channel { supporters(first: 3) { nodes {
            channel { supporters(first: 2) { nodes { channel { index } } } } } } } } } } }""",
     ),
+    "images near images": (
+        3,
+        "{ run { images(first: %d) { nodes { preceding { uri } following(first: 4, sameLabel: true) { uri } } } } }",
+    ),
     "both depths of evidence": (
         4,
         """{ run { images(first: %d) { nodes { decisions { a: evidence(maxDepth: 1) { truncated }

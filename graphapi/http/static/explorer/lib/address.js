@@ -66,9 +66,12 @@ function made(parts, state = {}) {
   for (const [name, value] of Object.entries(state)) {
     if (value !== undefined && value !== null && value !== "") query.set(name, String(value));
   }
-  const text = query.toString();
+  const text = readable(query);
   return ROOT + parts.map((part) => encodeURIComponent(part)).join("/") + (text && `?${text}`);
 }
+
+/** As people write it: "conv4_3:15:7:3" is not escaped, which no query needs. @param {URLSearchParams} query */
+const readable = (query) => query.toString().replaceAll("%3A", ":").replaceAll("%2C", ",");
 
 /** Addresses of pages; each takes the page's state last. */
 export const href = {
@@ -130,6 +133,7 @@ export function setState(changes, { replace = false } = {}) {
     if (value === undefined || value === null || value === "") url.searchParams.delete(name);
     else url.searchParams.set(name, String(value));
   }
+  url.search = readable(url.searchParams);
   if (url.href === location.href) return;
   history[replace ? "replaceState" : "pushState"](null, "", url);
   changed();

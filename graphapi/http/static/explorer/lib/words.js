@@ -26,5 +26,8 @@ export const WORDS = {
   throughflow: "Of all the evidence that reaches the lowest layer on paths of the graph, the part that passes here.",
   "path share": "The product of the shares of the path's edges: the part of a decision that would come from its end if every channel passed its evidence on alike.",
   "receptive field": "The pixels that a place of the map depends on.",
+  rank: "The place of an edge among those of one decomposition, the largest contribution first.",
+  IoU: "Of two areas: what they have in common, divided by what they cover together.",
+  supernode: "Nodes that you put under one name; its importance is the sum of theirs.",
   "evidence set": "The channels of a layer that a decision holds.",
 };
