@@ -14,6 +14,7 @@ from evigraph.reading.answers import Answer
 from evigraph.reading.lists import Lists
 from evigraph.reading.words import (
     Class,
+    ClassOrder,
     ContextOrder,
     Outcome,
     Role,
@@ -24,9 +25,17 @@ from evigraph.reading.words import (
 class RunLists(Lists):
     """What a run holds, and what its channels support and look at."""
 
-    def classes(self, *, limit: int | None = None) -> Answer:
-        """The classes by index: `index`, `key`, `name`, `image_count` (images with that label), `accuracy` in 0..1."""
-        return self.table("classes", limit=limit)
+    def classes(
+        self, *, search: str | None = None, order_by: ClassOrder = "index", limit: int | None = None
+    ) -> Answer:
+        """The classes: `index`, `key`, `name`, `image_count` (images with that label), `accuracy` in 0..1.
+
+        Args:
+            search: Words that names or keys hold, each of them, in any case.
+            order_by: What they are sorted by: most images or predictions first, the least accurate first.
+            limit: The most rows.
+        """
+        return self._of((), "classes", limit, {"search": search, "orderBy": order_by})
 
     def images(
         self,

@@ -9,6 +9,7 @@ Role = Literal["predicted", "label"]
 Outcome = Literal["correct", "wrong"]
 """Whether the predicted class is the label."""
 SupportOrder = Literal["decisions", "rate", "edges", "share", "importance"]
+ClassOrder = Literal["index", "images", "predicted", "accuracy"]
 ContextOrder = Literal["edges", "lift", "localization"]
 ContrastRoot = Literal["label", "predicted", "own"]
 ContrastItem = Literal["channels", "edges", "context labels"]

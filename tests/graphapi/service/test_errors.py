@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy import func, literal, select, true
 
-from evigraph.graphapi.questions import support
 from evigraph.graphapi.store.paging import Listing, Order
 from evigraph.graphapi.store.settings import SETTINGS, Settings
+from evigraph.graphapi.types import layers_classes
 from evigraph.schema.errors import NotFoundError, UsageError
 from tests.graphapi.conftest import Ask
 
@@ -217,14 +217,14 @@ def test_timeout(database: Path, make_ask: Callable[[Path, Settings], Ask], monk
         run_id: int
         images: int
 
-    def endless() -> Listing[Endless]:
+    def endless(*_: object) -> Listing[Endless]:
         numbers = [func.range(100_000).table_valued(name).render_derived() for name in ("a", "b")]
         images = func.sum(func.hash(*(table.column for table in numbers))).label("images")
         rows = select(literal(1).label("run_id"), images).select_from(numbers[0].join(numbers[1], true()))
         return Listing("confusions", Endless, rows, ("run_id",), (Order("images", int),))
 
     with monkeypatch.context() as patch:
-        patch.setattr(support, "confusions", endless)
+        patch.setattr(layers_classes, "confusions", endless)
         error = _error(ask(query))
     assert error["extensions"]["code"] == "TIMEOUT"
     assert "1000 ms" in error["message"]
@@ -256,10 +256,10 @@ def test_unforeseen_errors_are_masked(
 ) -> None:
     """What no one foresaw is logged under a correlation id, which is all that the client sees of it."""
 
-    def broken() -> None:
+    def broken(*_: object) -> None:
         raise KeyError("secret")
 
-    monkeypatch.setattr(support, "confusions", broken)
+    monkeypatch.setattr(layers_classes, "confusions", broken)
     with caplog.at_level(logging.ERROR, "evigraph.graphapi"):
         error = _error(ask("{ run { confusions { totalCount } } }"))
     assert error["extensions"]["code"] == "INTERNAL"
