@@ -24,6 +24,30 @@ from evigraph.schema.tables.evidence import Decision as DecisionTable
 from evigraph.schema.tables.pictures import ActivationMap
 
 
+@strawberry.type(
+    description="A part of a picture: its corner and size, in parts of the width and height, from the top left."
+)
+class PictureBox:
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def picture_box(run: RunInfo, layer_id: int, y: int, x: int) -> PictureBox | None:
+    """The receptive field of a place in the picture of its image; None of logits, and where it is not known."""
+    if run.pictures is None or layer_id >= len(run.pictures.layers) or run.pictures.layers[layer_id].field is None:
+        return None
+    height, width = run.pictures.size
+    box = run.pictures.layers[layer_id].box(y, x, (height, width))
+    return PictureBox(
+        x=box.left / width,
+        y=box.top / height,
+        width=(box.right - box.left) / width,
+        height=(box.bottom - box.top) / height,
+    )
+
+
 @strawberry.type(description="A node of the hierarchy: a channel at a place. Places are in the layer's map.")
 class EvidenceNode:
     layer: str
@@ -44,6 +68,10 @@ class EvidenceNode:
     )
     def crop_url(self) -> str | None:
         return addresses.crop_url(self.run, self.image_id, self.layer_id, self.y, self.x)
+
+    @described("Its receptive field, within the picture of thumbnailUrl; null of the root, and where there are none.")
+    def box(self) -> PictureBox | None:
+        return picture_box(self.run, self.layer_id, self.y, self.x)
 
 
 @strawberry.type(description="A kept channel of one decomposition. target and source are indices into nodes.")
