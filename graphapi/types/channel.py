@@ -200,7 +200,7 @@ class Channel(NodeInterface):
         min_edges: MinEdges = FEWEST_EDGES,
         first: Annotated[int, strawberry.argument(description="At most 100.")] = 10,
     ) -> list[AlikeChannel] | None:
-        count = bounded("first", first, 0, MOST_ALIKE)
+        count = bounded("first", first, 0, MOST_ALIKE, 10)
         found = await likeness_of(info.context, self.run, self.layer_info.layer_id, by, role, min_edges)
         if found is None:
             return None

@@ -126,11 +126,11 @@ class Likeness:
 
     def _masks(self, one: int, other: int) -> Overlaps | None:
         """The direction that a pair's likeness is of: where both are as large, of the channel asked for."""
-        if self.overlaps is None:
+        overlaps, edges = self.overlaps, self.edges
+        if overlaps is None:
             return None
-        both = [(one, other), (other, one)]
-        kept, member = max(both, key=lambda pair: self.overlaps[pair] / max(1, self.edges[pair[0]]))
-        return Overlaps(int(self.channels[kept]), int(self.overlaps[kept, member]), int(self.edges[kept]))
+        kept, member = max([(one, other), (other, one)], key=lambda pair: overlaps[pair] / max(1, edges[pair[0]]))
+        return Overlaps(int(self.channels[kept]), int(overlaps[kept, member]), int(edges[kept]))
 
     def groups(self, threshold: float) -> list[Group]:
         """The groups of two channels or more, the largest first, then the most alike."""
@@ -223,6 +223,6 @@ def _unit(rows: Floats) -> Floats:
 
 def _of_pairs(matrix: NDArray[Any]) -> Floats:
     """A matrix of pairs: rounding leaves none above 1, and no channel is alike itself."""
-    pairs = np.clip(matrix, 0, 1).astype(np.float32)
+    pairs: Floats = np.clip(matrix, 0, 1).astype(np.float32)
     np.fill_diagonal(pairs, 0)
     return pairs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from evigraph.graphapi.questions.channels.alike import Alike, AlikeKey, Group, Likeness, likeness
+from evigraph.graphapi.questions.channels.alike import Alike, AlikeKey, Group, Likeness, Measure, likeness
 from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.types.base import DecisionRole, Info, described, given, role_of
@@ -21,7 +21,7 @@ ChannelOf = Annotated["Channel", strawberry.lazy("evigraph.graphapi.types.channe
 """`Channel`, which has fields of the types below."""
 MOST_ALIKE = 100
 FEWEST_EDGES = 10
-_THRESHOLDS = {"edges": 0.9, "masks": 0.5}
+_THRESHOLDS: dict[Measure, float] = {"edges": 0.9, "masks": 0.5}
 
 
 @strawberry.enum(description="What channels of a layer are alike by.")
@@ -39,6 +39,7 @@ class AlikeBy(enum.Enum):
     )
 
 
+_MEASURES: dict[AlikeBy, Measure] = {AlikeBy.EDGES: "edges", AlikeBy.MASKS: "masks"}
 By = Annotated[AlikeBy, strawberry.argument(description="What likeness is.")]
 MinEdges = Annotated[
     int,
@@ -116,7 +117,7 @@ async def likeness_of(
     bounded("minEdges", min_edges, 1)
     if by is AlikeBy.MASKS and not run.finds_overlaps:
         return None
-    key = AlikeKey(by.value, role_of(role), min_edges, run.run_id, layer_id)
+    key = AlikeKey(_MEASURES[by], role_of(role), min_edges, run.run_id, layer_id)
     return await context.ask(_likeness).load(key)
 
 
@@ -126,7 +127,7 @@ async def groups_of(context: Context, found: Likeness, by: AlikeBy, threshold: f
     Raises:
         UsageError: The threshold is not within 0.05 and 1.
     """
-    least = bounded("threshold", given(threshold), 0.05, 1.0, _THRESHOLDS[by.value])
+    least = bounded("threshold", given(threshold), 0.05, 1.0, _THRESHOLDS[_MEASURES[by]])
     return await context.session.compute(lambda: found.groups(least))
 
 
