@@ -129,4 +129,5 @@ def open_page(browser: playwright.Browser, service: str) -> Iterator[Open]:
 def settled(page: playwright.Page) -> None:
     """Wait until nothing is asked for and nothing is loading."""
     page.wait_for_load_state("networkidle")
-    page.wait_for_function("!document.querySelector('.skeleton')")
+    # By a locator: what `wait_for_function` evaluates a second time the page's policy forbids.
+    playwright.expect(page.locator(".skeleton")).to_have_count(0, timeout=15_000)

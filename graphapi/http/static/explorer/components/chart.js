@@ -25,6 +25,7 @@ export function Chart({ plot, of, label, onClick }) {
     if (!element || !width) return;
     // One class name for all, so that the style sheet Plot writes into each is the one whose hash the policy names.
     const svg = Plot.plot({ className: "plot", width, style: { background: "none" }, ariaLabel: label, ...plot(width) });
+    svg.setAttribute("aria-hidden", "true"); // its place says what it shows; Plot names groups as no role allows
     element.replaceChildren(svg);
     if (onClick) svg.addEventListener("click", (/** @type {MouseEvent} */ event) => svg.value && onClick(event, svg.value));
   }, [width, JSON.stringify(of), label]);

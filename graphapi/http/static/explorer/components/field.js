@@ -31,5 +31,5 @@ export function Cut({ path, box, says, size }) {
  */
 export const Marked = ({ path, box, says }) => html`<span class="marked-picture">
   <img src=${media(path)} alt=${says} decoding="async" />
-  ${box && html`<span class="outline" style=${{ left: `${box.x * 100}%`, top: `${box.y * 100}%`, width: `${box.width * 100}%`, height: `${box.height * 100}%` }}></span>`}
+  ${box && html`<span class="outline" style=${{ left: `${(box.x + box.width / 2) * 100}%`, top: `${(box.y + box.height / 2) * 100}%`, width: `${box.width * 100}%`, height: `${box.height * 100}%` }}></span>`}
 </span>`;

@@ -20,7 +20,7 @@ export function Card({ place, layer, channel, always }) {
       <div><dt>Layer</dt><dd>${place.layer}${layer && html` <span class="dim">${layer.height} × ${layer.width}, ${count(layer.channels)} channels</span>`}</dd></div>
     </dl>
     ${rank ? html`<p class="stands">Higher than ${percent(rank.lower / rank.channels, 0)} of ${place.layer}'s channels <span class="dim">(${count(rank.lower)} of ${count(rank.channels)} that have edges)</span>.</p>
-      <${Chart} of=${[bins, degree]} label=${`channels of ${place.layer} by degree; this one has ${number(degree)}`} plot=${histogram(bins, degree)} />`
+      <${Chart} of=${[bins, degree]} label=${`number of channels of ${place.layer} by degree; this one has ${number(degree)}`} plot=${histogram(bins, degree)} />`
       : html`<p class="stands dim">It has no degree: no edge of the first three ranks of a labelled image leads to it.</p>`}
     <${Clarity} run=${place.run} nodes=${channel.strongest.nodes} />`}
   <//>`;
@@ -36,9 +36,9 @@ const histogram = (bins, degree) => (/** @type {number} */ width) => ({
   height: 110,
   marginTop: 16,
   marginBottom: 32,
-  marginLeft: 34,
-  x: { domain: [0, 1], label: "degree", ticks: 5 },
-  y: { label: "channels", ticks: 3, tickFormat: "d", interval: 1, grid: true },
+  marginLeft: 28,
+  x: { domain: [0, 1], label: "channels by degree", ticks: 5 },
+  y: { label: null, ticks: 3, tickFormat: "d", interval: 1, grid: true },
   marks: [
     Plot.rectY(bins.map((channels, bin) => ({ channels, from: bin / bins.length, to: (bin + 1) / bins.length, own: bin === binOf(degree, bins.length) })), {
       x1: "from", x2: "to", y: "channels", insetLeft: 0.5, insetRight: 0.5,
@@ -62,7 +62,8 @@ function Clarity({ run, nodes }) {
   const labelled = nodes.some((node) => node.image.label);
   return html`<div class="clarity">
     ${shown.length > 0 && html`<span class="clarity-patches">${shown.map((node, at) => html`<${Picture} key=${at} path=${node.cropUrl} says=${`patch ${at + 1}, of ${(node.image.label ?? node.image.predicted).name}`} size=${56} />`)}</span>`}
-    <p><${Term} word="clarity">Clarity<//>: <b>${common.count} of ${nodes.length}</b> strongest places lie in images ${labelled ? "labelled" : "predicted as"} <a href=${href.class(run, common.of.index)}>${common.of.name}</a>.</p>
+    <p><${Term} word="clarity">Clarity<//>: ${common.count === 1 && nodes.length > 1 ? html`its <b>${nodes.length}</b> strongest places lie in images of as many classes.`
+      : html`<b>${common.count} of ${nodes.length}</b> strongest places lie in images ${labelled ? "labelled" : "predicted as"} <a href=${href.class(run, common.of.index)}>${common.of.name}</a>.`}</p>
   </div>`;
 }
 

@@ -55,7 +55,7 @@ export function Page({ address }) {
     <${Patches} ...${given} />
     <${Context} ...${given} />
     <div class="panels"><${Feeds} ...${given} /><${Fed} ...${given} /></div>
-    <${Alike} ...${given} />
+    <${Alike} key=${state.alike} ...${given} />
     <${Verification} ...${given} />`;
 }
 

@@ -24,7 +24,8 @@ export function Patches({ place, state, result, evidence, forClass, unheld }) {
   const kind = /** @type {keyof typeof KINDS} */ (state.picture && state.picture in KINDS ? state.picture : "crop");
   const { path, option } = KINDS[kind];
   const peaks = evidence?.peaks.nodes ?? [];
-  const kept = peaks.filter((/** @type {any} */ peak) => peak[path]).length;
+  const shown = peaks.filter((/** @type {any} */ peak) => peak[path]);
+  const kept = shown.length;
   const pictured = peaks.some((/** @type {any} */ peak) => peak.cropUrl || peak.mapUrl || peak.guidedUrl);
   const to = (/** @type {any} */ peak) => href.image(place.run, peak.image.index, { focus: `${place.layer}:${place.index}:${peak.y}:${peak.x}`, root: peak.decision.role.toLowerCase() });
   const rows = () => peaks.map((/** @type {any} */ peak) => ({ image: peak.image.uri, label: peak.image.label?.name, predicted: peak.image.predicted.name, root: peak.decision.class.name, y: peak.y, x: peak.x, contribution: peak.contribution, share: peak.share, feature: peak.feature, activation: peak.activation }));
@@ -34,13 +35,14 @@ export function Patches({ place, state, result, evidence, forClass, unheld }) {
     empty=${unheld}>
     ${!pictured && html`<p class="dim note">The run keeps no pictures: evigraph extend RUN_DIR --thumbnails 224 --maps --guided 16 adds them, and evigraph publish shows them here.</p>`}
     ${pictured && kept < peaks.length && html`<p class="dim note">${kept === 0 ? "None" : `${kept} of ${peaks.length}`} of these places ${kept === 1 ? "has" : "have"} ${kind === "crop" ? "a crop" : kind === "map" ? "a map" : "a guided picture"} in this run: evigraph extend RUN_DIR ${option} keeps ${kind === "map" ? "those of the most important edges of each decision" : kind === "guided" ? "those of each channel's strongest peaks" : "a picture of each image"}.</p>`}
-    ${pictured ? html`<div class="looked">
+    ${kept > 0 && html`<div class="looked">
       <ol class="patch-grid" aria-label="strongest places, the largest contribution first">
-        ${peaks.map((/** @type {any} */ peak, /** @type {number} */ at) => html`<${Patch} key=${`${peak.image.index} ${peak.y} ${peak.x}`} peak=${peak} kind=${kind} to=${to(peak)} looked=${at === looked} onLook=${() => setLooked(at)} />`)}
+        ${shown.map((/** @type {any} */ peak, /** @type {number} */ at) => html`<${Patch} key=${`${peak.image.index} ${peak.y} ${peak.x}`} peak=${peak} kind=${kind} to=${to(peak)} looked=${at === looked} onLook=${() => setLooked(at)} />`)}
       </ol>
-      <${Whole} peak=${peaks[Math.min(looked, peaks.length - 1)]} layer=${place.layer} run=${place.run} />
-    </div>${kind === "map" && kept > 0 && html`<p class="legend"><span>none</span><span class="scale" aria-hidden="true"></span><span>the map's largest <${Term} word="activation" /></span></p>`}`
-      : html`<${Table} caption="strongest places" rows=${peaks} name=${(/** @type {any} */ peak) => `${peak.image.index} ${peak.y} ${peak.x}`} columns=${columns(to)} />`}
+      <${Whole} peak=${shown[Math.min(looked, kept - 1)]} layer=${place.layer} run=${place.run} />
+    </div>`}
+    ${kind === "map" && kept > 0 && html`<p class="legend"><span>none</span><span class="scale" aria-hidden="true"></span><span>the map's largest <${Term} word="activation" /></span></p>`}
+    ${!pictured && html`<${Table} caption="strongest places" rows=${peaks} name=${(/** @type {any} */ peak) => `${peak.image.index} ${peak.y} ${peak.x}`} columns=${columns(to)} />`}
     <${More} name="patches" shown=${peaks.length} total=${evidence?.peaks.totalCount ?? 0} />
   <//>`;
 }
