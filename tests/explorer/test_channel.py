@@ -155,7 +155,11 @@ def test_the_class_filters_what_is_of_decisions(open_page: Open, service: str, t
     assert "for bird" not in page.locator("#patches h2").inner_text()
     served = {row["class"]["index"] for row in wanted["support"]["nodes"]}
     other = min(set(range(6)) - served)
-    assert "No decision for" in open_page(f"{CHANNEL}?class={other}").locator("#patches").inner_text()
+    page = open_page(f"{CHANNEL}?class={other}")
+    assert "No decision for" in page.locator("#patches").inner_text()
+    assert page.locator("#fed").count() == 0
+    page.get_by_role("link", name="Look at every class").click()
+    page.locator("#fed .bars li").first.wait_for()
 
 
 def test_context_labels_and_verification_as_stored(open_page: Open, service: str, tmp_path: Path) -> None:
@@ -268,7 +272,7 @@ def test_a_bare_run_says_what_would_add_what(open_page: Open, bare: str) -> None
     channels = (row["channel"] for row in found["channelSupport"]["nodes"])
     index_ = next(channel["index"] for channel in channels if channel["alike"])
     page = open_page(f"{bare}/runs/{run['name']}/channel/{layer}/{index_}")
-    options = {"patches": "--thumbnails", "context": "--context-layers", "verification": "--verify wrong"}
+    options = {"patches": "--thumbnails", "context": "semantic map", "verification": "--verify wrong"}
     for panel, option in options.items():
         assert option in page.locator(f"#{panel}").inner_text(), panel
     assert page.locator("#patches tbody tr").count() > 5

@@ -38,7 +38,7 @@ const histogram = (bins, degree) => (/** @type {number} */ width) => ({
   marginBottom: 32,
   marginLeft: 28,
   x: { domain: [0, 1], label: "channels by degree", ticks: 5 },
-  y: { label: null, ticks: 3, tickFormat: "d", interval: 1, grid: true },
+  y: { label: null, ticks: Math.min(3, Math.max(...bins)), tickFormat: "d", grid: true },
   marks: [
     Plot.rectY(bins.map((channels, bin) => ({ channels, from: bin / bins.length, to: (bin + 1) / bins.length, own: bin === binOf(degree, bins.length) })), {
       x1: "from", x2: "to", y: "channels", insetLeft: 0.5, insetRight: 0.5,

@@ -9,18 +9,25 @@ import { Table } from "../../components/table.js";
 import { Term } from "../../components/term.js";
 
 /** @param {any} given see page.js */
-export function Context({ place, result, evidence, forClass, unheld }) {
+export function Context({ place, always, result, evidence, forClass, unheld }) {
   const nodes = evidence?.contextLabels.nodes ?? [];
   const points = nodes.flatMap((/** @type {any} */ row) => measures(row));
   const drawn = points.filter((/** @type {any} */ point) => point.lift > 0);
   const rows = () => nodes.map((/** @type {any} */ row) => ({ label: row.label, edges: row.edges, peak_rate: row.peak?.rate, peak_lift: row.peak?.lift, peak_low: row.peak?.low, peak_high: row.peak?.high, peak_q: row.peak?.q, activation_lift: row.activation?.lift, activation_low: row.activation?.low, activation_high: row.activation?.high, iou_rate: row.rate, iou_lift: row.lift, mean_iou: row.meanIou }));
   return html`<${Panel} id="context" title=${html`Context labels${forClass}`} result=${result} rows=${rows} picture=${drawn.length > 0} height=${220}
-    empty=${unheld || (evidence && nodes.length === 0 && `No edge into this channel${forClass} has a context label. Labels need a semantic map of each image: index data that have them (docs/data.md). --context-layers says which layers get them, and evigraph extend RUN_DIR --context-layers ${place.layer} adds this one.`)}>
+    empty=${unheld || (evidence && always.data && nodes.length === 0 && why(always.data.run, place.layer))}>
     <p class="dim note"><${Term} word="lift">Lift<//> of each <${Term} word="context label">context label<//>, with the interval of 95 % over images. Filled: what lies under the peaks. Open: under the activation of the whole mask.</p>
     ${drawn.length > 0 && html`<${Chart} of=${[drawn, nodes.length]} label="lift of context labels, under the peaks and under the masks; the table below has the numbers" plot=${dots(drawn, nodes.map((/** @type {any} */ row) => row.label))} />`}
     <details open=${drawn.length === 0}><summary>Table</summary><${Table} caption="context labels" rows=${nodes} name=${(/** @type {any} */ row) => row.label} columns=${COLUMNS} /></details>
     <${More} name="context" shown=${nodes.length} total=${evidence?.contextLabels.totalCount ?? 0} />
   <//>`;
+}
+
+/** Why there are no labels. @param {any} run of the answer @param {string} layer */
+function why(run, layer) {
+  if (run.labelled.nodes.length === 0) return "The run has no context labels: they come from a semantic map of each image. evigraph index data that have them (docs/data.md).";
+  if (run.labelledHere.nodes.length === 0) return `Evidence of ${layer} has no context labels in this run: evigraph extend RUN_DIR --context-layers ${layer} adds them, and evigraph publish shows them here.`;
+  return "None of these edges lies on a context label.";
 }
 
 /** The points of a label: the unbiased measures, or that by IoU where a run holds nothing else. @param {any} row */

@@ -46,17 +46,17 @@ export function Page({ address }) {
     place, run, layer: known, state, always, evidence, chosen, forClass,
     channel: always.data?.run.channel,
     result: ofClass,
-    // Of a class that it does not serve no list has rows, and one reason is enough.
     unheld: evidence && evidence.peaks.totalCount === 0 && `No decision${forClass} holds this channel.`,
   };
+  // Of a class that it does not serve no list has rows, and to say so once is enough.
+  const held = !given.unheld || Boolean(state.embed);
   return html`
     <${Head} ...${given} />
     <div class="panels"><${Card} ...${given} /><${Classes} ...${given} /></div>
     <${Patches} ...${given} />
-    <${Context} ...${given} />
-    <div class="panels"><${Feeds} ...${given} /><${Fed} ...${given} /></div>
+    ${held && html`<${Context} ...${given} /><div class="panels"><${Feeds} ...${given} /><${Fed} ...${given} /></div>`}
     <${Alike} key=${state.alike} ...${given} />
-    <${Verification} ...${given} />`;
+    ${held && html`<${Verification} ...${given} />`}`;
 }
 
 /** How many rows the state asks for, up to a page's 100. @param {string | undefined} text @param {number} least */

@@ -10,11 +10,11 @@ import { Picture } from "../../components/picture.js";
 import { Table } from "../../components/table.js";
 import { Term } from "../../components/term.js";
 
-/** What a patch may show, by its name in the address: its own name, and the option that a run without it lacks. */
+/** What a patch may show, by its name in the address: what it is, which of them a run keeps, and by what option. */
 const KINDS = {
-  crop: { name: "Crop", path: "cropUrl", option: "--thumbnails 224" },
-  map: { name: "Activation", path: "mapUrl", option: "--maps" },
-  guided: { name: "Guided", path: "guidedUrl", option: "--guided 16" },
+  crop: { name: "Crop", path: "cropUrl", one: "a crop", option: "--thumbnails 224", which: "a picture of each image" },
+  map: { name: "Activation", path: "mapUrl", one: "a map", option: "--maps", which: "those of the most important edges of each decision (--max-maps)" },
+  guided: { name: "Guided", path: "guidedUrl", one: "a guided picture", option: "--guided 16", which: "those of each channel's strongest peaks (--guided)" },
 };
 const SIZE = 84;
 
@@ -32,9 +32,9 @@ export function Patches({ place, state, result, evidence, forClass, unheld }) {
   const switches = html`<div class="switches" role="group" aria-label="what a patch shows">
     ${Object.entries(KINDS).map(([name, one]) => html`<button type="button" key=${name} aria-pressed=${name === kind} onClick=${() => setState({ picture: name === "crop" ? null : name })}>${one.name}</button>`)}</div>`;
   return html`<${Panel} id="patches" title=${html`Where it is strongest${forClass}`} tools=${pictured && switches} result=${result} rows=${rows} height=${260}
-    empty=${unheld}>
+    empty=${unheld && html`${unheld} ${state.class && html`<a href=${href.channel(place.run, place.layer, place.index)}>Look at every class</a>`}`}>
     ${!pictured && html`<p class="dim note">The run keeps no pictures: evigraph extend RUN_DIR --thumbnails 224 --maps --guided 16 adds them, and evigraph publish shows them here.</p>`}
-    ${pictured && kept < peaks.length && html`<p class="dim note">${kept === 0 ? "None" : `${kept} of ${peaks.length}`} of these places ${kept === 1 ? "has" : "have"} ${kind === "crop" ? "a crop" : kind === "map" ? "a map" : "a guided picture"} in this run: evigraph extend RUN_DIR ${option} keeps ${kind === "map" ? "those of the most important edges of each decision" : kind === "guided" ? "those of each channel's strongest peaks" : "a picture of each image"}.</p>`}
+    ${pictured && kept < peaks.length && html`<p class="dim note">${lacking(KINDS[kind], kept, peaks.length)}</p>`}
     ${kept > 0 && html`<div class="looked">
       <ol class="patch-grid" aria-label="strongest places, the largest contribution first">
         ${shown.map((/** @type {any} */ peak, /** @type {number} */ at) => html`<${Patch} key=${`${peak.image.index} ${peak.y} ${peak.x}`} peak=${peak} kind=${kind} to=${to(peak)} looked=${at === looked} onLook=${() => setLooked(at)} />`)}
@@ -46,6 +46,11 @@ export function Patches({ place, state, result, evidence, forClass, unheld }) {
     <${More} name="patches" shown=${peaks.length} total=${evidence?.peaks.totalCount ?? 0} />
   <//>`;
 }
+
+/** Why not every place has a picture of the kind. @param {typeof KINDS["crop"]} kind @param {number} kept @param {number} all */
+const lacking = ({ one, option, which }, kept, all) => (kept
+  ? `${kept} of these ${all} places ${kept === 1 ? "has" : "have"} ${one}: the run keeps ${which}.`
+  : `None of these places has ${one}. Where the run keeps none at all, evigraph extend RUN_DIR ${option} adds ${which}, and evigraph publish shows them here.`);
 
 /** @param {any} image */
 const named = (image) => (image.label && image.correct === false ? `${image.label.name} → ${image.predicted.name}` : (image.label ?? image.predicted).name);

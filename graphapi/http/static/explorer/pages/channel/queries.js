@@ -12,6 +12,9 @@ export const CHANNEL = `query Channel($run: String!, $layer: String!, $index: In
       }
       strongest: peaks(first: 64) { nodes { cropUrl image { uri label { index name } predicted { index name } } } }
     }
+    labelled: contextLabels(orderBy: EDGES, first: 1) { nodes { label } }
+    labelledHere: contextLabels(layer: $layer, orderBy: EDGES, first: 1) { nodes { label } }
+    tested: verification(layer: $layer, outcome: null) { tested }
     channelSupport(layer: $layer, first: 50) { totalCount nodes { channel { index } decisions rate } }
   }
 }`;

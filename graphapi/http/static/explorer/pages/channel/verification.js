@@ -9,19 +9,24 @@ import { Table } from "../../components/table.js";
 import { Term } from "../../components/term.js";
 
 /** @param {any} given see page.js */
-export function Verification({ result, evidence, forClass, unheld }) {
+export function Verification({ always, result, evidence, forClass, unheld }) {
   const tests = (evidence?.verification ?? []).map((/** @type {any} */ test) => ({ ...test, name: named(test) }));
   const rows = () => tests.map((/** @type {any} */ test) => ({ method: test.method, fill: test.fill, tested: test.tested, corrected: test.corrected, too_large: test.tooLarge, control_tested: test.control?.tested, control_corrected: test.control?.corrected, only_evidence: test.control?.onlyEvidence, only_control: test.control?.onlyControl, p: test.control?.p }));
   const left = tests.filter((/** @type {any} */ test) => test.tooLarge > 0);
   const drawn = tests.flatMap((/** @type {any} */ test) => proportions(test));
   return html`<${Panel} id="verification" title=${html`Wrong decisions without it${forClass}`} result=${result} rows=${rows} picture=${drawn.length > 0} height=${160}
-    empty=${unheld || (evidence && tests.length === 0 && `No wrong decision${forClass} was tested without this channel. evigraph extend RUN_DIR --verify wrong --verify-top 3 tests the three strongest channels of each layer in every wrong decision, each beside a control.`)}>
+    empty=${unheld || (evidence && always.data && tests.length === 0 && why(always.data.run.tested.length > 0, forClass))}>
     <p class="dim note">Wrong predictions that became right: by <${Term} word="removing it" /> or by <${Term} word="hiding it" />, and by the <${Term} word="control" />, each with Wilson's interval of 95 %. p: <${Term} word="McNemar">McNemar's exact test<//> over the pairs.</p>
     ${drawn.length > 0 && html`<${Chart} of=${drawn} label="wrong predictions corrected without the channel and by the control; the table below has the numbers" plot=${pairs(drawn, [...new Set(drawn.map((/** @type {any} */ one) => one.name))])} />`}
     <${Table} caption="tests by method and fill" rows=${tests} name=${(/** @type {any} */ test) => test.name} columns=${COLUMNS} />
     ${left.length > 0 && html`<p class="dim note">Left out, since they hid more than half of the image: ${left.map((/** @type {any} */ test) => `${test.tooLarge} decisions of ${test.name}`).join(", ")}. Hiding most of an image says nothing of the place.</p>`}
   <//>`;
 }
+
+/** Why there are no tests. @param {boolean} tested whether the run tested others of the layer @param {string} forClass */
+const why = (tested, forClass) => (tested
+  ? `No wrong decision${forClass} was tested without this channel: the run tests the strongest channels of each decision (--verify-top), and this was none of them.`
+  : "The run tested nothing of this layer: evigraph extend RUN_DIR --verify wrong --verify-top 3 tests the three strongest channels of each layer in every wrong decision, each beside a control.");
 
 /** @param {any} test */
 const named = (test) => (test.method === "REMOVE" ? "removed" : `hidden${test.fill ? `, ${test.fill.toLowerCase()}` : ""}`);
