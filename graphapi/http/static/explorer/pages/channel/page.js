@@ -36,7 +36,11 @@ export function Page({ address }) {
     feeds: rows(state.feeds, LISTED),
     fed: rows(state.fed, LISTED),
   });
-  useKeys({ ArrowLeft: () => neighbour(place, -1, known), ArrowRight: () => neighbour(place, 1, known) });
+  // Where arrows scroll what is focused, they do that.
+  const step = (/** @type {number} */ by) => (/** @type {KeyboardEvent} */ event) => {
+    if (!(event.target instanceof Element && event.target.closest(".table, pre"))) neighbour(place, by, known);
+  };
+  useKeys({ ArrowLeft: step(-1), ArrowRight: step(1) });
   if (run.layers[run.layers.length - 1].name === params.layer) return ofLogits(place);
   if (always.error) return html`<h1>${params.layer} ${params.index}</h1><${States} result=${always}><//>`;
   const evidence = ofClass.data?.run.channel;
