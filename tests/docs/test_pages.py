@@ -15,10 +15,10 @@ BEFORE = {"README.md": "evigraph demo --dir demo --quiet"}
 
 RUN: dict[str, tuple[str, ...]] = {
     "README.md": ("curl", "from gql", "import duckdb"),  # a server; gql is not installed; its output is in comments
-    "docs/alike.md": (),
     "docs/exports.md": (),
     "docs/names.md": (),
     "docs/python.md": (),
+    "docs/alike.md": (),
 }
 """Pages that are run, with the beginnings of the commands that are not."""
 

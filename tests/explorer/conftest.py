@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 import uvicorn
@@ -19,8 +20,11 @@ import uvicorn
 from evigraph.commands.demo import demo
 from evigraph.graphapi.http.app import create_app
 from evigraph.graphapi.store.settings import Settings
+from evigraph.indexer.publish.publish import publish
+from tests.support.synthetic import synthetic_run
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright")
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 IMAGES = 400
 """Of the demo: its planted causes show in as many."""
@@ -28,7 +32,7 @@ ARGUMENTS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-Open = Callable[..., "playwright.Page"]
+Open = Callable[..., "Page"]
 
 
 def chromium() -> str:
@@ -86,9 +90,20 @@ def service(demo_database: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[playwright.Browser]:
+def bare_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a service over the run `bare`: 1000 classes, without pictures, semantic maps and verification."""
+    folder = tmp_path_factory.mktemp("bare")
+    synthetic_run(folder / "run", images=300, classes=1000, name="bare", context=False)
+    publish([folder / "run"], folder / "evidence.duckdb")
+    with running(folder / "evidence.duckdb") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
     """One Chromium, with a profile of its own."""
     path = chromium()
+    playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         yield browser
@@ -96,17 +111,22 @@ def browser() -> Iterator[playwright.Browser]:
 
 
 @pytest.fixture
-def open_page(browser: playwright.Browser, service: str) -> Iterator[Open]:
+def open_page(browser: Browser, service: str) -> Iterator[Open]:
     """Opens an address of the explorer and waits until it is still; fails on any error of the console.
 
     A page may be opened with `width`, `height` and `theme`; `allow_errors` where a test breaks something itself.
     """
-    contexts: list[playwright.BrowserContext] = []
+    contexts: list[BrowserContext] = []
     errors: list[str] = []
 
     def open_(
-        address: str, *, width: int = 1280, height: int = 900, theme: str = "light", allow_errors: bool = False
-    ) -> playwright.Page:
+        address: str,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        theme: Literal["dark", "light"] = "light",
+        allow_errors: bool = False,
+    ) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce"
         )
@@ -126,8 +146,8 @@ def open_page(browser: playwright.Browser, service: str) -> Iterator[Open]:
     assert errors == []
 
 
-def settled(page: playwright.Page) -> None:
-    """Wait until nothing is asked for and nothing is loading."""
+def settled(page: Page) -> None:
+    """Wait until the page has taken up its address, nothing is asked for and no panel is loading."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 30)))")
     page.wait_for_load_state("networkidle")
-    # By a locator: what `wait_for_function` evaluates a second time the page's policy forbids.
-    playwright.expect(page.locator(".skeleton")).to_have_count(0, timeout=15_000)
+    page.locator(".skeleton, [aria-busy=true]").first.wait_for(state="detached")

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -15,8 +15,12 @@ import pytest
 from evigraph.indexer.evidence.method import Method
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run.pipeline import index
-from tests.explorer.conftest import Open, playwright, running, settled
+from tests.explorer.axe import serious
+from tests.explorer.conftest import Open, running, settled
 from tests.indexer.test_overlaps import settings_of
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
 
 pytestmark = pytest.mark.slow
 CHANNEL = "/runs/demo/channel/conv4_3/15"
@@ -43,7 +47,7 @@ def ask(service: str, fields: str) -> dict[str, Any]:
     return found
 
 
-def until(page: playwright.Page, condition: str) -> None:
+def until(page: Page, condition: str) -> None:
     """Wait until JavaScript is true of the page."""
     for _ in range(200):
         if page.evaluate(condition):
@@ -52,7 +56,7 @@ def until(page: playwright.Page, condition: str) -> None:
     pytest.fail(f"not true after 10 s: {condition}")
 
 
-def texts(place: playwright.Locator) -> list[str]:
+def texts(place: Locator) -> list[str]:
     """The text of each element, in one line."""
     return [re.sub(r"\s+", " ", text).strip() for text in place.all_inner_texts()]
 
@@ -67,7 +71,7 @@ def part(row: dict[str, Any]) -> str:
     return f"{row['decisions']} of {round(row['decisions'] / row['rate'])}"
 
 
-def saved(page: playwright.Page, panel: str, tmp_path: Path) -> list[dict[str, str]]:
+def saved(page: Page, panel: str, tmp_path: Path) -> list[dict[str, str]]:
     """The rows of a panel's CSV."""
     with page.expect_download() as download:
         page.locator(f"#{panel}").get_by_role("button", name="CSV").click()
@@ -94,17 +98,17 @@ def test_classes_and_neighbours_lead_on(open_page: Open, service: str) -> None:
     wanted = ask(service, f"{support} supporters(first: 10) {{ {NEIGHBOURS} }} supports(first: 10) {{ {NEIGHBOURS} }}")
     classes = wanted["support"]["nodes"]
     page = open_page(CHANNEL)
-    assert texts(page.locator("#classes .bars li")) == [f"{row['class']['name']} {part(row)}" for row in classes]
+    assert texts(page.locator("#classes .bar-list li")) == [f"{row['class']['name']} {part(row)}" for row in classes]
     for panel, name in (("feeds", "supporters"), ("fed", "supports")):
-        assert texts(page.locator(f"#{panel} .bars li")) == [
+        assert texts(page.locator(f"#{panel} .bar-list li")) == [
             f"{row['channel']['layer']['name']} {row['channel']['index']} {part(row)} · "
             f"share {figure(row['meanShare'])}"
             for row in wanted[name]["nodes"]
         ]
-    page.locator("#classes .bars a").first.click()
+    page.locator("#classes .bar-list a").first.click()
     page.wait_for_url(f"**/runs/demo/class/{classes[0]['class']['index']}?layer=conv4_3")
     page.go_back()
-    page.locator("#feeds .bars a").first.click()
+    page.locator("#feeds .bar-list a").first.click()
     below = wanted["supporters"]["nodes"][0]["channel"]
     page.wait_for_url(f"**/runs/demo/channel/{below['layer']['name']}/{below['index']}")
 
@@ -112,12 +116,12 @@ def test_classes_and_neighbours_lead_on(open_page: Open, service: str) -> None:
 def test_a_patch_shows_its_image_and_leads_to_its_node(open_page: Open, service: str) -> None:
     first, second = ask(service, PEAKS)["peaks"]["nodes"]
     page = open_page(CHANNEL)
-    patches, name = page.locator("#patches .patch"), page.locator("#patches .whole figcaption a").first
+    patches, name = page.locator("#patches .patch"), page.locator("#patches .whole-image figcaption a").first
     assert patches.count() == 16
     assert name.inner_text() == Path(first["image"]["uri"]).name
     patches.nth(1).hover()
     assert name.inner_text() == Path(second["image"]["uri"]).name
-    picture, outline = (page.locator(f"#patches .whole {of}").bounding_box() for of in ("img", ".outline"))
+    picture, outline = (page.locator(f"#patches .whole-image {of}").bounding_box() for of in ("img", ".field-outline"))
     assert picture is not None
     assert outline is not None
     for at, along in (("x", "width"), ("y", "height")):
@@ -159,7 +163,7 @@ def test_the_class_filters_what_is_of_decisions(open_page: Open, service: str, t
     assert "No decision for" in page.locator("#patches").inner_text()
     assert page.locator("#fed").count() == 0
     page.get_by_role("link", name="Look at every class").click()
-    page.locator("#fed .bars li").first.wait_for()
+    page.locator("#fed .bar-list li").first.wait_for()
 
 
 def test_context_labels_and_verification_as_stored(open_page: Open, service: str, tmp_path: Path) -> None:
@@ -192,7 +196,7 @@ def test_alike_channels_and_their_group(open_page: Open, service: str) -> None:
     wanted = ask(service, f"alike {{ likeness channel {{ index }} }} {of_groups}")
     page = open_page(CHANNEL)
     panel = page.locator("#alike")
-    assert texts(panel.locator(".bars li")) == [
+    assert texts(panel.locator(".bar-list li")) == [
         f"conv4_3 {row['channel']['index']} {figure(row['likeness'])}" for row in wanted["alike"]
     ]
     members = [str(one["index"]) for one in wanted["group"]["channels"]]
@@ -205,7 +209,7 @@ def test_alike_channels_and_their_group(open_page: Open, service: str) -> None:
     assert "alike=masks" in page.url
     panel.get_by_text("--overlaps").wait_for()
     panel.get_by_role("button", name="Edges").click()
-    panel.locator(".bars a").first.click()
+    panel.locator(".bar-list a").first.click()
     page.wait_for_url(f"**/runs/demo/channel/conv4_3/{wanted['alike'][0]['channel']['index']}*")
 
 
@@ -238,12 +242,9 @@ def test_each_panel_stands_alone(open_page: Open) -> None:
 
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
 def test_readable_by_everyone(open_page: Open, width: int, theme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
     page = open_page(CHANNEL, width=width, theme=theme)
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    faults = axe.Axe().run(page).response["violations"]
-    serious = [fault for fault in faults if fault["impact"] in ("serious", "critical")]
-    assert [(fault["id"], fault["nodes"][0]["html"]) for fault in serious] == []
+    assert serious(page) == []
 
 
 def test_a_switch_takes_less_than_a_blink(open_page: Open) -> None:
@@ -277,5 +278,5 @@ def test_a_bare_run_says_what_would_add_what(open_page: Open, bare: str) -> None
         assert option in page.locator(f"#{panel}").inner_text(), panel
     assert page.locator("#patches tbody tr").count() > 5
     page.locator("#alike").get_by_role("button", name="Masks").click()
-    page.locator("#alike .bars li").first.wait_for()
+    page.locator("#alike .bar-list li").first.wait_for()
     assert re.search(r"\d+ of \d+ that keep \d+", page.locator("#alike").inner_text())

@@ -14,7 +14,7 @@ import { Picture } from "./picture.js";
  */
 
 /** @param {{bars: Bar[], label: string}} given label: what the list is of */
-export const Bars = ({ bars, label }) => html`<ol class=${bars.some((bar) => bar.picture !== undefined) ? "bars pictured" : "bars"} aria-label=${label}>
+export const Bars = ({ bars, label }) => html`<ol class=${bars.some((bar) => bar.picture !== undefined) ? "bar-list pictured" : "bar-list"} aria-label=${label}>
   ${bars.map((bar) => html`<li key=${bar.key} class=${bar.marked ? "marked" : ""}>
     ${bar.picture !== undefined && html`<${Picture} path=${bar.picture} says=${bar.name} size=${32} />`}
     <a class="bar-name" href=${bar.to} title=${bar.name}>${bar.name}</a>
@@ -30,7 +30,7 @@ export const Bars = ({ bars, label }) => html`<ol class=${bars.some((bar) => bar
 export function More({ name, shown, total }) {
   if (total <= shown) return null;
   const next = shown < 50 ? 50 : 100;
-  return html`<p class="more">
+  return html`<p class="more-rows">
     ${shown < 100 && html`<button type="button" class="quiet" onClick=${() => setState({ [name]: next })}>More</button>`}
     <span class="dim">${count(shown)} of ${count(total)}</span></p>`;
 }

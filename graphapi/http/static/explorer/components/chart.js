@@ -24,8 +24,8 @@ export function Chart({ plot, of, label, onClick }) {
     const element = place.current;
     if (!element || !width) return;
     // One class name for all, so that the style sheet Plot writes into each is the one whose hash the policy names.
-    const svg = Plot.plot({ className: "plot", width, style: { background: "none" }, ariaLabel: label, ...plot(width) });
-    svg.setAttribute("aria-hidden", "true"); // its place says what it shows; Plot names groups as no role allows
+    const svg = Plot.plot({ className: "plot", width, style: { background: "none" }, ...plot(width) });
+    svg.setAttribute("aria-hidden", "true"); // its place says what it shows; the numbers are in a table, or in the CSV
     element.replaceChildren(svg);
     if (onClick) svg.addEventListener("click", (/** @type {MouseEvent} */ event) => svg.value && onClick(event, svg.value));
   }, [width, JSON.stringify(of), label]);

@@ -22,7 +22,7 @@ export function Cut({ path, box, says, size }) {
   };
   /** @param {any} event */
   const loaded = ({ target }) => target.naturalWidth && setShape({ width: target.naturalWidth, height: target.naturalHeight });
-  return html`<span class="cut" style=${{ width: `${size}px`, height: `${size}px` }}><img src=${media(path)} alt=${says} style=${style} loading="lazy" decoding="async" onLoad=${loaded} /></span>`;
+  return html`<span class="field-cut" style=${{ width: `${size}px`, height: `${size}px` }}><img src=${media(path)} alt=${says} style=${style} loading="lazy" decoding="async" onLoad=${loaded} /></span>`;
 }
 
 /**
@@ -31,5 +31,5 @@ export function Cut({ path, box, says, size }) {
  */
 export const Marked = ({ path, box, says }) => html`<span class="marked-picture">
   <img src=${media(path)} alt=${says} decoding="async" />
-  ${box && html`<span class="outline" style=${{ left: `${(box.x + box.width / 2) * 100}%`, top: `${(box.y + box.height / 2) * 100}%`, width: `${box.width * 100}%`, height: `${box.height * 100}%` }}></span>`}
+  ${box && html`<span class="field-outline" style=${{ left: `${(box.x + box.width / 2) * 100}%`, top: `${(box.y + box.height / 2) * 100}%`, width: `${box.width * 100}%`, height: `${box.height * 100}%` }}></span>`}
 </span>`;

@@ -39,8 +39,8 @@ export function Alike({ place, state }) {
   const switches = html`<div class="switches" role="group" aria-label="what likeness is">
     ${Object.entries(KINDS).map(([name, one]) => html`<button type="button" key=${name} aria-pressed=${name === kind} onClick=${() => setState({ alike: name === "edges" ? null : name, threshold: null })}>${one.name}</button>`)}</div>`;
   return html`<${Panel} id="alike" title=${kind === "edges" ? "Channels of alike edges" : "Channels of alike masks"} tools=${switches} result=${result} rows=${rows} height=${260} empty=${channel && why(channel, kind)}>
-    <p class="dim note">${kind === "edges" ? html`<${Term} word="likeness">Cosine<//> of what they are evidence for and what is evidence for them.` : html`Decompositions that keep one of the two, and in how many of them the other's <${Term} word="mask">mask<//> is the same.`}</p>
-    <div class="panels flat">
+    <p class="dim aside">${kind === "edges" ? html`<${Term} word="likeness">Cosine<//> of what they are evidence for and what is evidence for them.` : html`Decompositions that keep one of the two, and in how many of them the other's <${Term} word="mask">mask<//> is the same.`}</p>
+    <div class="panels side-by-side">
       <${Bars} bars=${pictured ? bars : bars.map((/** @type {any} */ bar) => ({ ...bar, picture: undefined }))} label="most alike channels" />
       <${Group} group=${channel?.group} own=${place.index} layer=${place.layer} threshold=${threshold} to=${to} pictured=${pictured} />
     </div>
@@ -58,8 +58,8 @@ function why(channel, kind) {
 
 /** @param {{group: any, own: number, layer: string, threshold: number, to: (index: number) => string, pictured: boolean}} given */
 function Group({ group, own, layer, threshold, to, pictured }) {
-  return html`<div class="group">
-    <label class="slider">Group at <b>${threshold.toFixed(2)}</b>
+  return html`<div class="alike-group">
+    <label class="likeness-at">Group at <b>${threshold.toFixed(2)}</b>
       <input type="range" min="0.05" max="1" step="0.05" value=${threshold} aria-label="likeness that joins two channels" onInput=${(/** @type {any} */ event) => setState({ threshold: event.target.value }, { replace: true })} /></label>
     ${group ? html`<p>One of <b>${group.size}</b> channels joined by likeness of ${threshold.toFixed(2)} or more <span class="dim">(the least alike pair: ${number(group.least)}, mean ${number(group.mean)})</span>.</p>
       <ul class="group-channels" aria-label="channels of the group">${group.channels.map((/** @type {any} */ one) => html`<li key=${one.index} class=${one.index === own ? "marked" : ""}>

@@ -15,7 +15,7 @@ export function Card({ place, layer, channel, always }) {
   const bins = channel?.layer.discriminativeDegree.histogram ?? [];
   const rows = () => bins.map((/** @type {number} */ channels, /** @type {number} */ bin) => ({ layer: place.layer, from: bin / bins.length, to: (bin + 1) / bins.length, channels, this_channel: bin === binOf(degree, bins.length) }));
   return html`<${Panel} id="card" title="Card" result=${always} rows=${rows} picture=${true} height=${240}>
-    ${channel && html`<dl class="facts">
+    ${channel && html`<dl class="channel-facts">
       <div><dt><${Term} word="degree">Discriminative degree<//></dt><dd><b>${number(degree)}</b>${rank && html` <span class="dim">of ${count(rank.edges)} edges</span>`}</dd></div>
       <div><dt>Layer</dt><dd>${place.layer}${layer && html` <span class="dim">${layer.height} × ${layer.width}, ${count(layer.channels)} channels</span>`}</dd></div>
     </dl>

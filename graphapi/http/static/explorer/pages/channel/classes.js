@@ -21,9 +21,9 @@ export function Classes({ place, state, channel, always }) {
   const rows = () => nodes.map((/** @type {any} */ { class: of, ...row }) => ({ class: of.index, name: of.name, ...row }));
   return html`<${Panel} id="classes" title=${html`Classes it serves <span class="dim">${channel && count(channel.support.totalCount)}</span>`} result=${always} rows=${rows} height=${240}
     empty=${channel && nodes.length === 0 && "No decision for a predicted class holds this channel: it is among the strongest of none."}>
-    <p class="dim note"><${Term} word="rate">Decisions that hold it<//>, of all for the predicted class; most first.</p>
+    <p class="dim aside"><${Term} word="rate">Decisions that hold it<//>, of all for the predicted class; most first.</p>
     <${Bars} bars=${bars} label="classes by decisions that hold the channel" />
     <${More} shown=${nodes.length} total=${channel?.support.totalCount ?? 0} name="classes" />
-    ${nodes.length > 0 && html`<p class="dim note">Most of all: <${Term} word="mean share">mean share<//> ${number(nodes[0].meanShare)}, mean <${Term} word="importance">importance<//> ${number(nodes[0].meanImportance)} for ${nodes[0].class.name}.</p>`}
+    ${nodes.length > 0 && html`<p class="dim aside">Most of all: <${Term} word="mean share">mean share<//> ${number(nodes[0].meanShare)}, mean <${Term} word="importance">importance<//> ${number(nodes[0].meanImportance)} for ${nodes[0].class.name}.</p>`}
   <//>`;
 }

@@ -16,7 +16,7 @@ export function Context({ place, always, result, evidence, forClass, unheld }) {
   const rows = () => nodes.map((/** @type {any} */ row) => ({ label: row.label, edges: row.edges, peak_rate: row.peak?.rate, peak_lift: row.peak?.lift, peak_low: row.peak?.low, peak_high: row.peak?.high, peak_q: row.peak?.q, activation_lift: row.activation?.lift, activation_low: row.activation?.low, activation_high: row.activation?.high, iou_rate: row.rate, iou_lift: row.lift, mean_iou: row.meanIou }));
   return html`<${Panel} id="context" title=${html`Context labels${forClass}`} result=${result} rows=${rows} picture=${drawn.length > 0} height=${220}
     empty=${unheld || (evidence && always.data && nodes.length === 0 && why(always.data.run, place.layer))}>
-    <p class="dim note"><${Term} word="lift">Lift<//> of each <${Term} word="context label">context label<//>, with the interval of 95 % over images. Filled: what lies under the peaks. Open: under the activation of the whole mask.</p>
+    <p class="dim aside"><${Term} word="lift">Lift<//> of each <${Term} word="context label">context label<//>, with the interval of 95 % over images. Filled: what lies under the peaks. Open: under the activation of the whole mask.</p>
     ${drawn.length > 0 && html`<${Chart} of=${[drawn, nodes.length]} label="lift of context labels, under the peaks and under the masks; the table below has the numbers" plot=${dots(drawn, nodes.map((/** @type {any} */ row) => row.label))} />`}
     <details open=${drawn.length === 0}><summary>Table</summary><${Table} caption="context labels" rows=${nodes} name=${(/** @type {any} */ row) => row.label} columns=${COLUMNS} /></details>
     <${More} name="context" shown=${nodes.length} total=${evidence?.contextLabels.totalCount ?? 0} />

@@ -48,7 +48,7 @@ export function Head({ place, state, layer, channel, always, chosen }) {
 }
 
 /** @param {Place} place @param {number} index @param {boolean} there @param {string} name */
-const step = (place, index, there, name) => (there ? html`<a class="step" rel=${name === "Next" ? "next" : "prev"} href=${beside(place, index)} title=${`${place.layer} ${index}`}>${name === "Next" ? html`${index} →` : html`← ${index}`}<span class="unseen"> ${name} channel</span></a>` : html`<span class="step dim" aria-hidden="true">${name === "Next" ? "→" : "←"}</span>`);
+const step = (place, index, there, name) => (there ? html`<a class="channel-step" rel=${name === "Next" ? "next" : "prev"} href=${beside(place, index)} title=${`${place.layer} ${index}`}>${name === "Next" ? html`${index} →` : html`← ${index}`}<span class="unseen"> ${name} channel</span></a>` : html`<span class="channel-step dim" aria-hidden="true">${name === "Next" ? "→" : "←"}</span>`);
 
 /** The class whose decisions count: all, or one that the channel supports. @param {any} given */
 function ClassChoice({ channel, state, chosen }) {

@@ -30,7 +30,7 @@ function Side({ place, state, result, id, title, of, none, forClass, unheld }) {
   const pictured = nodes.some((/** @type {any} */ row) => row.channel.peaks.nodes[0]?.cropUrl);
   const rows = () => nodes.map((/** @type {any} */ { channel: other, ...row }) => ({ layer: other.layer.name, channel: other.index, class: other.class?.name, ...row }));
   return html`<${Panel} id=${id} title=${html`${title}${forClass} <span class="dim">${of && count(of.totalCount)}</span>`} result=${result} rows=${rows} height=${360} empty=${unheld || (of && nodes.length === 0 && none)}>
-    <p class="dim note">Decisions with such an <${Term} word="edge">edge<//>, of all${forClass}, and its mean <${Term} word="share">share<//>.</p>
+    <p class="dim aside">Decisions with such an <${Term} word="edge">edge<//>, of all${forClass}, and its mean <${Term} word="share">share<//>.</p>
     <${Bars} bars=${pictured ? bars : bars.map((/** @type {any} */ bar) => ({ ...bar, picture: undefined }))} label=${`${title}, by decisions`} />
     <${More} shown=${nodes.length} total=${of?.totalCount ?? 0} name=${id} />
   <//>`;

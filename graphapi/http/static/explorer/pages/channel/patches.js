@@ -33,15 +33,15 @@ export function Patches({ place, state, result, evidence, forClass, unheld }) {
     ${Object.entries(KINDS).map(([name, one]) => html`<button type="button" key=${name} aria-pressed=${name === kind} onClick=${() => setState({ picture: name === "crop" ? null : name })}>${one.name}</button>`)}</div>`;
   return html`<${Panel} id="patches" title=${html`Where it is strongest${forClass}`} tools=${pictured && switches} result=${result} rows=${rows} height=${260}
     empty=${unheld && html`${unheld} ${state.class && html`<a href=${href.channel(place.run, place.layer, place.index)}>Look at every class</a>`}`}>
-    ${!pictured && html`<p class="dim note">The run keeps no pictures: evigraph extend RUN_DIR --thumbnails 224 --maps --guided 16 adds them, and evigraph publish shows them here.</p>`}
-    ${pictured && kept < peaks.length && html`<p class="dim note">${lacking(KINDS[kind], kept, peaks.length)}</p>`}
+    ${!pictured && html`<p class="dim aside">The run keeps no pictures: evigraph extend RUN_DIR --thumbnails 224 --maps --guided 16 adds them, and evigraph publish shows them here.</p>`}
+    ${pictured && kept < peaks.length && html`<p class="dim aside">${lacking(KINDS[kind], kept, peaks.length)}</p>`}
     ${kept > 0 && html`<div class="looked">
       <ol class="patch-grid" aria-label="strongest places, the largest contribution first">
         ${shown.map((/** @type {any} */ peak, /** @type {number} */ at) => html`<${Patch} key=${`${peak.image.index} ${peak.y} ${peak.x}`} peak=${peak} kind=${kind} to=${to(peak)} looked=${at === looked} onLook=${() => setLooked(at)} />`)}
       </ol>
       <${Whole} peak=${shown[Math.min(looked, kept - 1)]} layer=${place.layer} run=${place.run} />
     </div>`}
-    ${kind === "map" && kept > 0 && html`<p class="legend"><span>none</span><span class="scale" aria-hidden="true"></span><span>the map's largest <${Term} word="activation" /></span></p>`}
+    ${kind === "map" && kept > 0 && html`<p class="heat-legend"><span>none</span><span class="heat-scale" aria-hidden="true"></span><span>the map's largest <${Term} word="activation" /></span></p>`}
     ${!pictured && html`<${Table} caption="strongest places" rows=${peaks} name=${(/** @type {any} */ peak) => `${peak.image.index} ${peak.y} ${peak.x}`} columns=${columns(to)} />`}
     <${More} name="patches" shown=${peaks.length} total=${evidence?.peaks.totalCount ?? 0} />
   <//>`;
@@ -69,7 +69,7 @@ function Patch({ peak, kind, to, looked, onLook }) {
 /** The whole image of the place that is looked at, with the receptive field on it. @param {{peak: any, layer: string, run: string}} given */
 function Whole({ peak, layer, run }) {
   const { image } = peak;
-  return html`<figure class="whole" aria-live="off">
+  return html`<figure class="whole-image" aria-live="off">
     ${image.thumbnailUrl ? html`<${Marked} path=${image.thumbnailUrl} box=${peak.box} says=${`the whole image ${fileName(image.uri)}, with the receptive field of (${peak.y}, ${peak.x})`} />` : html`<span class="no-picture whole-none" role="img" aria-label="no picture of the whole image"></span>`}
     <figcaption>
       <a href=${href.image(run, image.index)} title=${image.uri}>${fileName(image.uri)}</a>
