@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
@@ -121,9 +121,8 @@ def test_a_patch_shows_its_image_and_leads_to_its_node(open_page: Open, service:
     assert name.inner_text() == Path(first["image"]["uri"]).name
     patches.nth(1).hover()
     assert name.inner_text() == Path(second["image"]["uri"]).name
-    picture, outline = (page.locator(f"#patches .whole-image {of}").bounding_box() for of in ("img", ".field-outline"))
-    assert picture is not None
-    assert outline is not None
+    found = (page.locator(f"#patches .whole-image {of}").bounding_box() for of in ("img", ".field-outline"))
+    picture, outline = (cast(dict[str, float], box) for box in found)
     for at, along in (("x", "width"), ("y", "height")):
         assert outline[at] == pytest.approx(picture[at] + second["box"][at] * picture[along], abs=1.5)
         assert outline[along] == pytest.approx(second["box"][along] * picture[along], abs=1.5)
