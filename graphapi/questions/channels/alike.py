@@ -214,12 +214,13 @@ def by_masks(columns: dict[str, NDArray[Any]], min_edges: int) -> Likeness:
 
 def _components(joined: NDArray[np.bool_]) -> Iterator[Ints]:
     """The connected components of two or more; of the pairs of a wide layer, NetworkX's took ten times as long."""
-    left = joined.any(axis=1)
+    left: NDArray[np.bool_] = np.asarray(joined.any(axis=1))
     while left.any():
-        members = np.arange(len(left)) == np.argmax(left)
-        size = 0
-        while size < np.count_nonzero(members):
-            size = np.count_nonzero(members)
+        members = np.zeros(len(joined), np.bool_)
+        members[np.argmax(left)] = True
+        before = 0
+        while before < (size := int(np.count_nonzero(members))):
+            before = size
             members |= joined[members].any(axis=0)
         left &= ~members
         yield np.flatnonzero(members)
