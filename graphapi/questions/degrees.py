@@ -5,6 +5,7 @@ One statement answers for all layers of all runs of a request that ask for the s
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +16,7 @@ from sqlalchemy.types import Integer
 
 from evigraph.graphapi.store import matching
 from evigraph.graphapi.store.bounds import bounded
-from evigraph.graphapi.store.sql import KEPT, Statement, Template
+from evigraph.graphapi.store.sql import KEPT, Statement, Template, columns_of
 from evigraph.schema.sql import literal
 from evigraph.schema.tables.rollups import ChannelDegree
 
@@ -54,6 +55,16 @@ class ChannelDegreeRow(NamedTuple):
     layer_id: int
     channel: int
     discriminative_degree: float
+    edges: int
+
+
+@dataclass(frozen=True)
+class DegreeRank:
+    """A channel among the `channels` of its layer that have a degree: `lower` have a lower one; `edges` its own."""
+
+    edges: int
+    lower: int
+    channels: int
 
 
 @dataclass(frozen=True)
@@ -121,3 +132,23 @@ def degrees(rows: Sequence[DegreeRow], bins: int) -> Degrees:
     (row,) = rows
     histogram = [row.histogram.get(place, 0) for place in range(bins)]
     return Degrees(row.channels, row.mean, row.median, row.quantiles, row.above, histogram)
+
+
+def degree_rows(layers: Sequence[tuple[int, int]]) -> Statement[ChannelDegreeRow]:
+    """The degrees of all channels of some (run, layer)."""
+    return _every_degree(matching.shape_of(layers)).filled(**matching.values(layers))
+
+
+@lru_cache(maxsize=KEPT)
+def _every_degree(shape: matching.Shape) -> Template[ChannelDegreeRow]:
+    table = ChannelDegree.__table__
+    wanted = matching.condition([table.c.run_id, table.c.layer_id], shape)
+    return Template(ChannelDegreeRow, select(*columns_of(ChannelDegreeRow, table)).where(wanted))
+
+
+def degree_ranks(rows: Sequence[ChannelDegreeRow]) -> dict[int, DegreeRank]:
+    """By channel, from the rows of one layer."""
+    ordered = sorted(row.discriminative_degree for row in rows)
+    return {
+        row.channel: DegreeRank(row.edges, bisect_left(ordered, row.discriminative_degree), len(rows)) for row in rows
+    }

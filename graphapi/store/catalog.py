@@ -78,8 +78,9 @@ class RunInfo:
     """A row of `run` with its layers (lowest first), classes (by index) and context labels.
 
     `pictures` says which pictures it keeps; None where it keeps none. `root_counts` holds `class_roots`, the
-    denominator of every rate: joining it took a third of the time of the hottest statements. `localized_layers` are
-    those that have rows in `localization`, less ALL_LAYERS.
+    denominator of every rate: joining it took a third of the time of the hottest statements. `finds_overlaps` says
+    whether it has rows of `overlap` where masks do; `localized_layers` are the layers that have rows in `localization`,
+    less ALL_LAYERS.
     """
 
     run_id: int
@@ -101,6 +102,7 @@ class RunInfo:
     labelled_count: int
     correct_count: int
     is_default: bool
+    finds_overlaps: bool
     pictures: PictureSettings | None
     layers: tuple[LayerInfo, ...]
     classes: dict[int, ClassInfo]
@@ -138,6 +140,7 @@ def read_catalog(connection: Connection) -> tuple[RunInfo, ...]:
     columns: list[Any] = [run[name] for name in RunInfo.__annotations__ if name in run and name != "is_default"]
     columns.append(func.coalesce(run.is_default, False).label("is_default"))
     columns.append(run.settings["max_nodes"].as_integer().label("max_nodes"))
+    columns.append(func.coalesce(run.settings["overlaps"].as_boolean(), False).label("finds_overlaps"))
     columns.append(run.settings["pictures"].label("pictures"))
     runs = connection.execute(select(*columns).order_by(run.created_at.desc(), run.run_id.desc())).all()
     layers = _by_run(

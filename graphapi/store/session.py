@@ -11,6 +11,7 @@ from concurrent.futures import Executor
 from typing import Any, Generic, TypeVar
 
 from duckdb import DuckDBPyConnection
+from numpy.typing import NDArray
 
 from evigraph.graphapi.store import sql
 from evigraph.graphapi.store.catalog import RunInfo
@@ -47,17 +48,31 @@ class Session:
             QueryTimeoutError: The request's time limit passed; the statement was interrupted.
             LimitError: The request needs too many statements or its answer holds too many rows.
         """
+        rows = await self._run(_Job(self.version, lambda connection: sql.run(connection, statement)))
+        self.spend(len(rows))
+        return rows
+
+    async def columns(self, statement: Statement[Any]) -> dict[str, NDArray[Any]]:
+        """The columns of one statement, of numbers that are never null, by name: for rows that are many and not shown.
+
+        Raises:
+            QueryTimeoutError: The request's time limit passed; the statement was interrupted.
+            LimitError: The request needs too many statements.
+        """
+        return await self._run(_Job(self.version, lambda connection: sql.columns(connection, statement)))
+
+    async def _run(self, job: _Job[T]) -> T:
+        """What a job gives, run on the thread pool."""
         self._statements += 1
         if self._statements > self.settings.max_statements:
             raise LimitError(
                 f"the query needs more than {self.settings.max_statements} SQL statements; "
                 "ask for fewer lists with different arguments at once"
             )
-        job = _Job(self.version, statement)
         future = asyncio.get_running_loop().run_in_executor(self._pool, job.run)
         try:
             left_s = max(0.0, self._deadline - time.monotonic())
-            rows = await asyncio.wait_for(asyncio.shield(future), left_s)
+            return await asyncio.wait_for(asyncio.shield(future), left_s)
         except TimeoutError:
             await _stopped(job, future)
             raise QueryTimeoutError(
@@ -66,8 +81,6 @@ class Session:
         except asyncio.CancelledError:
             await _stopped(job, future)
             raise
-        self.spend(len(rows))
-        return rows
 
     async def loaded(self, module: str) -> None:
         """Import a module on the thread pool, whose libraries take seconds on a busy machine the first time.
@@ -104,25 +117,29 @@ class Session:
             )
 
 
-class _Job(Generic[R]):
+class _Job(Generic[T]):
     """One statement on one thread, which another thread may interrupt."""
 
-    def __init__(self, version: Version, statement: Statement[R]) -> None:
+    def __init__(self, version: Version, ask: Callable[[DuckDBPyConnection], T]) -> None:
         self._version = version
-        self._statement = statement
+        self._ask = ask
         self._lock = threading.Lock()  # so that a connection is never interrupted after it was given back
         self._running: DuckDBPyConnection | None = None
         self._cancelled = False
 
-    def run(self) -> list[R]:
-        """The rows; none where the job was cancelled before it began."""
+    def run(self) -> T:
+        """What the statement gives.
+
+        Raises:
+            InterruptedError: The job was cancelled before it began.
+        """
         if self._cancelled:
-            return []
+            raise InterruptedError
         with self._version.connection() as connection:
             with self._lock:
                 self._running = connection
             try:
-                return sql.run(connection, self._statement)
+                return self._ask(connection)
             finally:
                 with self._lock:
                     self._running = None

@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from duckdb import DuckDBPyConnection
+from numpy.typing import NDArray
 from sqlalchemy import BindParameter, ColumnElement, Executable, FromClause, bindparam
 from sqlalchemy.engine import URL
 
@@ -103,6 +104,18 @@ def run(connection: DuckDBPyConnection, statement: Statement[R]) -> list[R]:
     result = execute(connection, statement)
     make = _row_maker(statement.kind, tuple(column[0] for column in result.description))
     return [make(values) for values in result.fetchall()]
+
+
+def columns(connection: DuckDBPyConnection, statement: Statement[Any]) -> dict[str, NDArray[Any]]:
+    """The columns of a statement by name, none of which holds a null.
+
+    Raises:
+        TypeError: They are not the fields of its rows' class.
+    """
+    found: dict[str, NDArray[Any]] = execute(connection, statement).fetchnumpy()
+    if statement.kind._fields != tuple(found):
+        raise TypeError(f"{statement.kind.__name__} has other fields than its statement's columns {tuple(found)}")
+    return found
 
 
 @lru_cache(maxsize=KEPT)

@@ -6,14 +6,13 @@ from typing import Annotated
 
 import strawberry
 
-from evigraph.graphapi.files import addresses
 from evigraph.graphapi.questions import context, support
-from evigraph.graphapi.questions.degrees import ChannelDegreeRow
+from evigraph.graphapi.questions.degrees import ChannelDegreeRow, degree_ranks, degree_rows
 from evigraph.graphapi.questions.support import ClassPeakRow, EdgeRow, PeakRow, SupportRow
 from evigraph.graphapi.questions.verification import methods_of_channel
 from evigraph.graphapi.questions.verified import CountsRow
+from evigraph.graphapi.store.bounds import bounded
 from evigraph.graphapi.store.catalog import LayerInfo, RunInfo
-from evigraph.graphapi.store.rows import GuidedRow
 from evigraph.graphapi.types.base import (
     UNSET,
     After,
@@ -34,11 +33,26 @@ from evigraph.graphapi.types.base import (
     page_of_rows,
     role_of,
 )
+from evigraph.graphapi.types.channels.alike import (
+    FEWEST_EDGES,
+    MOST_ALIKE,
+    AlikeBy,
+    AlikeChannel,
+    By,
+    ChannelGroup,
+    MinEdges,
+    Threshold,
+    alike_node,
+    group_node,
+    groups_of,
+    likeness_of,
+)
+from evigraph.graphapi.types.channels.peaks import Peak
 from evigraph.graphapi.types.context import ContextLabelSupport, context_label_node
 from evigraph.graphapi.types.context import OrderBy as LabelOrder
 from evigraph.graphapi.types.context import order_of as label_order
-from evigraph.graphapi.types.image import Decision, Image, decision_node, image_node
 from evigraph.graphapi.types.layers_classes import Class, Layer, class_by_id, layer_node
+from evigraph.graphapi.types.loaders import of_layers
 from evigraph.graphapi.types.nodes import node_from
 from evigraph.graphapi.types.verification import (
     Fill,
@@ -49,12 +63,13 @@ from evigraph.graphapi.types.verification import (
     counts_node,
     tests_asked,
 )
-from evigraph.schema.tables.pictures import GuidedCrop
 from evigraph.schema.tables.rollups import ALL_CLASSES, LARGE_AREA, ChannelDegree
 from evigraph.schema.tables.rollups import ChannelSupport as ChannelSupportTable
 
 _CHANNEL = ("run_id", "layer_id", "channel")
 """What a channel is found by."""
+
+_degree_ranks = of_layers(degree_rows, lambda _, rows: degree_ranks(rows))
 
 
 @strawberry.type(description="A channel of a layer, over the whole dataset.")
@@ -69,6 +84,15 @@ class Channel(NodeInterface):
         degrees = info.context.rows(ChannelDegreeRow, ChannelDegree, *_CHANNEL)
         rows = await degrees.load(self._key())
         return rows[0].discriminative_degree if rows else None
+
+    @described("Its place among the layer's channels by discriminative degree; null where it has no edges that count.")
+    async def degree_rank(self, info: Info) -> DegreeRank | None:
+        rank = (await info.context.ask(_degree_ranks).load(self._key()[:2])).get(self.index)
+        return None if rank is None else node_from(DegreeRank, rank)
+
+    @described("The class that a channel of the logits is; null of other layers.", name="class")
+    def class_(self) -> Class | None:
+        return class_by_id(self.run, self.index) if self.layer_info is self.run.layers[-1] else None
 
     @described("The classes that it supports, most first.")
     async def support(
@@ -167,8 +191,43 @@ class Channel(NodeInterface):
         tests = tests_asked(self.run, class_, label, predicted, method, fill, role, outcome, max_area)
         return await counts_by_method(info.context, methods_of_channel, self._key(), tests)
 
+    @described("The channels of its layer that are most like it; null by MASKS where the run holds no overlaps.")
+    async def alike(
+        self,
+        info: Info,
+        by: By = AlikeBy.EDGES,
+        role: Role = DecisionRole.PREDICTED,
+        min_edges: MinEdges = FEWEST_EDGES,
+        first: Annotated[int, strawberry.argument(description="At most 100.")] = 10,
+    ) -> list[AlikeChannel] | None:
+        count = bounded("first", first, 0, MOST_ALIKE, 10)
+        found = await likeness_of(info.context, self.run, self.layer_info.layer_id, by, role, min_edges)
+        if found is None:
+            return None
+        rows = found.most_alike(self.index, count)
+        info.context.session.spend(len(rows))
+        return [alike_node(row, self._beside) for row in rows]
+
+    @described("The group of alike channels that it belongs to, as Run.channelGroups has them; null of none.")
+    async def group(
+        self,
+        info: Info,
+        by: By = AlikeBy.EDGES,
+        role: Role = DecisionRole.PREDICTED,
+        threshold: Threshold = UNSET,
+        min_edges: MinEdges = FEWEST_EDGES,
+    ) -> ChannelGroup | None:
+        found = await likeness_of(info.context, self.run, self.layer_info.layer_id, by, role, min_edges)
+        groups = [] if found is None else await groups_of(info.context, found, by, threshold)
+        own = next((group for group in groups if self.index in group.channels), None)
+        return None if own is None else group_node(own, self._beside)
+
     def id_parts(self) -> tuple[str | int, ...]:
         return (self.run.name, self.layer_info.name, self.index)
+
+    def _beside(self, index: int) -> Channel:
+        """Another channel of its layer."""
+        return Channel(run=self.run, layer_info=self.layer_info, index=index, layer=self.layer)
 
     def _key(self) -> tuple[int, int, int]:
         return (self.run.run_id, self.layer_info.layer_id, self.index)
@@ -190,6 +249,13 @@ class Channel(NodeInterface):
         arguments = (end, class_id is not None, wanted_role)
         parent = self._key() if class_id is None else (*self._key(), class_id)
         return await listed(info.context, support.channel_edges, arguments, parent, first, after, node)
+
+
+@strawberry.type(description="A channel among those of its layer that have edges that count, by degree.")
+class DegreeRank:
+    edges: int = strawberry.field(description="Edges that its own degree is of: of rank < 3, of predicted roots.")
+    lower: int = strawberry.field(description="Channels of a lower degree.")
+    channels: int = strawberry.field(description="Channels of the layer that have a degree, itself too.")
 
 
 @strawberry.type(description="A channel whose evidence was tested.")
@@ -222,46 +288,6 @@ class ChannelEdge:
     edges: int
     mean_share: float = strawberry.field(description="Share, over edges.")
     mean_importance: float = strawberry.field(description="Importance, per root that holds such an edge.")
-
-
-@strawberry.type(description="A place of an image where a channel contributes much.")
-class Peak:
-    run: strawberry.Private[RunInfo]
-    row: strawberry.Private[PeakRow | ClassPeakRow]
-    y: int
-    x: int
-    contribution: float = strawberry.field(description="The largest of all edges into the channel there.")
-    share: float
-    feature: float
-    activation: float
-
-    @strawberry.field
-    async def image(self, info: Info) -> Image:
-        (row,) = await info.context.images.load((self.run.run_id, self.row.image_id))
-        return image_node(self.run, row)
-
-    @described("The root that this contribution belongs to.")
-    async def decision(self, info: Info) -> Decision:
-        (row,) = await info.context.decisions.load((self.run.run_id, self.row.decision_id))
-        return decision_node(self.run, row)
-
-    @described(
-        "Path of a PNG of its receptive field in the image; null where the run keeps no thumbnails.", name="cropUrl"
-    )
-    def crop_url(self) -> str | None:
-        return addresses.crop_url(self.run, self.row.image_id, self.row.layer_id, self.y, self.x)
-
-    @described(
-        "Path of a picture of what guided backpropagation finds in the receptive field; null where the run keeps none.",
-        name="guidedUrl",
-    )
-    async def guided_url(self, info: Info) -> str | None:
-        if self.run.pictures is None or self.run.pictures.guided is None:
-            return None
-        place = (self.row.layer_id, self.row.channel, self.row.image_id, self.y, self.x)
-        crops = info.context.rows(GuidedRow, GuidedCrop, *_CHANNEL, "image_id", "y", "x")
-        kept = await crops.load((self.run.run_id, *place))
-        return addresses.guided_url(self.run, *place) if kept else None
 
 
 def order_of(order_by: SupportOrder | None) -> str:

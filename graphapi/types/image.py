@@ -37,6 +37,26 @@ NearFirst = Annotated[int, strawberry.argument(description=f"At most {_MOST_NEAR
 SameLabel = Annotated[bool, strawberry.argument(description="Only those of the same label.")]
 
 
+@strawberry.type(
+    description="A part of a picture: its corner and size, in parts of the width and height, from the top left."
+)
+class PictureBox:
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def picture_box(run: RunInfo, layer_id: int, y: int, x: int) -> PictureBox | None:
+    """The receptive field of a place in the picture of its image; None of logits, and where it is not known."""
+    pictures = run.pictures
+    if pictures is None or layer_id >= len(pictures.layers) or pictures.layers[layer_id].field is None:
+        return None
+    height, width = pictures.size
+    top, left, bottom, right = pictures.layers[layer_id].box(y, x, pictures.size)
+    return PictureBox(x=left / width, y=top / height, width=(right - left) / width, height=(bottom - top) / height)
+
+
 @strawberry.type(description="A node of the hierarchy: a channel at a place. Places are in the layer's map.")
 class EvidenceNode:
     layer: str
@@ -58,17 +78,9 @@ class EvidenceNode:
     def crop_url(self) -> str | None:
         return addresses.crop_url(self.run, self.image_id, self.layer_id, self.y, self.x)
 
-    @described(
-        "Where that receptive field lies in the picture: its top, left, bottom and right as parts of the picture's "
-        "height and width; null where cropUrl is."
-    )
-    def box(self) -> list[float] | None:
-        pictures = self.run.pictures
-        if pictures is None or self.crop_url() is None:
-            return None
-        height, width = pictures.size
-        top, left, bottom, right = pictures.layers[self.layer_id].box(self.y, self.x, pictures.size)
-        return [top / height, left / width, bottom / height, right / width]
+    @described("Its receptive field, within the picture of thumbnailUrl; null of the root, and where there are none.")
+    def box(self) -> PictureBox | None:
+        return picture_box(self.run, self.layer_id, self.y, self.x)
 
 
 @strawberry.type(description="A kept channel of one decomposition. target and source are indices into nodes.")

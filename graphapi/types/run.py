@@ -42,6 +42,7 @@ from evigraph.graphapi.types.channel import (
     order_of,
     support_node,
 )
+from evigraph.graphapi.types.channels.groups import GroupedRun
 from evigraph.graphapi.types.class_graph import ClassGraph, class_graph_node
 from evigraph.graphapi.types.compare import RunComparison
 from evigraph.graphapi.types.context import ContextLabelSupport, LayerName, labels_of_class
@@ -93,7 +94,7 @@ class RunChoice(enum.Enum):
 
 
 @strawberry.type(description="One dataset indexed with one network and one set of settings.")
-class Run(TestedRun, NodeInterface):
+class Run(TestedRun, GroupedRun, NodeInterface):
     run: strawberry.Private[RunInfo]
     name: str
     model: str

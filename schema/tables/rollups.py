@@ -210,6 +210,23 @@ class ChannelPeak(Rollup):
     activation: Mapped[float] = value()
 
 
+class ChannelOverlap(Rollup):
+    """How often the mask of one channel overlaps that of another which a decomposition keeps, by role of their roots.
+
+    layer_id is the layer of both channels: the representative is kept, the member a duplicate of it (`Overlap`), which
+    may be kept as well.
+    """
+
+    __tablename__ = "channel_overlap"
+    source = Rows("overlap JOIN decision USING (run_id, decision_id) WHERE run_id = $run_id")
+
+    layer_id: Mapped[int] = by("layer_id - 1", SmallInteger)
+    representative: Mapped[int] = by()
+    member: Mapped[int] = by()
+    role: Mapped[str] = by()
+    decompositions: Mapped[int] = count()
+
+
 class ChannelDegree(Rollup):
     """Discriminative degree of a channel (Eq. 13), over edges of rank < 3 of role-predicted roots."""
 

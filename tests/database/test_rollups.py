@@ -267,8 +267,9 @@ def test_channel_verification(tables: dict[str, Rows]) -> None:
 
 
 def test_every_rollup_is_tested() -> None:
+    """`channel_overlap` by tests/graphapi/test_alike.py, as the synthetic run has no overlap groups."""
     assert set(ROLLUP_TABLES) == {
         "class_roots", "channel_support", "channel_edge", "channel_context", "class_context", "layer_profile",
         "positive_profile", "channel_peak", "channel_degree", "class_label", "channel_verification", "confusion",
-        "class_stat",
+        "class_stat", "channel_overlap",
     }  # fmt: skip

@@ -17,6 +17,7 @@ BEFORE = {"README.md": "evigraph demo --dir demo --quiet"}
 
 RUN: dict[str, tuple[str, ...]] = {
     "README.md": ("from gql", "import duckdb"),  # gql is not installed; its output is in comments
+    "docs/alike.md": (),
     "docs/attacks.md": (),
     "docs/class-graph.md": ("dot ",),  # Graphviz is not installed
     "docs/context.md": (),

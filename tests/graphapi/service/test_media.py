@@ -23,7 +23,8 @@ from tests.support import tiny
 
 QUERY = """{ run(name: "shown") {
     images(first: 30) { nodes { index uri thumbnailUrl decisions {
-        evidence { nodes { layer channel y x cropUrl box } edges { source importance activation mapUrl } } } } }
+        evidence { nodes { layer channel y x cropUrl box { x y width height } }
+                   edges { source importance activation mapUrl } } } } }
     layers { name channels }
     a: channel(layer: "6", index: 0) { ...peaks }  b: channel(layer: "0", index: 1) { ...peaks }
 } }
@@ -114,14 +115,14 @@ def test_boxes_are_what_crops_show(client: TestClient, answer: dict[str, Any]) -
     root, *below = node["decisions"][0]["evidence"]["nodes"]
     assert root["box"] is None
     for one in below:
-        top, left, bottom, right = one["box"]
-        cut = thumbnail.crop(tuple(round(part * 32) for part in (left, top, right, bottom)))
+        left, top, width, height = (one["box"][name] for name in ("x", "y", "width", "height"))
+        cut = thumbnail.crop(tuple(round(part * 32) for part in (left, top, left + width, top + height)))
         crop = opened(client, one["cropUrl"])
         assert (np.asarray(crop.resize(cut.size, Image.Resampling.NEAREST)) == np.asarray(cut)).all()
         if one["layer"] == "0":
             middle = (one["y"] + 0.5) / 32, (one["x"] + 0.5) / 32
             assert top == max(0, middle[0] - 1.5 / 32)
-            assert right == min(1, middle[1] + 1.5 / 32)
+            assert left + width == min(1, middle[1] + 1.5 / 32)
 
 
 def test_maps(client: TestClient, answer: dict[str, Any]) -> None:

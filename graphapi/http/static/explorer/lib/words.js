@@ -30,4 +30,9 @@ export const WORDS = {
   IoU: "Of two areas: what they have in common, divided by what they cover together.",
   supernode: "Nodes that you put under one name; its importance is the sum of theirs.",
   "evidence set": "The channels of a layer that a decision holds.",
+  clarity: "How alike the images are that a channel is strongest in: of its strongest places, those of the most frequent class.",
+  likeness: "The cosine of two channels' edge profiles: by how much of their importance goes to each channel above and comes from each below. 1: the same parts.",
+  mask: "The places of an activation map that are above half of its largest value. Two are the same where their overlap is more than 0.9 of their union.",
+  McNemar: "Of the pairs in which only one corrected, how probable so uneven a split is if both correct alike. Among many channels some are small by chance.",
+  "by IoU": "Edges whose mask overlaps the label's region best. It favours regions of the mask's size, so what lies under the peaks is shown first.",
 };

@@ -69,8 +69,8 @@ function Patch({ node, drawing, x, y, side }) {
   const map = view.mapOf(node.key);
   const whole = map ?? thumbnail;
   const [width, height] = aspect >= 1 ? [100, 100 / aspect] : [100 * aspect, 100];
-  const [top, left, bottom, right] = node.box ?? [0, 0, 1, 1];
-  const field = { x: left * width, y: top * height, width: (right - left) * width, height: (bottom - top) * height };
+  const part = node.box ?? { x: 0, y: 0, width: 1, height: 1 };
+  const field = { x: part.x * width, y: part.y * height, width: part.width * width, height: part.height * height };
   // A field of a few pixels is all one colour: it is shown, framed, in what is around it.
   const isSmall = Math.max(field.width, field.height) < SMALL;
   if (!whole || (show === "field" && !node.box) || (show === "crop" && !node.cropUrl)) return html`<rect class="no-map" x=${x + 0.75} y=${y + 0.75} width=${side - 1.5} height=${side - 1.5} />`;

@@ -21,7 +21,7 @@ export function Large({ image, view, aspect }) {
     <div class="large-in">
       <svg viewBox=${`0 0 ${width} ${height}`} role="img" aria-label=${cell ? `${cellName(cell)} over ${image.uri}` : image.uri}>
         <image width=${width} height=${height} preserveAspectRatio="none" href=${media(map && !plain ? map : image.thumbnailUrl)} />
-        ${box && html`<rect class="field" vector-effect="non-scaling-stroke" x=${box[1] * width} y=${box[0] * height} width=${(box[3] - box[1]) * width} height=${(box[2] - box[0]) * height} />`}
+        ${box && html`<rect class="field" vector-effect="non-scaling-stroke" x=${box.x * width} y=${box.y * height} width=${box.width * width} height=${box.height * height} />`}
       </svg>
       <p>${cell ? html`<b>${cellName(cell)}</b> <span class="dim">box: its receptive field</span>` : html`<span class="dim">${image.uri}: a node in focus shows its activation here</span>`}</p>
       <div class="choices">${map && html`<button type="button" aria-pressed=${!plain} onClick=${() => setPlain(false)}>Activation</button><button type="button" aria-pressed=${plain} onClick=${() => setPlain(true)}>Picture</button>`}

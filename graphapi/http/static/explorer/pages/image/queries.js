@@ -12,7 +12,7 @@ export const IMAGE = `query Image($run: String!, $index: Int!, $top: Int) {
         class { index name }
         evidence(top: $top) {
           truncated
-          nodes { layer channel y x feature importance cropUrl box }
+          nodes { layer channel y x feature importance cropUrl box { x y width height } }
           edges {
             target source contribution share rank activation importance
             contextLabel contextIou contextLabelAtPeak contextActivationShare mapUrl

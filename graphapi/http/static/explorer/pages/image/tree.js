@@ -7,7 +7,7 @@
  * @property {number} depth 0 of a root, 1 of the layer below it
  * @property {number[]} importance by root; 0 where the root does not hold it
  * @property {(number | null)[]} feature by root
- * @property {string | null} cropUrl @property {number[] | null} box top, left, bottom, right as parts of the picture
+ * @property {string | null} cropUrl @property {{x: number, y: number, width: number, height: number} | null} box parts of the picture's width and height
  */
 /** @typedef {{root: number, target: string, source: string, share: number, importance: number, rank: number, contribution: number, [more: string]: any}} Edge of one root; target is the upper node */
 /** @typedef {{layers: string[], nodes: Map<string, Node>, edges: Edge[], below: Map<string, Edge[]>, above: Map<string, Edge[]>, stored: number[][], roots: number, complete: boolean}} Tree layers by depth; stored: importance of all nodes by depth and root */

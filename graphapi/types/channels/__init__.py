@@ -1,0 +1,1 @@
+"""Types of what is asked of channels beside listings: `alike` (likeness and groups) and `peaks`."""
