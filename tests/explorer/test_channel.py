@@ -138,7 +138,7 @@ def test_a_patch_shows_its_image_and_leads_to_its_node(open_page: Open, service:
     patches.nth(1).locator("a").focus()
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/runs/demo/image/{second['image']['index']}?*")
-    assert f"focus=conv4_3%3A15%3A{second['y']}%3A{second['x']}" in page.url
+    assert f"focus=conv4_3:15:{second['y']}:{second['x']}" in page.url
     assert f"root={second['decision']['role'].lower()}" in page.url
 
 

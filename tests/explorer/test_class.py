@@ -75,6 +75,7 @@ def test_more_channels_and_another_order(open_page: Open) -> None:
     page.wait_for_url("**?sort=share")
     page.wait_for_function("() => document.querySelectorAll('#support .row').length === 10")
     page.locator("#support summary").click()
+    page.locator("#support td").first.wait_for()
     shares = [float(text.split()[0]) for text in page.locator("#support td:nth-child(5)").all_inner_texts()]
     assert shares == sorted(shares, reverse=True)
     assert len(shares) == 10

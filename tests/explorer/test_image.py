@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
 
@@ -17,7 +17,10 @@ from evigraph.indexer.demo.model import OPTIONS
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run.pipeline import index
 from evigraph.indexer.run.settings import Execution, IndexSettings
-from tests.explorer.conftest import Open, playwright, running, settled
+from tests.explorer.conftest import Open, running, settled
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
 
 pytestmark = pytest.mark.slow
 FAILURE = "/runs/demo/image/24"
@@ -27,7 +30,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
-def answer(browser: playwright.Browser, service: str) -> dict[str, Any]:
+def answer(browser: Browser, service: str) -> dict[str, Any]:
     """The image of `FAILURE`, each decision's edges with the keys of their nodes."""
     query = """{ run { image(index: 24) { uri decisions { role probability logit class { name } evidence {
       nodes { layer channel y x importance feature } edges { target source share rank contribution activation
@@ -50,20 +53,20 @@ def _nodes(decision: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def state(page: playwright.Page) -> dict[str, str]:
+def state(page: Page) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
 
 
-def card(page: playwright.Page, key: str) -> playwright.Locator:
+def card(page: Page, key: str) -> Locator:
     return page.locator(f'.pyramid [data-id="{key}"]')
 
 
-def focus(page: playwright.Page, key: str) -> None:
+def focus(page: Page, key: str) -> None:
     """Click a card, on its name: the browser counts what pictures hide to its box."""
     card(page, key).locator("text.name, text.class").first.click()
 
 
-def row(page: playwright.Page, layer: str) -> list[str]:
+def row(page: Page, layer: str) -> list[str]:
     found: list[str] = page.eval_on_selector_all(
         f'.pyramid .card[data-id^="{layer}:"]', "cards => cards.map((card) => card.dataset.id)"
     )
@@ -212,7 +215,7 @@ def test_keys_walk_pin_group_and_clear(open_page: Open) -> None:
     assert row(page, "conv5_3")[:2] == [first, second]
 
 
-def _seen(place: playwright.Locator) -> str:
+def _seen(place: Locator) -> str:
     """The text of a place without the explanations that show when hovered."""
     text: str = place.evaluate("""(element) => {
       const copy = element.cloneNode(true);
@@ -302,7 +305,9 @@ def test_the_drawing_as_files(open_page: Open, tmp_path: Path) -> None:
         colours = picture.convert("RGB").getcolors(width * height)
     assert colours is not None
     assert len(colours) > 1000
-    assert abs(width - 2 * page.locator("svg[data-picture]").bounding_box()["width"]) <= 2
+    box = page.locator("svg[data-picture]").bounding_box()
+    assert box is not None
+    assert abs(width - 2 * box["width"]) <= 2
 
 
 def test_where_to_go_from_here(open_page: Open, answer: dict[str, Any]) -> None:
@@ -315,7 +320,7 @@ def test_where_to_go_from_here(open_page: Open, answer: dict[str, Any]) -> None:
     page.wait_for_url(f"**{FAILURE}")
 
 
-def test_a_view_is_one_request(open_page: Open, browser: playwright.Browser, service: str) -> None:
+def test_a_view_is_one_request(open_page: Open, browser: Browser, service: str) -> None:
     page = open_page("/runs/demo")
     asked: list[str] = []
     page.on("request", lambda one: asked.append(one.post_data or "") if one.url.endswith("/graphql") else None)
@@ -326,7 +331,7 @@ def test_a_view_is_one_request(open_page: Open, browser: playwright.Browser, ser
     assert len(sizes.body()) < 500_000
 
 
-def test_a_global_id_leads_to_the_index(open_page: Open, browser: playwright.Browser, service: str) -> None:
+def test_a_global_id_leads_to_the_index(open_page: Open, browser: Browser, service: str) -> None:
     query = "{ run { id image(index: 24) { id } } }"
     run = browser.new_context().request.post(f"{service}/graphql", data={"query": query}).json()["data"]["run"]
     found = open_page(f"/runs/demo/image/{run['image']['id']}?root=label")

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from evigraph.graphapi.questions.pyramid import Pyramid, pyramid
 from evigraph.graphapi.store.session import Session
 from evigraph.local import asked
-from tests.explorer.conftest import playwright
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.slow
 URI = "images/0024_boat_on_grass.png"
@@ -32,7 +34,7 @@ WITH_MODULES = """async ([body, given]) => {
 
 
 @pytest.fixture(scope="module")
-def call(browser: playwright.Browser, service: str) -> Iterator[Call]:
+def call(browser: Browser, service: str) -> Iterator[Call]:
     """`call(body, given)` gives what JavaScript returns."""
     page = browser.new_context(bypass_csp=True).new_page()
     page.goto(service)
@@ -41,7 +43,7 @@ def call(browser: playwright.Browser, service: str) -> Iterator[Call]:
 
 
 @pytest.fixture(scope="module")
-def image(browser: playwright.Browser, service: str) -> dict[str, Any]:
+def image(browser: Browser, service: str) -> dict[str, Any]:
     """Both decisions of an image whose label was missed."""
     request = browser.new_context().request
     query = """query ($uri: String!) { run { layers { name } image(uri: $uri) { decisions { role evidence { truncated

@@ -16,7 +16,7 @@ export function Frame({ children }) {
   const runs = useRuns();
   const named = params.run ?? state.a;
   const run = useRun(named) ?? runs.find((one) => one.isDefault) ?? runs[0];
-  if (state.embed) return html`<main class="embedded">${children}</main>`;
+  if (state.embed) return html`<main class=${`embedded page-${page}`}>${children}</main>`;
   return html`<a class="skip" href="#main">To the page</a>
     <nav class="rail" aria-label="places">
       <a class="brand" href=${href.runs()}>evigraph</a>
@@ -32,7 +32,7 @@ export function Frame({ children }) {
     <div class="column">
       <${Newer} />
       <header class="where"><${Trail} page=${page} params=${params} />${run && page !== "runs" && page !== "compare" && html`<span class="figures">${run.accuracy === null ? "" : `${percent(run.accuracy)} right of `}${run.imageCount.toLocaleString("en-US")} images</span>`}</header>
-      <main id="main" tabindex="-1">${children}</main>
+      <main id="main" class=${`page-${page}`} tabindex="-1">${children}</main>
     </div>`;
 }
 
