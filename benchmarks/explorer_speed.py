@@ -51,10 +51,10 @@ _PAGES: dict[str, Callable[[int], str]] = {
 }
 """Addresses by page; another one for each repeat."""
 _CLICKS: dict[str, tuple[str, str]] = {
-    "class.layer": ("class", "select >> nth=-1"),
+    "class.layer": ("class", "button:text-is('conv5_3')"),
     "classes.sort": ("classes", "th button >> nth=2"),
     "failures.layer": ("failures", "#contrast .tools select >> nth=1"),
-    "image.focus": ("image", "[data-node] >> nth=3"),
+    "image.focus": ("image", "[data-key] .ground >> nth=3"),
 }
 """What is clicked (of a select: its first other option is chosen), by the name of the figure: the page, and where."""
 _DONE = "!document.querySelector('.skeleton, [aria-busy=true]') && document.querySelector('.panel, main h1')"
