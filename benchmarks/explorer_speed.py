@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from benchmarks.database_scale import EDGES, EDGES_PER_IMAGE
 from benchmarks.report import Report
 from benchmarks.scale import data as scale_data
+from benchmarks.scale.preferences import CLASSES
 from benchmarks.scale.publish import publish_alone
 from benchmarks.scale.server import serving
 from evigraph.schema.errors import EvidenceError
@@ -44,17 +45,17 @@ _PAGES: dict[str, Callable[[int], str]] = {
     "runs": lambda _: "/",
     "run": lambda _: f"/runs/{RUN}",
     "classes": lambda _: f"/runs/{RUN}/classes",
-    "class": lambda i: f"/runs/{RUN}/class/{17 * i + 3}?layer=conv4_3",
-    "channel": lambda i: f"/runs/{RUN}/channel/conv4_3/{37 * i + 5}",
-    "image": lambda i: f"/runs/{RUN}/image/{911 * i + 7}",
-    "failures": lambda i: f"/runs/{RUN}/failures?label={17 * i + 3}",
+    "class": lambda i: f"/runs/{RUN}/class/{(17 * i + 3) % CLASSES}?layer=conv4_3",
+    "channel": lambda i: f"/runs/{RUN}/channel/conv4_3/{(37 * i + 5) % 512}",
+    "image": lambda i: f"/runs/{RUN}/image/{(911 * i + 7) % 4000}",
+    "failures": lambda i: f"/runs/{RUN}/failures?label={(17 * i + 3) % CLASSES}",
 }
 """Addresses by page; another one for each repeat."""
 _CLICKS: dict[str, tuple[str, str]] = {
     "class.layer": ("class", "button:text-is('conv5_3')"),
     "classes.sort": ("classes", "th button >> nth=2"),
     "failures.layer": ("failures", "#contrast .tools select >> nth=1"),
-    "image.focus": ("image", "[data-key] .ground >> nth=3"),
+    "image.focus": ("image", ".pyramid [data-id] text.name >> nth=2"),
 }
 """What is clicked (of a select: its first other option is chosen), by the name of the figure: the page, and where."""
 _DONE = "!document.querySelector('.skeleton, [aria-busy=true]') && document.querySelector('.panel, main h1')"
