@@ -69,7 +69,9 @@ def measure(
     """
     workers = cores_for(Execution()).workers
     clock = Clock(torch.device(device))
-    plain_s, index_s, guided_s = [], [], []
+    plain_s: list[float] = []
+    index_s: list[float] = []
+    guided_s: list[float] = []
     with tempfile.TemporaryDirectory(prefix="evigraph-benchmark-") as temporary:
         folder = Path(temporary)
         paths = draw_jpegs(folder / "images", images)
@@ -94,7 +96,8 @@ def measure(
                 if report.new_image_count != images or report.skipped:
                     raise RuntimeError(f"{report.new_image_count} of {images} images were indexed; {report.skipped}")
                 seconds.append(report.seconds)
-    return EndToEnd(*(images / min(seconds) for seconds in (plain_s, index_s, guided_s)), images, workers)
+    plain, indexed, with_guided = (images / min(seconds) for seconds in (plain_s, index_s, guided_s))
+    return EndToEnd(plain, indexed, with_guided, images, workers)
 
 
 def _infer(model: nn.Module, paths: list[Path], batch: int, workers: int, layout: str, device: str) -> None:

@@ -25,9 +25,7 @@ from evigraph.reading.words import (
 class RunLists(Lists):
     """What a run holds, and what its channels support and look at."""
 
-    def classes(
-        self, *, search: str | None = None, order_by: ClassOrder = "index", limit: int | None = None
-    ) -> Answer:
+    def classes(self, *, search: str | None = None, order_by: ClassOrder = "index", limit: int | None = None) -> Answer:
         """The classes: `index`, `key`, `name`, `image_count` (images with that label), `accuracy` in 0..1.
 
         Args:

@@ -1,6 +1,7 @@
 // A chart by Observable Plot, as wide as its place, with the table that it draws for those who cannot see it.
 
-import { html, Plot, useLayoutEffect, useRef, useState } from "../lib/vendor.js";
+import { useWidth } from "../lib/hooks.js";
+import { html, Plot, useLayoutEffect } from "../lib/vendor.js";
 
 /**
  * @param {object} given
@@ -10,16 +11,7 @@ import { html, Plot, useLayoutEffect, useRef, useState } from "../lib/vendor.js"
  * @param {(event: MouseEvent, datum: any) => void} [given.onClick] of a mark with a pointer
  */
 export function Chart({ plot, of, label, onClick }) {
-  const place = useRef(/** @type {HTMLElement | null} */ (null));
-  const [width, setWidth] = useState(0);
-  useLayoutEffect(() => {
-    const element = place.current;
-    if (!element) return;
-    const watch = new ResizeObserver(() => setWidth(Math.floor(element.clientWidth)));
-    watch.observe(element);
-    setWidth(Math.floor(element.clientWidth));
-    return () => watch.disconnect();
-  }, []);
+  const [place, width] = useWidth();
   useLayoutEffect(() => {
     const element = place.current;
     if (!element || !width) return;
