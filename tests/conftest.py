@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from evigraph.cli import main
+from tests.support import PATIENCE_S
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,33 @@ class Outcome:
 
 
 Cli = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="session")
+def demo_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that has demo/, as `evigraph demo --dir demo` makes it in 25 s; not to be changed.
+
+    One for all processes of a test run: the first that needs it makes it, the others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "the-demo"
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        end = time.monotonic() + PATIENCE_S
+        while not (folder / "made").exists():
+            if time.monotonic() > end:
+                pytest.fail("the process that makes the demo has not ended")
+            time.sleep(0.2)
+        return folder
+    from tests.support import tiny  # loads torch
+
+    command = tiny.command("demo", "--dir", "demo", "--quiet")
+    subprocess.run(
+        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(tiny.ROOT)}, capture_output=True, check=True
+    )
+    (folder / "made").touch()
+    return folder
 
 
 @pytest.fixture

@@ -6,12 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.scripts import Script, printed_by
-
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo(demo_folder: Path) -> Path:
     """A folder that has demo/, with the demo's database; not to be changed."""
-    folder = tmp_path_factory.mktemp("demo")
-    printed_by(Script("", "evigraph demo --dir demo --quiet", ""), folder)
-    return folder
+    return demo_folder

@@ -1,6 +1,6 @@
 """A real Chromium on the pages of a real service, over the demo's database with all its pictures.
 
-The demo is made once, whichever process needs it first. Without a browser these tests skip and say so.
+Without a browser these tests skip and say so.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 import uvicorn
 
-from evigraph.commands.demo import demo
 from evigraph.graphapi.http.app import create_app
 from evigraph.graphapi.store.settings import Settings
 from evigraph.indexer.publish.publish import publish
@@ -26,8 +25,6 @@ from tests.support.synthetic import synthetic_run
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-IMAGES = 400
-"""Of the demo: its planted causes show in as many."""
 ARGUMENTS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -44,23 +41,9 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def demo_database(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """The published demo, shared by all processes of one test run."""
-    shared = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
-    folder = shared / "explorer-demo"
-    try:
-        (shared / "explorer-demo.begun").mkdir()
-    except FileExistsError:
-        for _ in range(600):
-            if (folder / "made").exists():
-                break
-            time.sleep(0.5)
-        else:
-            pytest.fail("the process that makes the demo has not ended in 300 s")
-    else:
-        demo(folder, IMAGES, quiet=True)
-        (folder / "made").touch()
-    return folder / "evidence.duckdb"
+def demo_database(demo_folder: Path) -> Path:
+    """The published demo."""
+    return demo_folder / "demo" / "evidence.duckdb"
 
 
 @contextmanager

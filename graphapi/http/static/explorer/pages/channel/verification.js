@@ -19,7 +19,7 @@ export function Verification({ always, result, evidence, forClass, unheld }) {
     <p class="dim aside">Wrong predictions that became right: by <${Term} word="removing it" /> or by <${Term} word="hiding it" />, and by the <${Term} word="control" />, each with Wilson's interval of 95 %. p: <${Term} word="McNemar">McNemar's exact test<//> over the pairs.</p>
     ${drawn.length > 0 && html`<${Chart} of=${drawn} label="wrong predictions corrected without the channel and by the control; the table below has the numbers" plot=${pairs(drawn, [...new Set(drawn.map((/** @type {any} */ one) => one.name))])} />`}
     <${Table} caption="tests by method and fill" rows=${tests} name=${(/** @type {any} */ test) => test.name} columns=${COLUMNS} />
-    ${left.length > 0 && html`<p class="dim aside">Left out, since they hid more than half of the image: ${left.map((/** @type {any} */ test) => `${test.tooLarge} decisions of ${test.name}`).join(", ")}. Hiding most of an image says nothing of the place.</p>`}
+    ${left.length > 0 && html`<p class="dim aside">Left out, since they hid more than half of the image: ${left.map((/** @type {any} */ test) => `${test.tooLarge} ${test.tooLarge === 1 ? "decision" : "decisions"} of ${test.name}`).join(", ")}. Hiding most of an image says nothing of the place.</p>`}
   <//>`;
 }
 
