@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import evigraph
 from evigraph.graphapi.http.app import create_app
 from evigraph.graphapi.service.schema import sdl
 from evigraph.reading import Run
+from evigraph.schema.database import resolve
 from tests.docs.scripts import ROOT
 
 FOLDER = ROOT / "docs" / "dashboards"
@@ -97,11 +99,12 @@ def test_grafanas_panels_show_what_python_gives(demo: Path, run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_supersets_data_set_is_what_python_gives(demo: Path) -> None:
-    """One after the other: DuckDB opens a file once a process with one configuration."""
+def test_supersets_data_set_is_what_python_gives(demo: Path, tmp_path: Path) -> None:
+    """Of a copy: DuckDB opens a file once a process with one configuration, and another test may serve it."""
+    file = shutil.copy(resolve(demo / "demo" / "evidence.duckdb"), tmp_path / "evidence.duckdb")
     with evigraph.open(demo / "demo" / "evidence.duckdb") as db:
         support = db.run("demo").channel_support("conv4_3", "boat")
-    engine = sa.create_engine(f"duckdb:///{demo / 'demo' / 'evidence.duckdb'}?access_mode=read_only")
+    engine = sa.create_engine(f"duckdb:///{file}?access_mode=read_only")
     wanted = "class = 'boat' AND layer = 'conv4_3'"
     chart = f"SELECT channel, decisions, rate, mean_share FROM ({SUPPORT}) AS one WHERE {wanted} ORDER BY channel"
     with engine.connect() as connection:
