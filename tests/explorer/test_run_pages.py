@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from evigraph.graphapi.service.query import execute
 from evigraph.indexer.publish.publish import publish
+from evigraph.schema.database import resolve
 from tests.explorer.axe import serious
 from tests.explorer.conftest import Open, running, settled
 from tests.support.synthetic import synthetic_run
@@ -73,6 +75,18 @@ def test_two_runs_are_compared(open_page: Open, plain: str, plain_database: Path
 
 def test_one_run_alone_says_how_another_comes(open_page: Open) -> None:
     assert "publish another" in open_page("/compare").locator("main").inner_text()
+
+
+def test_a_run_without_labels_has_no_degrees(open_page: Open, tmp_path: Path) -> None:
+    """Charts of nothing would look like charts of something."""
+    synthetic_run(tmp_path / "run", images=40, name="one", context=False)
+    publish([tmp_path / "run"], tmp_path / "evidence.duckdb")
+    with duckdb.connect(str(resolve(tmp_path / "evidence.duckdb"))) as connection:
+        connection.execute("DELETE FROM channel_degree")
+    with running(tmp_path / "evidence.duckdb") as url:
+        page = open_page(f"{url}/runs/one")
+        assert "counts edges of images with a label" in page.locator("#degree").inner_text()
+        assert page.locator("#degree svg").count() == 0
 
 
 def test_what_a_run_lacks_is_named_with_the_option_that_adds_it(open_page: Open, plain: str) -> None:

@@ -10,6 +10,7 @@ import { Panel } from "../../components/panel.js";
 import { Strip } from "../../components/strip.js";
 import { Table } from "../../components/table.js";
 import { degreeChart } from "../run/charts.js";
+import { hasDegrees, NO_DEGREE } from "../run/page.js";
 import { COMPARED, DEGREES } from "./queries.js";
 
 /** @param {{address: import("../../lib/address.js").Address}} given */
@@ -46,7 +47,7 @@ function Compared({ a, b }) {
         <details><summary>as a table</summary><${Table} caption="accuracy by class" rows=${classes} columns=${columns(a, b)} /></details>
         ${answer && answer.byClass.totalCount > classes.length && html`<p class="dim">The ${classes.length} of ${count(answer.byClass.totalCount)} classes that differ most.</p>`}
       <//>
-      <${Panel} id="degree" title="Discriminative degree by layer" result=${layers} picture=${true} rows=${() => degrees.flatMap((/** @type {any} */ run) => run.layers.map((/** @type {any} */ layer) => ({ run: run.name, layer: layer.name, channels: layer.discriminativeDegree.count, mean: layer.discriminativeDegree.mean })))} height=${320}>
+      <${Panel} id="degree" title="Discriminative degree by layer" result=${layers} picture=${true} rows=${() => degrees.flatMap((/** @type {any} */ run) => run.layers.map((/** @type {any} */ layer) => ({ run: run.name, layer: layer.name, channels: layer.discriminativeDegree.count, mean: layer.discriminativeDegree.mean })))} height=${320} empty=${degrees && !degrees.some((/** @type {any} */ run) => hasDegrees(run.layers)) && NO_DEGREE}>
         ${degrees && html`<${Chart} label=${`Channels of each layer by discriminative degree, in ${a} and in ${b}`} of=${degrees} plot=${(/** @type {number} */ width) => degreeChart(degrees, width)} />`}
       <//>
     </div>`;

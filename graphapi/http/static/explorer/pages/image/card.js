@@ -84,6 +84,9 @@ function Patch({ node, drawing, x, y, side }) {
   </svg>`;
 }
 
+/** What squeezes a line of text that is too long for a card. @param {string} text @param {number} character px @param {number} width px */
+const fitted = (text, character, width) => (text.length * character > width - 8 ? { textLength: width - 8, lengthAdjust: "spacingAndGlyphs" } : {});
+
 /**
  * The class that is explained: the picture, the name, how sure the network is.
  * @param {object} given
@@ -134,8 +137,8 @@ export function RestCard({ row, place, isOpen, onOpen }) {
       aria-label=${`rest of ${row.layer}: ${explained}${more ? ` ${more}` : ""}`} onClick=${more ? (/** @type {Event} */ event) => { event.stopPropagation(); onOpen(); } : undefined} onKeyDown=${more ? pressed : undefined}>
     <title data-screen="">${explained}</title>
     <rect x="0.75" y="0.75" width=${place.width - 1.5} height=${place.height - 1.5} rx="3" />
-    <text class="name" x=${middle} y=${high ? 28 : 15} text-anchor="middle">${`rest ${short(all("all"))}`}</text>
-    ${lines.map((line, at) => html`<text key=${at} class="value" x=${middle} y=${(high ? 50 : 29) + at * (high ? 15 : 11)} text-anchor="middle">${line}</text>`)}
+    <text class="name" x=${middle} y=${high ? 28 : 15} text-anchor="middle" ...${fitted(`rest ${short(all("all"))}`, 7, place.width)}>${`rest ${short(all("all"))}`}</text>
+    ${lines.map((line, at) => html`<text key=${at} class="value" x=${middle} y=${(high ? 50 : 29) + at * (high ? 15 : 11)} text-anchor="middle" ...${fitted(String(line), 5.6, place.width)}>${line}</text>`)}
     ${more && html`<text class="more" x=${middle} y=${place.height - (high ? 12 : 6)} text-anchor="middle">${more}</text>`}
   </g>`;
 }

@@ -31,9 +31,9 @@ export function Page({ address }) {
     <${Panel} id="layers" title="Layers" result=${result} rows=${() => maps.map(layerRow)} height=${220}>
       <${Table} caption="layers, the highest first" rows=${[...maps].reverse()} columns=${LAYERS} />
     <//>
-    <${Tests} run=${run.name} layers=${evidenceLayers(run).map((layer) => layer.name).reverse()} />
+    <${Tests} run=${run.name} labelled=${run.accuracy !== null} layers=${evidenceLayers(run).map((layer) => layer.name).reverse()} />
     <div class="panels">
-      <${Panel} id="degree" title=${html`<${Term} word="degree">Discriminative degree<//> by layer`} result=${result} picture=${true} rows=${() => maps.flatMap((/** @type {any} */ layer) => layer.discriminativeDegree.histogram.map((/** @type {number} */ channels, /** @type {number} */ bin) => ({ layer: layer.name, from: bin / 10, to: (bin + 1) / 10, channels })))} height=${320}>
+      <${Panel} id="degree" title=${html`<${Term} word="degree">Discriminative degree<//> by layer`} result=${result} picture=${true} rows=${() => maps.flatMap((/** @type {any} */ layer) => layer.discriminativeDegree.histogram.map((/** @type {number} */ channels, /** @type {number} */ bin) => ({ layer: layer.name, from: bin / 10, to: (bin + 1) / 10, channels })))} height=${320} empty=${answer && !hasDegrees(maps) && NO_DEGREE}>
         <${Chart} label="Channels of each layer by discriminative degree" of=${[[run.name, maps.map((/** @type {any} */ layer) => [layer.name, layer.discriminativeDegree.histogram])]]} plot=${(/** @type {number} */ width) => degreeChart([{ name: run.name, layers: maps }], width)} />
       <//>
       <${Panel} id="profile" title=${html`How evidence falls off with rank (<${Term} word="mean share">mean share<//>)`} result=${result} picture=${true} rows=${() => (answer?.layers ?? []).slice(1).flatMap((/** @type {any} */ layer) => layer.profile.shares.map((/** @type {number} */ share, /** @type {number} */ rank) => ({ layer: layer.name, rank: rank + 1, share })))} height=${320}>
@@ -43,6 +43,12 @@ export function Page({ address }) {
     ${answer && answer.skippedImages.totalCount > 0 && html`<${Panel} id="skipped" title=${`${count(answer.skippedImages.totalCount)} images that could not be used`} result=${result} rows=${() => answer.skippedImages.nodes}>
       <${Table} caption="images that could not be used" rows=${answer.skippedImages.nodes} columns=${[{ key: "uri", title: "Image" }, { key: "reason", title: "Why" }]} /><//>`}`;
 }
+
+/** @param {any[]} layers */
+export const hasDegrees = (layers) => layers.some((layer) => layer.discriminativeDegree.count > 0);
+
+/** Why there may be none. */
+export const NO_DEGREE = "The degree counts edges of images with a label, of channels that have three such edges or more; there are none here.";
 
 /** @param {any} run @returns {[string, string][]} */
 const facts = (run) => [
@@ -72,7 +78,7 @@ const LAYERS = [
   { key: "name", title: "Layer", cell: (/** @type {any} */ layer) => html`${layer.name}${layer.module !== layer.name ? html` <span class="dim">${layer.module}</span>` : ""}` },
   { key: "channels", title: "Channels", numeric: true, cell: (/** @type {any} */ layer) => html`${count(layer.channels)} <span class="dim">at ${layer.height}×${layer.width}</span>` },
   { key: "receptiveField", title: html`<${Term} word="receptive field">Receptive field<//>`, numeric: true, cell: (/** @type {any} */ layer) => (layer.receptiveField === null ? "-" : `${count(layer.receptiveField)} px`) },
-  { key: "used", title: "Channels with evidence", numeric: true, cell: (/** @type {any} */ layer) => outOf(layer.discriminativeDegree.count, layer.channels, "") },
-  { key: "degree", title: html`<${Term} word="degree">Degree<//>, mean`, numeric: true, cell: (/** @type {any} */ layer) => number(layer.discriminativeDegree.mean) },
+  { key: "used", title: html`With a <${Term} word="degree">degree<//>`, numeric: true, cell: (/** @type {any} */ layer) => outOf(layer.discriminativeDegree.count, layer.channels, "") },
+  { key: "degree", title: "Mean degree", numeric: true, cell: (/** @type {any} */ layer) => number(layer.discriminativeDegree.mean) },
   { key: "residual", title: html`<${Term} word="residual">Residual<//> below`, numeric: true, cell: (/** @type {any} */ layer) => (layer.index === 0 ? "-" : percent(layer.profile.residual, 0)) },
 ];

@@ -11,12 +11,15 @@ import { tests } from "./queries.js";
 /** @type {Record<string, string>} */
 const FILLS = { GREY: "grey", BLUR: "blur", IMAGE: "another image" };
 
-/** @param {{run: string, layers: string[]}} given */
-export function Tests({ run, layers }) {
+const NONE = "No test of the evidence is stored: evigraph extend RUN --verify wrong adds them, without indexing the run again.";
+const UNLABELLED = "No image has a label, so no decision is known to be wrong.";
+
+/** @param {{run: string, labelled: boolean, layers: string[]}} given layers by name */
+export function Tests({ run, labelled, layers }) {
   const result = useQuery(tests(layers), { run });
   const rows = layers.flatMap((layer, place) => (result.data?.run[`layer${place}`] ?? []).map((/** @type {any} */ one) => ({ layer, ...one })));
   return html`<${Panel} id="tests" title="Do wrong decisions change without their evidence?" result=${result} rows=${() => rows.map(flat)} height=${160}
-    empty=${result.data && rows.length === 0 && "This run tested none of its evidence: evigraph extend RUN --verify wrong does, without indexing it again."}>
+    empty=${result.data && rows.length === 0 && (labelled ? NONE : UNLABELLED)}>
     <${Table} caption="tests of the evidence of wrong decisions, by layer" rows=${rows} columns=${COLUMNS} />
   <//>`;
 }
