@@ -13,8 +13,8 @@ import { Modes } from "./modes.js";
 import { IMAGES, NAMED } from "./queries.js";
 
 const MOST_CLASSES = 30;
+/** Images of a run whose failures are compared before a cell was chosen: of 43,000 images that took 6 s. */
 const AT_ONCE = 5000;
-/* Images of a run whose failures are compared before a cell was chosen: of 43,000 images that took 6 s. */
 
 /** @param {{address: import("../../lib/address.js").Address}} given */
 export function Page({ address }) {
