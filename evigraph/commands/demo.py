@@ -66,7 +66,7 @@ def demo(
 ) -> None:
     """Draw scenes, index a small trained network on them, publish, and answer two questions."""
     started = time.perf_counter()
-    _refuse_another_size(directory, images)
+    _refuse_another_demo(directory, images)
     database = _index_and_publish(directory, images, quiet)
     if not quiet:
         _print_accuracy(database, directory / "scenes" / "labels.csv")
@@ -94,14 +94,19 @@ def _print_what_next(database: Path) -> None:
     print(f"  {program} query --db {shown} \\\n    '{question} {wanted}'")
 
 
-def _refuse_another_size(directory: Path, images: int) -> None:
+def _refuse_another_demo(directory: Path, images: int) -> None:
     drawn = len(list((directory / "scenes" / "images").glob("*.png")))
     description = directory / "run" / "run.json"
-    indexed = json.loads(description.read_bytes())["image_total"] if description.is_file() else images
+    run = json.loads(description.read_bytes()) if description.is_file() else None
+    indexed = images if run is None else run["image_total"]
     if drawn > images or indexed != images:
         raise UsageError(
             f"{directory} holds a demo of {max(drawn, indexed)} scenes, not {images}; "
             "give that --images, or another --dir"
+        )
+    if run is not None and not run["settings"].get("pictures"):
+        raise UsageError(
+            f"{directory} holds a demo of an older evigraph, without pictures; give another --dir, or remove it first"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -24,6 +25,7 @@ from evigraph.indexer.demo.model import PREPROCESSING, WEIGHTS, narrow_vgg16
 from evigraph.indexer.demo.scenes import CLASSES, MAP_LABELS, USUAL_CONTEXT, draw_scene, draw_scenes
 from evigraph.indexer.demo.train import accuracies, train, trained
 from evigraph.indexer.publish.publish import publish
+from tests.conftest import Cli
 from tests.support.synthetic import synthetic_run
 
 PIXELS_SHA256 = "755c47a43239471029dd071910813ed38d94dd1e07a019b37b12ac0ad5a1d90b"
@@ -101,6 +103,15 @@ def test_make_lays_out_what_the_indexer_reads(tmp_path: Path) -> None:
     again = source.digest()
     demo.make(tmp_path, count=30)
     assert open_source(f"scenes:{paths.data}", classes, len(CLASSES)).digest() == again
+
+
+def test_a_demo_of_before_is_refused_by_its_name(cli: Cli, tmp_path: Path) -> None:
+    run = tmp_path / "demo" / "run"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text(json.dumps({"image_total": 400, "settings": {"pictures": None}}))
+    outcome = cli("demo", "--dir", tmp_path / "demo")
+    assert outcome.code == 2
+    assert "holds a demo of an older evigraph, without pictures" in outcome.error
 
 
 def test_importing_the_demo_loads_no_torch() -> None:
