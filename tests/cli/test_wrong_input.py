@@ -23,7 +23,7 @@ from tests.support.synthetic import synthetic_run
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["--model", "vgg61"], 2, "no model 'vgg61'; did you mean 'vgg19' or 'vgg16'"),
+        (["--model", "vgg61"], 2, "no model 'vgg61'; did you mean 'vgg11' or 'vgg13' or 'vgg16'"),
         (["--model", "timm:resnet_18"], 2, "no timm model 'resnet_18'; did you mean 'resnet18'"),
         (["--model", "no.such.module:factory"], 1, "cannot import 'no.such.module'"),
         (["--model", "tests.support.tiny:netwrk"], 2, "no factory 'netwrk'; did you mean 'network'"),
