@@ -14,14 +14,13 @@ of another class, channel and image. Needs the package playwright, and chromium 
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from benchmarks.browser import ARGUMENTS, chromium
 from benchmarks.database_scale import EDGES, EDGES_PER_IMAGE
 from benchmarks.report import Report
 from benchmarks.scale import data as scale_data
@@ -37,10 +36,6 @@ FIRST_CONTENT_MS_AT_MOST = 1000
 INTERACTION_MS_AT_MOST = 200
 ANSWER_BYTES_AT_MOST = 1_000_000
 RUN = "scale"
-_ARGUMENTS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 _PAGES: dict[str, Callable[[int], str]] = {
     "runs": lambda _: "/",
     "run": lambda _: f"/runs/{RUN}",
@@ -68,14 +63,6 @@ _WATCH = """() => {
     look();
   });
 }"""
-
-
-def chromium() -> str:
-    """The browser's path; EvidenceError where there is none."""
-    path = os.environ.get("EVIGRAPH_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        raise EvidenceError("no chromium on the path; install it, or set EVIGRAPH_CHROMIUM")
-    return path
 
 
 def still(page: Page) -> None:
@@ -111,6 +98,9 @@ def measure(report: Report, url: str, repeats: int) -> None:
     """All figures of one service."""
     from playwright.sync_api import sync_playwright
 
+    path = chromium()
+    if path is None:
+        raise EvidenceError("no chromium on the path; install it, or set EVIGRAPH_CHROMIUM")
     sizes: dict[str, int] = {}
 
     def seen(response: Response) -> None:
@@ -118,7 +108,7 @@ def measure(report: Report, url: str, repeats: int) -> None:
             sizes[response.request.post_data or ""] = len(response.body())
 
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium(), args=list(_ARGUMENTS))
+        browser = driver.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
         page.set_default_timeout(60_000)
         page.goto(url)

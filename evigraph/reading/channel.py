@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from evigraph.reading import shown
 from evigraph.reading.answers import Answer
-from evigraph.reading.lists import Lists
+from evigraph.reading.lists import Lists, tests_given
 from evigraph.reading.words import Class, ContextOrder, Fill, Method, Outcome, Role, SupportOrder
 from evigraph.schema.errors import EvidenceError
 
@@ -44,7 +44,7 @@ class Channel(Lists):
             `image`, `y` and `x` in the layer's map, `contribution` in units of the decision it explains, `share` in
             0..1, `feature` (the map's value), the decision, and addresses of the crop and the guided picture.
         """
-        return self._of((), "peaks", limit, {"class": cls, "role": role})
+        return self._of("peaks", limit, {"class": cls, "role": role})
 
     def support(
         self,
@@ -55,7 +55,7 @@ class Channel(Lists):
         limit: int | None = None,
     ) -> Answer:
         """The classes that it supports, in the columns of `Run.channel_support`."""
-        return self._of((), "support", limit, {"role": role, "outcome": outcome, "orderBy": order_by})
+        return self._of("support", limit, {"role": role, "outcome": outcome, "orderBy": order_by})
 
     def context_labels(
         self,
@@ -66,15 +66,15 @@ class Channel(Lists):
         limit: int | None = None,
     ) -> Answer:
         """The context labels that it lies on, in the columns of `Run.context_labels`."""
-        return self._of((), "contextLabels", limit, {"class": cls, "role": role, "orderBy": order_by})
+        return self._of("contextLabels", limit, {"class": cls, "role": role, "orderBy": order_by})
 
     def supporters(self, cls: Class | None = None, *, role: Role = "predicted", limit: int | None = None) -> Answer:
         """Lower channels that feed it, most decisions first: `source`, `decisions`, `rate`, `mean_share`."""
-        return self._of((), "supporters", limit, {"class": cls, "role": role})
+        return self._of("supporters", limit, {"class": cls, "role": role})
 
     def supports(self, cls: Class | None = None, *, role: Role = "predicted", limit: int | None = None) -> Answer:
         """Upper channels that it feeds, most decisions first: `target`, `decisions`, `rate`, `mean_share`."""
-        return self._of((), "supports", limit, {"class": cls, "role": role})
+        return self._of("supports", limit, {"class": cls, "role": role})
 
     def verification(
         self,
@@ -89,9 +89,8 @@ class Channel(Lists):
         max_area: float | None = 0.5,
     ) -> Answer:
         """How often decisions changed without it, in the columns of `Run.verification`."""
-        of_tests = {"method": method, "fill": fill, "maxArea": max_area}
-        of_images = {"role": role, "outcome": outcome, "label": label, "predicted": predicted}
-        return self._of((), "verification", None, {"class": cls, **of_tests, **of_images})
+        tests = tests_given(method, fill, role, outcome, label, predicted, max_area)
+        return self._of("verification", None, {"class": cls, **tests})
 
     def __repr__(self) -> str:
         """Its place."""

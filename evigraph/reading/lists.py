@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evigraph.reading.answers import Answer
+from evigraph.reading.words import Class, Fill, Method, Outcome, Role
 from evigraph.schema.errors import DatabaseError, UsageError
 
 if TYPE_CHECKING:
@@ -49,15 +50,16 @@ class Lists:
             UsageError: An argument is missing, or the service refuses what is asked.
             DatabaseError: The database was published again and again meanwhile.
         """
-        return self._of((), name, limit, arguments, inside)
+        return self._of(name, limit, arguments, inside)
 
     def _of(
         self,
-        within: Sequence[Parent],
         name: str,
         limit: int | None,
         arguments: Mapping[str, Any],
         inside: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        within: Sequence[Parent] = (),
     ) -> Answer:
         """A list of this object, or of one within it."""
         from evigraph.graphapi.service.lists import list_question
@@ -97,6 +99,20 @@ class Lists:
             after = found["pageInfo"]["endCursor"]
             if not found["pageInfo"]["hasNextPage"] or len(nodes) == limit:
                 return nodes, totals
+
+
+def tests_given(
+    method: Method | None,
+    fill: Fill | None,
+    role: Role,
+    outcome: Outcome | None,
+    label: Class | None,
+    predicted: Class | None,
+    max_area: float | None,
+) -> dict[str, Any]:
+    """Which tests of evidence count, as arguments of the lists of verification."""
+    of_tests = {"method": method, "fill": fill, "maxArea": max_area}
+    return of_tests | {"role": role, "outcome": outcome, "label": label, "predicted": predicted}
 
 
 def _arrow(columns: Mapping[str, Column], nodes: Sequence[Any]) -> pa.Table:

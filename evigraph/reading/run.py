@@ -210,14 +210,14 @@ class Run(RunLists, RunFailures):
             Of each label `images`, `accuracy` and `other_accuracy`; `totals` counts the images that both, either or
             neither gets right, and has `p`, McNemar's exact test.
         """
-        return self._of((self._compared(other),), "byClass", limit, {})
+        return self._of("byClass", limit, {}, within=(self._compared(other),))
 
     def compared_images(
         self, other: str, outcome: ComparedOutcome | None = None, cls: Class | None = None, *, limit: int | None = None
     ) -> Answer:
         """The images of a comparison with another run: of one outcome, such as "only other", and of one class."""
         given = {"outcome": outcome, "class": cls}
-        return self._of((self._compared(other),), "images", limit, given)
+        return self._of("images", limit, given, within=(self._compared(other),))
 
     def __repr__(self) -> str:
         """Its name and size."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from evigraph.reading.answers import Answer
-from evigraph.reading.lists import Lists
+from evigraph.reading.lists import Lists, tests_given
 from evigraph.reading.words import Class, Cohort, ContrastItem, ContrastRoot, Fill, Method, Outcome, Role
 
 
@@ -49,7 +49,7 @@ class RunFailures(Lists):
             the cohorts are `comparable`, and if not, `reason`.
         """
         given = {"layer": layer, "a": a, "b": b, "of": of, "root": root, "minCount": min_count}
-        return self._of((), "contrast", limit, given)
+        return self._of("contrast", limit, given)
 
     def failures(
         self,
@@ -75,7 +75,7 @@ class RunFailures(Lists):
         """
         sides: dict[str, dict[str, Any]] = {"predicted.evidence": {}, "true.evidence": {}}
         given = {"layer": layer, "label": label, "predicted": predicted, "top": top}
-        return self._of((), "failures", limit, given, sides)
+        return self._of("failures", limit, given, sides)
 
     def failure_modes(
         self,
@@ -106,7 +106,7 @@ class RunFailures(Lists):
         parts: dict[str, dict[str, Any]] = {
             name: {} for name in ("confusions", "channels", "context_labels", "examples")
         }
-        return self._of((parent,), "modes", None, {}, parts)
+        return self._of("modes", None, {}, parts, within=(parent,))
 
     def verification(
         self,
@@ -140,18 +140,8 @@ class RunFailures(Lists):
             `control_corrected` and `control_p`, McNemar's exact test. Empty where the run was indexed without
             `--verify`.
         """
-        given = {
-            "layer": layer,
-            "class": cls,
-            "method": method,
-            "fill": fill,
-            "role": role,
-            "outcome": outcome,
-            "label": label,
-            "predicted": predicted,
-            "maxArea": max_area,
-        }
-        return self._of((), "verification", None, given)
+        tests = tests_given(method, fill, role, outcome, label, predicted, max_area)
+        return self._of("verification", None, {"layer": layer, "class": cls, **tests})
 
     def verified_channels(
         self,
@@ -168,18 +158,8 @@ class RunFailures(Lists):
         limit: int | None = None,
     ) -> Answer:
         """The channels of a layer whose evidence was tested, those first that corrected most; see `verification`."""
-        given = {
-            "layer": layer,
-            "class": cls,
-            "method": method,
-            "fill": fill,
-            "role": role,
-            "outcome": outcome,
-            "label": label,
-            "predicted": predicted,
-            "maxArea": max_area,
-        }
-        return self._of((), "verifiedChannels", limit, given)
+        tests = tests_given(method, fill, role, outcome, label, predicted, max_area)
+        return self._of("verifiedChannels", limit, {"layer": layer, "class": cls, **tests})
 
     def verified_pairs(
         self,
@@ -195,14 +175,5 @@ class RunFailures(Lists):
         limit: int | None = None,
     ) -> Answer:
         """Pairs of label and prediction, those first of which most were corrected; see `verification`."""
-        given = {
-            "layer": layer,
-            "method": method,
-            "fill": fill,
-            "role": role,
-            "outcome": outcome,
-            "label": label,
-            "predicted": predicted,
-            "maxArea": max_area,
-        }
-        return self._of((), "verifiedPairs", limit, given)
+        tests = tests_given(method, fill, role, outcome, label, predicted, max_area)
+        return self._of("verifiedPairs", limit, {"layer": layer, **tests})

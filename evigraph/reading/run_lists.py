@@ -33,7 +33,7 @@ class RunLists(Lists):
             order_by: What they are sorted by: most images or predictions first, the least accurate first.
             limit: The most rows.
         """
-        return self._of((), "classes", limit, {"search": search, "orderBy": order_by})
+        return self._of("classes", limit, {"search": search, "orderBy": order_by})
 
     def images(
         self,
@@ -58,7 +58,7 @@ class RunLists(Lists):
             limit: The most rows.
         """
         given = {"label": label, "predicted": predicted, "outcome": outcome}
-        return self._of((), "images", limit, given | {"uriPrefix": uri_prefix, "search": search, "tag": tag})
+        return self._of("images", limit, given | {"uriPrefix": uri_prefix, "search": search, "tag": tag})
 
     def channel_support(
         self,
@@ -85,7 +85,7 @@ class RunLists(Lists):
             part of all; `edges` into it; `mean_share` over edges; `mean_importance` over those decisions.
         """
         given = {"layer": layer, "class": cls, "role": role, "outcome": outcome, "orderBy": order_by}
-        return self._of((), "channelSupport", limit, given, {"channel.discriminativeDegree": {}})
+        return self._of("channelSupport", limit, given, {"channel.discriminativeDegree": {}})
 
     def context_labels(
         self,
@@ -113,7 +113,7 @@ class RunLists(Lists):
             its 95 % interval `peak_low`, `peak_high`; `activation_...` likewise by what lies under the masks.
         """
         given = {"layer": layer, "class": cls, "role": role, "outcome": outcome, "orderBy": order_by}
-        return self._of((), "contextLabels", limit, given)
+        return self._of("contextLabels", limit, given)
 
     def channels_localizing(
         self,
@@ -136,7 +136,7 @@ class RunLists(Lists):
             limit: The most rows.
         """
         given = {"label": label, "layer": layer, "class": cls, "role": role, "minEdges": min_edges}
-        return self._of((), "channelsLocalizing", limit, given)
+        return self._of("channelsLocalizing", limit, given)
 
     def degrees(
         self,
@@ -159,7 +159,7 @@ class RunLists(Lists):
             `above` and `histogram`, each after `discriminative_degree_`.
         """
         given = {"quantiles": quantiles, "bins": bins, "threshold": threshold, "minEdges": min_edges}
-        found = self._of((), "layers", None, {}, {"discriminativeDegree": given})
+        found = self._of("layers", None, {}, {"discriminativeDegree": given})
         return found.select("name", "channels", *_beginning(found, "discriminative_degree"))
 
     def profiles(self, cls: Class | None = None, *, role: Role = "predicted", outcome: Outcome | None = None) -> Answer:
@@ -177,7 +177,7 @@ class RunLists(Lists):
         """
         given: dict[str, Any] = {"role": role, "outcome": outcome}
         parts = {"profile": {"class": cls, **given}, "positiveProfile": given}
-        found = self._of((), "layers", None, {}, parts)
+        found = self._of("layers", None, {}, parts)
         return found.select("name", *_beginning(found, "profile"), *_beginning(found, "positive_profile"))
 
 

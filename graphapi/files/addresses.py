@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+from evigraph.graphapi.questions.channels.peaks import PlaceEdgeRow
 from evigraph.graphapi.questions.evidence import EvidenceRow
 from evigraph.graphapi.store.catalog import RunInfo
 from evigraph.graphapi.store.rows import MapRow
@@ -55,7 +56,7 @@ def map_url(run: RunInfo, decision_id: int, edge: Sequence[int]) -> str:
     return _url(run, "maps", decision_id, *edge)
 
 
-def edge_of(row: MapRow | EvidenceRow) -> tuple[int, ...]:
+def edge_of(row: MapRow | EvidenceRow | PlaceEdgeRow) -> tuple[int, ...]:
     """Target layer, channel, y, x and source channel of a stored map or of an edge of the same decision."""
     return (row.target_layer, row.target_channel, row.target_y, row.target_x, row.source_channel)
 

@@ -125,7 +125,7 @@ class EvidenceEdge:
             return None
         row = self.row
         edge = addresses.edge_of(row)
-        kept = await info.context.ask(_kept_maps).load((self.run.run_id, row.decision_id))
+        kept = await info.context.ask(kept_maps).load((self.run.run_id, row.decision_id))
         return addresses.map_url(self.run, row.decision_id, edge) if edge in kept else None
 
 
@@ -257,7 +257,7 @@ def decision_node(run: RunInfo, row: DecisionRow) -> Decision:
     return node_from(Decision, row, run=run, row=row, role=DecisionRole(row.role))
 
 
-async def _kept_maps(context: Context, keys: list[tuple[int, int]]) -> Sequence[frozenset[tuple[int, ...]]]:
+async def kept_maps(context: Context, keys: list[tuple[int, int]]) -> Sequence[frozenset[tuple[int, ...]]]:
     """The edges of each (run, decision) whose map is kept."""
     maps = await context.rows(MapRow, ActivationMap, "run_id", "decision_id").load_many(keys)
     return [frozenset(map(addresses.edge_of, rows)) for rows in maps]

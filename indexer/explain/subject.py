@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -29,15 +29,14 @@ from evigraph.indexer.explain.settings import ExplainSettings
 from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.run.batch import NOT_FINITE
 from evigraph.indexer.run.describe import describe
-from evigraph.indexer.run.extension import described, settings_of, stored_preprocessing
-from evigraph.indexer.run.growing import grow
+from evigraph.indexer.run.extension import described, opened_again, settings_of
 from evigraph.indexer.run.inputs import default_note, notes_of, preprocessing_line
 from evigraph.indexer.run.measurements import Run
 from evigraph.indexer.run.pipeline import Opened, indexer_of, opened
 from evigraph.indexer.run.settings import IndexSettings
-from evigraph.indexer.run.stored import stored_run
+from evigraph.indexer.run.stored import run_of
 from evigraph.indexer.shards.description import RunDescription
-from evigraph.schema.errors import DataError, ModelError, NotFoundError, RunFolderError, UsageError
+from evigraph.schema.errors import DataError, ModelError, NotFoundError, UsageError
 
 
 @dataclass(frozen=True)
@@ -149,26 +148,17 @@ def _of_file(path: Path, asked: IndexSettings, made: Opened) -> Subject:
 @contextmanager
 def _of_run(folder: Path, uri: str, settings: ExplainSettings) -> Iterator[Subject]:
     where = settings.of_run()
-    stored = stored_run(folder)
-    if stored is None:
-        raise RunFolderError(f"{folder} is no run folder (it has no run.json); name one that `index` made")
+    stored = run_of(folder)
     asked = settings_of(folder, stored.description, where)
     if settings.top_n is not None and settings.top_n > asked.method.top_n:
         raise UsageError(
             f"--top {settings.top_n} is more than run {stored.description.name!r} keeps of each decomposition, "
             f"{asked.method.top_n}; give that or less"
         )
-    with opened(asked, stored_preprocessing(stored.description)) as made, frozen(made.network.model):
-        growth = grow(made.source, stored, asked.limit)
-        if growth.note():
-            raise DataError(
-                f"{asked.data} is no longer what run {stored.description.name!r} holds ({growth.note()}); "
-                "run the same `evigraph index` command first"
-            )
-        made = replace(made, source=growth.source)
+    with opened_again(stored, asked) as made:
         described(stored.description, asked, made, stored.description.settings.get("grown"), {})
         total = stored.description.image_total
-        ids = {sample.uri: place for place, sample in enumerate(growth.source.samples[:total])}
+        ids = {sample.uri: place for place, sample in enumerate(made.source.samples[:total])}
         if uri not in ids:
             raise NotFoundError("image", uri, ids, f"in run {stored.description.name!r}")
         line, notes = made.preprocessing.described(), made.network.notes

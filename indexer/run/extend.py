@@ -20,24 +20,22 @@ import pyarrow as pa
 
 from evigraph.indexer.data.loader import Batch, iterate_chunks
 from evigraph.indexer.evidence.measurement import Measurement
-from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.pictures.guided import make_guided
 from evigraph.indexer.pictures.thumbnails import Pictures
 from evigraph.indexer.run.batch import BatchIndexer
 from evigraph.indexer.run.comparing import COMPARED, filled, require_same
-from evigraph.indexer.run.extension import described, lacking, settings_of, stored_preprocessing
-from evigraph.indexer.run.growing import grow
+from evigraph.indexer.run.extension import described, lacking, opened_again, settings_of
 from evigraph.indexer.run.measurements import Run, measurements_of
-from evigraph.indexer.run.pipeline import Opened, in_batches, indexer_of, opened
+from evigraph.indexer.run.pipeline import Opened, in_batches, indexer_of
 from evigraph.indexer.run.rows import ShardRows
 from evigraph.indexer.run.settings import ExtendSettings, IndexSettings
-from evigraph.indexer.run.stored import StoredRun, stored_run, with_added
+from evigraph.indexer.run.stored import StoredRun, run_of, with_added
 from evigraph.indexer.shards.description import RunDescription
 from evigraph.indexer.shards.extending import Extension
 from evigraph.indexer.shards.files import SHARD_SCHEMAS
 from evigraph.indexer.shards.folder import RunFolder
 from evigraph.indexer.shards.guided_files import strongest_peaks
-from evigraph.schema.errors import DataError, RunFolderError, UsageError
+from evigraph.schema.errors import DataError, UsageError
 from evigraph.schema.pictures import PictureSettings
 
 Progress = Callable[[str, int, int], None]
@@ -82,9 +80,7 @@ def extend(run: Path, asked: ExtendSettings, progress: Progress | None = None) -
     started, report = time.perf_counter(), progress or (lambda *_: None)
     if asked == replace(ExtendSettings(), **_where(asked)):
         raise UsageError("nothing is asked for; give what the run is to get, such as --thumbnails 224 or --maps")
-    stored = stored_run(run)
-    if stored is None:
-        raise RunFolderError(f"{run} is no run folder (it has no run.json); name one that `index` made")
+    stored = run_of(run)
     with RunFolder.open_for_extending(run) as folder:
         folder.require_whole(partial(report, "verify"))
         added = lacking(folder.description, asked)
@@ -113,14 +109,7 @@ def _extend(
 ) -> dict[str, int]:
     before = settings_of(folder.path, folder.description, asked)
     wanted = with_added(before, added)
-    with opened(wanted, stored_preprocessing(folder.description)) as made, frozen(made.network.model):
-        growth = grow(made.source, stored, wanted.limit)
-        if growth.note():
-            raise DataError(
-                f"{wanted.data} is no longer what run {folder.description.name!r} holds ({growth.note()}); "
-                "run the same `evigraph index` command first"
-            )
-        made = replace(made, source=growth.source)
+    with opened_again(stored, wanted) as made:
         grown = folder.description.settings.get("grown")
         description = described(folder.description, wanted, made, grown, added)
         work = _Work(folder, wanted, made, description, added)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -10,14 +11,16 @@ from typing import Any, Literal
 from evigraph.indexer.data.preprocess import Preprocessing
 from evigraph.indexer.data.settings import PreprocessingOptions
 from evigraph.indexer.evidence.method import Method
+from evigraph.indexer.model.graph import frozen
 from evigraph.indexer.pictures.settings import PictureOptions
 from evigraph.indexer.run.describe import describe
-from evigraph.indexer.run.pipeline import Opened
+from evigraph.indexer.run.growing import grow
+from evigraph.indexer.run.pipeline import Opened, opened
 from evigraph.indexer.run.settings import AttackSettings, Execution, ExtendSettings, IndexSettings
-from evigraph.indexer.run.stored import verify_from
+from evigraph.indexer.run.stored import StoredRun, verify_from
 from evigraph.indexer.run.transform import own_transform
 from evigraph.indexer.shards.description import RunDescription
-from evigraph.schema.errors import RunFolderError, UsageError
+from evigraph.schema.errors import DataError, RunFolderError, UsageError
 
 OF_THE_MACHINE = ("weights", "classes", "data", "torch")
 """Settings that say where things were and what computed: the run keeps its own."""
@@ -145,6 +148,27 @@ def stored_preprocessing(run: RunDescription) -> Preprocessing:
     size = tuple(stated["crop"])
     options = PreprocessingOptions(transform=stated["transform"], channels=stated["image_channels"], crop=size, **known)
     return own_transform(options)
+
+
+@contextmanager
+def opened_again(stored: StoredRun, wanted: IndexSettings) -> Iterator[Opened]:
+    """The network and the data of a run, as `pipeline.opened` gives them, the images in the order of their ids.
+
+    Args:
+        stored: the run.
+        wanted: its settings, with what is added.
+
+    Raises:
+        DataError: the data are no longer what the run holds.
+    """
+    with opened(wanted, stored_preprocessing(stored.description)) as made, frozen(made.network.model):
+        growth = grow(made.source, stored, wanted.limit)
+        if growth.note():
+            raise DataError(
+                f"{wanted.data} is no longer what run {stored.description.name!r} holds ({growth.note()}); "
+                "run the same `evigraph index` command first"
+            )
+        yield replace(made, source=growth.source)
 
 
 def described(

@@ -15,6 +15,7 @@ from evigraph.indexer.shards.history import History
 from evigraph.indexer.shards.listing import Listing, read_listing
 from evigraph.indexer.shards.record import read_run
 from evigraph.indexer.verify.settings import VerifySettings
+from evigraph.schema.errors import RunFolderError
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,18 @@ def stored_run(path: Path) -> StoredRun | None:
             roll_forward(folder)
     description, _, history = read_run(path)
     return StoredRun(description, history, read_listing(path, history.listing))
+
+
+def run_of(path: Path) -> StoredRun:
+    """The run of a folder that must hold one.
+
+    Raises:
+        RunFolderError: it holds none, cannot be read, or another process holds it.
+    """
+    stored = stored_run(path)
+    if stored is None:
+        raise RunFolderError(f"{path} is no run folder (it has no run.json); name one that `index` made")
+    return stored
 
 
 def with_extensions(settings: IndexSettings, stored: StoredRun | None) -> IndexSettings:

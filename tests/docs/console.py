@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.docs.scripts import ROOT, Script, differences, printed_by
+from tests.docs.scripts import FREE, ROOT, Script, differences, printed_by
 from tests.docs.served import Served
 
 _MARK = "--- the next fence ---"
@@ -25,7 +25,6 @@ _DATE = re.compile(r"\b\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?)?")
 _FILE = re.compile(r"^( *)# ([\w/]+\.py)\n((?:\1(?!```|\$ ).*\n|\n)+)", re.MULTILINE)
 _CORES = re.compile(r", \d+ threads? and (?:\d+ decoding process(?:es)?|decoding beside) on \d+ cores?\b")
 _PROGRESS = re.compile(r"^evigraph: \d+ of \d+ images, .* left, .*\n", re.MULTILINE)
-_FREE = re.compile(r"\d[\d.]*(?= (?:s|ms|MB|kB|images/s)\b)")
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def unlike(stated: str, printed: str) -> list[str]:
     stated, printed = (_CORES.sub(", CORES", _DATE.sub("DATE", text)).rstrip() for text in (stated, printed))
     if "..." not in stated:
         return differences(stated, printed)
-    stated, printed = (_FREE.sub("N", text) for text in (stated, printed))
+    stated, printed = (FREE.sub("N", text) for text in (stated, printed))
     parts = (re.escape(part) for part in stated.split("..."))
     return [] if re.fullmatch(".*".join(parts), printed, re.DOTALL) else [f"stated is {stated!r}, printed {printed!r}"]
 

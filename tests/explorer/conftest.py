@@ -5,8 +5,6 @@ Without a browser these tests skip and say so.
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 import uvicorn
 
+from benchmarks.browser import ARGUMENTS, chromium
 from evigraph.graphapi.http.app import create_app
 from evigraph.graphapi.store.settings import Settings
 from evigraph.indexer.publish.publish import publish
@@ -25,19 +24,7 @@ from tests.support.synthetic import synthetic_run
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-ARGUMENTS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 Open = Callable[..., "Page"]
-
-
-def chromium() -> str:
-    """The browser's path; skips where there is none."""
-    path = os.environ.get("EVIGRAPH_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.skip("the browser tests need chromium: apt-get install chromium, or set EVIGRAPH_CHROMIUM")
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -86,6 +73,8 @@ def bare_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def browser() -> Iterator[Browser]:
     """One Chromium, with a profile of its own; while it is there this thread cannot run an event loop of others."""
     path = chromium()
+    if path is None:
+        pytest.skip("the browser tests need chromium: apt-get install chromium, or set EVIGRAPH_CHROMIUM")
     playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=list(ARGUMENTS))

@@ -11,7 +11,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from tests.explorer.conftest import ARGUMENTS, chromium, running, settled
+from benchmarks.browser import ARGUMENTS, chromium
+from tests.explorer.conftest import running, settled
 
 PAGES = {
     "runs": "/",

@@ -17,6 +17,7 @@ from evigraph.indexer.demo.model import OPTIONS
 from evigraph.indexer.publish.publish import publish
 from evigraph.indexer.run.pipeline import index
 from evigraph.indexer.run.settings import Execution, IndexSettings
+from tests.explorer.axe import serious
 from tests.explorer.conftest import Open, running, settled
 
 if TYPE_CHECKING:
@@ -363,11 +364,7 @@ def test_on_a_narrow_screen_the_inspector_slides_up(open_page: Open) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_serious(open_page: Open, theme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    page = open_page(f"{FAILURE}?root=both&focus=conv5_3:20:3:2&pins=conv5_3:8:4:2", theme=theme)
-    found = axe.Axe().run(page).response["violations"]
-    serious = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
-    assert serious == []
+    assert serious(open_page(f"{FAILURE}?root=both&focus=conv5_3:20:3:2&pins=conv5_3:8:4:2", theme=theme)) == []
 
 
 @pytest.fixture(scope="module")

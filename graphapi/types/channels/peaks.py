@@ -10,11 +10,19 @@ from evigraph.graphapi.files import addresses
 from evigraph.graphapi.questions.channels.peaks import PlaceEdgeRow, PlaceKey, edges_into
 from evigraph.graphapi.questions.support import ClassPeakRow, PeakRow
 from evigraph.graphapi.store.catalog import RunInfo
-from evigraph.graphapi.store.rows import GuidedRow, MapRow
+from evigraph.graphapi.store.rows import GuidedRow
 from evigraph.graphapi.types.base import Info, described
-from evigraph.graphapi.types.image import Decision, Image, PictureBox, decision_node, image_node, picture_box
+from evigraph.graphapi.types.image import (
+    Decision,
+    Image,
+    PictureBox,
+    decision_node,
+    image_node,
+    kept_maps,
+    picture_box,
+)
 from evigraph.graphapi.types.loaders import Context, grouped
-from evigraph.schema.tables.pictures import ActivationMap, GuidedCrop
+from evigraph.schema.tables.pictures import GuidedCrop
 
 _CHANNEL = ("run_id", "layer_id", "channel")
 
@@ -75,19 +83,14 @@ async def peak_map_url(context: Context, run: RunInfo, row: PeakRow | ClassPeakR
     """The address of the map of the strongest edge into a place whose map is kept."""
     if run.pictures is None or run.pictures.maps is None:
         return None
-    kept = await context.rows(MapRow, ActivationMap, "run_id", "decision_id").load((run.run_id, row.decision_id))
-    mapped = {addresses.edge_of(one) for one in kept if one.source_channel == row.channel}
-    if not mapped:
+    mapped = await context.ask(kept_maps).load((run.run_id, row.decision_id))
+    if not any(source_channel == row.channel for *_, source_channel in mapped):
         return None
     (decision,) = await context.decisions.load((run.run_id, row.decision_id))
     place = (row.decision_id, row.layer_id, row.channel, row.y, row.x)
     edges = await context.ask(_edges_into).load(PlaceKey(run.run_id, decision.class_id, *place))
-    edge = next((edge for edge in map(_edge_of, edges) if edge in mapped), None)
+    edge = next((edge for edge in map(addresses.edge_of, edges) if edge in mapped), None)
     return None if edge is None else addresses.map_url(run, row.decision_id, edge)
-
-
-def _edge_of(row: PlaceEdgeRow) -> tuple[int, ...]:
-    return (row.target_layer, row.target_channel, row.target_y, row.target_x, row.source_channel)
 
 
 async def _edges_into(context: Context, keys: list[PlaceKey]) -> Sequence[list[PlaceEdgeRow]]:

@@ -1,6 +1,6 @@
 // The context labels that the channel's evidence lies on, against what their area explains.
 
-import { count, number, percent } from "../../lib/format.js";
+import { count, cut, number, percent } from "../../lib/format.js";
 import { html, Plot } from "../../lib/vendor.js";
 import { More } from "../../components/bars.js";
 import { Chart } from "../../components/chart.js";
@@ -53,7 +53,7 @@ const dots = (points, labels) => (/** @type {number} */ width) => {
     marginRight: 16,
     marginBottom: 36,
     x: { type: "log", domain: [least, most], label: "lift (1: as its area explains)", grid: true, ticks: width < 420 ? 4 : 8, tickFormat: (/** @type {number} */ value) => number(value) },
-    y: { domain: labels, label: null, tickSize: 0, tickFormat: (/** @type {string} */ label) => (label.length > 21 ? `${label.slice(0, 20)}…` : label) },
+    y: { domain: labels, label: null, tickSize: 0, tickFormat: (/** @type {string} */ label) => cut(label, 21) },
     marks: [
       Plot.ruleX([1], { stroke: "var(--text)", strokeDasharray: "3 3" }),
       ...[true, false].flatMap((above) => {

@@ -9,8 +9,7 @@ import { Chart } from "../../components/chart.js";
 import { Panel } from "../../components/panel.js";
 import { Strip } from "../../components/strip.js";
 import { Table } from "../../components/table.js";
-import { degreeChart } from "../run/charts.js";
-import { hasDegrees, NO_DEGREE } from "../run/page.js";
+import { degreeChart, hasDegrees, NO_DEGREE } from "../run/charts.js";
 import { COMPARED, DEGREES } from "./queries.js";
 
 /** @param {{address: import("../../lib/address.js").Address}} given */

@@ -33,6 +33,9 @@ export function Contrast({ run, layer, state, classes }) {
   const result = useQuery(CONTRAST, variables);
   const answer = result.data?.run.contrast;
   const rows = (answer?.nodes ?? []).map(named);
+  const open = rows.findIndex((/** @type {any} */ row) => row.name === state.open);
+  // Where the row in question follows; undefined as long as it is not there.
+  const before = open < 0 ? undefined : open === 0 ? null : answer.edges[open - 1].cursor;
   const tools = html`
     <label>of <select value=${of} onChange=${(/** @type {any} */ event) => setState({ of: event.target.value, open: null })}>${ITEMS.map(([value, name]) => html`<option key=${value} value=${value}>${name}</option>`)}</select></label>
     <label>at <select value=${layer} onChange=${(/** @type {any} */ event) => setState({ layer: event.target.value, open: null })}>${evidenceLayers(run).map((one) => html`<option key=${one.name} value=${one.name}>${one.name}</option>`)}</select></label>
@@ -52,7 +55,7 @@ export function Contrast({ run, layer, state, classes }) {
       <${Table} caption="items that set a apart from b, the surest first" rows=${state.all ? rows : rows.slice(0, FIRST)} name=${(/** @type {any} */ row) => row.name} columns=${columns(run.name, state.open)} />
       ${rows.length > FIRST && html`<button type="button" class="quiet" onClick=${() => setState({ all: state.all ? null : 1 })}>${state.all ? "fewer" : `all ${rows.length}`}</button>`}`}
   <//>
-  ${state.open && html`<${Examples} run=${run.name} variables=${variables} place=${rows.findIndex((/** @type {any} */ row) => row.name === state.open)} name=${state.open} />`}`;
+  ${state.open && html`<${Examples} run=${run.name} variables=${variables} before=${before} name=${state.open} />`}`;
 }
 
 /** @param {any} row @returns {any} */
@@ -100,11 +103,13 @@ const columns = (run, open) => [
   { key: "open", title: html`<span class="unseen">examples</span>`, cell: (/** @type {any} */ row) => html`<button type="button" class="quiet" aria-pressed=${row.name === open} onClick=${() => setState({ open: row.name === open ? null : row.name })}>examples</button>` },
 ];
 
-/** Decisions of both cohorts that have the item, side by side. @param {{run: string, variables: Record<string, any>, place: number, name: string}} given */
-function Examples({ run, variables, place, name }) {
-  // The rows before it come along without their pictures being drawn: pages go by cursors, and this is at most the hundredth.
-  const result = useQuery(place < 0 ? null : EXAMPLES, { ...variables, first: place + 1, after: null });
-  const row = result.data?.run.contrast.nodes[place];
+/**
+ * Decisions of both cohorts that have the item, side by side.
+ * @param {{run: string, variables: Record<string, any>, before: string | null | undefined, name: string}} given before: the cursor that the item follows
+ */
+function Examples({ run, variables, before, name }) {
+  const result = useQuery(before === undefined ? null : EXAMPLES, { ...variables, after: before });
+  const row = result.data?.run.contrast.nodes[0];
   return html`<${Panel} id="examples" title=${`Decisions with ${name}`} result=${result} height=${180}>
     ${row && html`<div class="sides">${Object.entries({ a: row.examplesA, b: row.examplesB }).map(([which, decisions]) => html`<div key=${which}><h3>${which}</h3>
       ${decisions.length === 0 ? html`<p class="dim">No decision of ${which} has it.</p>` : html`<${Strip} says="examples" run=${variables[which].run ?? run} images=${decisions.map((/** @type {any} */ one) => one.image)} state=${{ root: decisions[0].role.toLowerCase() }} />`}</div>`)}</div>`}

@@ -16,6 +16,7 @@ export const CONTRAST = `query Contrast($run: String!, $layer: String!, $a: Coho
       totalCount decisionsA decisionsB root comparable reason rootClassDistance discoveries sharedImages
       rootClassesA(first: 3) { class { ${CLASS} } decisions }
       rootClassesB(first: 3) { class { ${CLASS} } decisions }
+      edges { cursor }
       nodes {
         countA rateA countB rateB logOddsRatio low high p q contextLabel
         channel { index layer { name } }
@@ -25,12 +26,11 @@ export const CONTRAST = `query Contrast($run: String!, $layer: String!, $a: Coho
   }
 }`;
 
-/** Examples of one item: a page of its own, since a hundred rows of pictures are not wanted at once. */
-export const EXAMPLES = `query ContrastExamples($run: String!, $layer: String!, $a: CohortInput!, $b: CohortInput!, $of: ContrastItem!, $root: ContrastRoot, $first: Int!, $after: String) {
+/** Examples of the one item after a cursor. */
+export const EXAMPLES = `query ContrastExamples($run: String!, $layer: String!, $a: CohortInput!, $b: CohortInput!, $of: ContrastItem!, $root: ContrastRoot, $after: String) {
   run(name: $run) {
-    contrast(layer: $layer, a: $a, b: $b, of: $of, root: $root, first: $first, after: $after) {
+    contrast(layer: $layer, a: $a, b: $b, of: $of, root: $root, first: 1, after: $after) {
       nodes {
-        channel { index } target { index } contextLabel
         examplesA(first: 4) { role class { ${CLASS} } image { ${IMAGE_FIELDS} } }
         examplesB(first: 4) { role class { ${CLASS} } image { ${IMAGE_FIELDS} } }
       }

@@ -1,8 +1,9 @@
 // The cards of the pyramid, in SVG so that the whole can be saved as one drawing.
 
+import { cut } from "../../lib/format.js";
 import { Fragment, html } from "../../lib/vendor.js";
 import { media } from "../../components/picture.js";
-import { cut, nameOf, part, parts, wrapped } from "./text.js";
+import { nameOf, part, parts, wrapped } from "./text.js";
 
 /** @typedef {import("./tree.js").Cell} Cell */
 /** @typedef {import("./layout.js").Place} Place */

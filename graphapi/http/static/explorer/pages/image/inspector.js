@@ -1,13 +1,13 @@
 // What is known of the card in focus: its numbers, what it lies on, what the network says without it, its neighbours.
 
 import { href, setState } from "../../lib/address.js";
-import { number } from "../../lib/format.js";
+import { cut, number } from "../../lib/format.js";
 import { html } from "../../lib/vendor.js";
 import { Picture } from "../../components/picture.js";
 import { Term } from "../../components/term.js";
 import { cellName } from "./card.js";
 import { togglePins } from "./keys.js";
-import { cut, nameOf, part } from "./text.js";
+import { nameOf, part } from "./text.js";
 import { Tested } from "./tested.js";
 
 /** @typedef {import("./tree.js").Cell} Cell */

@@ -1,6 +1,6 @@
-// Words and numbers of the page, and names cut to what fits.
+// Words and numbers of the page, and names in lines that fit.
 
-import { number } from "../../lib/format.js";
+import { cut, number } from "../../lib/format.js";
 
 /** "99.7 %", "38 %", "6.1 %", "0.04 %", "<0.01 %". @param {number} value in 0..1 */
 export function part(value) {
@@ -16,9 +16,6 @@ export const parts = (values) => values.map((value) => part(value).replace(" %",
 
 /** "+0.21", "−1.42". @param {number} value */
 export const signed = (value) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${number(Math.abs(value))}`;
-
-/** @param {string} text @param {number} length of letters */
-export const cut = (text, length) => (text.length > length ? `${text.slice(0, length - 1).trimEnd()}…` : text);
 
 /**
  * A text in lines of so many letters, broken between words; what does not fit ends with an ellipsis.

@@ -5,6 +5,12 @@ import { Plot } from "../../lib/vendor.js";
 /** Okabe and Ito's colours, in the order of layers from the highest down. */
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a949e"];
 
+/** @param {any[]} layers */
+export const hasDegrees = (layers) => layers.some((layer) => layer.discriminativeDegree.count > 0);
+
+/** Why there may be none. */
+export const NO_DEGREE = "The degree counts edges of images with a label, of channels that have three such edges or more; there are none here.";
+
 /**
  * Histograms of the discriminative degree, a row a layer, the highest first; of two runs side by side.
  * @param {{name: string, layers: any[]}[]} runs @param {number} width

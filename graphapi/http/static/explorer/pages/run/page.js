@@ -9,7 +9,7 @@ import { Chart } from "../../components/chart.js";
 import { Panel } from "../../components/panel.js";
 import { Table } from "../../components/table.js";
 import { Term } from "../../components/term.js";
-import { degreeChart, profileChart } from "./charts.js";
+import { degreeChart, hasDegrees, NO_DEGREE, profileChart } from "./charts.js";
 import { RUN } from "./queries.js";
 import { Tests } from "./tests.js";
 
@@ -43,12 +43,6 @@ export function Page({ address }) {
     ${answer && answer.skippedImages.totalCount > 0 && html`<${Panel} id="skipped" title=${`${count(answer.skippedImages.totalCount)} images that could not be used`} result=${result} rows=${() => answer.skippedImages.nodes}>
       <${Table} caption="images that could not be used" rows=${answer.skippedImages.nodes} columns=${[{ key: "uri", title: "Image" }, { key: "reason", title: "Why" }]} /><//>`}`;
 }
-
-/** @param {any[]} layers */
-export const hasDegrees = (layers) => layers.some((layer) => layer.discriminativeDegree.count > 0);
-
-/** Why there may be none. */
-export const NO_DEGREE = "The degree counts edges of images with a label, of channels that have three such edges or more; there are none here.";
 
 /** @param {any} run @returns {[string, string][]} */
 const facts = (run) => [
