@@ -73,6 +73,13 @@ def test_two_runs_are_compared(open_page: Open, plain: str, plain_database: Path
     assert serious(page) == []
 
 
+@pytest.mark.parametrize("named", ["a=gone&b=after", "a=before&b=gone"])
+def test_no_other_run_stands_for_one_that_is_gone(open_page: Open, plain: str, named: str) -> None:
+    page = open_page(f"{plain}/compare?{named}")
+    assert "has no run called gone; it has after, before" in page.locator("main").inner_text()
+    assert page.locator(".panel").count() == 0
+
+
 def test_one_run_alone_says_how_another_comes(open_page: Open) -> None:
     assert "publish another" in open_page("/compare").locator("main").inner_text()
 

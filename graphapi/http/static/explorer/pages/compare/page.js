@@ -15,6 +15,9 @@ import { COMPARED, DEGREES } from "./queries.js";
 /** @param {{address: import("../../lib/address.js").Address}} given */
 export function Page({ address }) {
   const runs = useRuns();
+  // Another run in the place of one that was named would be an answer to another question.
+  const unknown = [address.state.a, address.state.b].find((name) => name && !runs.some((run) => run.name === name));
+  if (unknown) return html`<h1>Compare</h1><p class="empty">This database has no run called ${unknown}; it has ${runs.map((run) => run.name).join(", ")}.</p>`;
   const a = useRun(address.state.a) ?? runs[0];
   const b = useRun(address.state.b) ?? runs.find((run) => run.name !== a?.name && run.dataset === a?.dataset) ?? runs.find((run) => run.name !== a?.name);
   if (!a || !b) {
