@@ -83,6 +83,12 @@ def test_one_panel_stands_alone(open_page: Open, embed: str) -> None:
     assert page.locator(".rail").count() == 0
 
 
+def test_a_panel_alone_is_as_wide_as_its_frame(open_page: Open) -> None:
+    box = open_page("/runs/demo/class/0?embed=support", width=1000).locator("#support").bounding_box()
+    assert box is not None
+    assert box["width"] > 900
+
+
 def test_the_theme_is_kept(open_page: Open) -> None:
     page = open_page("/")
     ground = "getComputedStyle(document.body).backgroundColor"
